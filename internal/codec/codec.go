@@ -1,0 +1,58 @@
+// Package codec is the contract of file formats. It imports only leaves.
+package codec
+
+import (
+	"io"
+
+	"godwit/internal/option"
+	"godwit/internal/row"
+)
+
+// Format makes codecs of one file format.
+type Format struct {
+	Name    string // as in a job file: csv
+	Help    string
+	Options []option.Field
+	New     func(v option.Values) (Codec, error)
+}
+
+// Codec writes files of one format with fixed options. It may be used
+// concurrently.
+type Codec interface {
+	// Extension returns what file names end with, without the first dot:
+	// "csv", "csv.zst".
+	Extension() string
+	// Columns returns what the columns of a file of s are called and typed, as
+	// plan shows them: "name type".
+	Columns(s Shape) []string
+	// NewEncoder begins a file. What it writes to w is buffered by it.
+	NewEncoder(w io.Writer, s Shape) (Encoder, error)
+}
+
+// Shape is the shape of a file.
+type Shape struct {
+	Table *row.Table
+	// Meta adds the columns of a changelog before the table's (MetaColumns).
+	Meta bool
+}
+
+// Encoder writes one file. It is used by one goroutine.
+type Encoder interface {
+	// Encode appends the rows of section s of b, which has the file's table
+	// version. It keeps nothing of b.
+	Encode(b *row.Batch, s *row.Section) error
+	// Memory returns the bytes the encoder holds.
+	Memory() int
+	// Written returns the bytes written to w so far and those waiting.
+	Written() int64
+	// Close writes what is left and the trailer. It does not close w.
+	Close() error
+}
+
+// MetaColumns are the columns of a changelog, before the table's own (seams S7).
+var MetaColumns = []string{"_op", "_pos", "_ts", "_txn", "_absent"}
+
+// OpLetter is what _op says: r i u d t. A Before row is a d: the old row is gone.
+func OpLetter(op row.Op) byte {
+	return [...]byte{0, 'r', 'i', 'u', 'd', 'd', 't'}[op]
+}

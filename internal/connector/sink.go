@@ -1,0 +1,111 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+
+	"godwit/internal/position"
+	"godwit/internal/row"
+)
+
+// Shard is one task's seat in one sink: one epoch, one writer, one position set.
+type Shard struct {
+	Job  string
+	Sink string
+	Task string // "stream", or "<table number>.<generation>.<run>"
+}
+
+// Claim orders attempts to own a shard: by run, then attempt. Runs are allocated
+// above every claim found in state and sinks (seams S1).
+type Claim struct {
+	Run     uint64 `json:"run"`
+	Attempt uint64 `json:"attempt"`
+}
+
+// Less reports whether c is older than o.
+func (c Claim) Less(o Claim) bool {
+	return c.Run < o.Run || c.Run == o.Run && c.Attempt < o.Attempt
+}
+
+func (c Claim) String() string { return fmt.Sprintf("run %d attempt %d", c.Run, c.Attempt) }
+
+// Sink writes one downstream. Its methods may be called concurrently.
+type Sink interface {
+	// Prepare makes the targets of tables and probes what the sink's guarantee
+	// rests on. It is idempotent. A target that is not empty and not this job's
+	// gives fault.TargetNotOurs and is not touched.
+	Prepare(ctx context.Context, tables []*row.Table) error
+
+	// Open takes the shard over: its first act is a durable raise of the epoch,
+	// after which no older writer's commit succeeds; then it reads what was
+	// committed, finishes what a commit left to do, and cleans up last. A claim
+	// lower than the stored one gives fault.FencedOff.
+	Open(ctx context.Context, s Shard, c Claim) (Writer, position.Set, error)
+
+	// Positions returns what is committed and by whom; it fences nobody and
+	// changes nothing. A shard never opened gives the zero Claim and an empty
+	// Set.
+	Positions(ctx context.Context, s Shard) (Claim, position.Set, error)
+
+	// Once keeps the first value given for key, for good, and returns the kept
+	// one. A nil value only asks: the result is nil when nothing is kept. Keys
+	// are paths of [a-z0-9._/-].
+	Once(ctx context.Context, key string, value []byte) ([]byte, error)
+
+	Close() error
+}
+
+// Writer is one fenced session of a shard. It is used by one goroutine. After
+// any error it is poisoned: only Close may follow, then Open again, and the
+// source is read again from what was committed.
+type Writer interface {
+	// Apply stages the rows of b. It may keep b until Commit (retaining it) and
+	// must not change it.
+	Apply(ctx context.Context, b *row.Batch) error
+	// Evolve makes the target fit after c. It is called between commits only and
+	// is idempotent.
+	Evolve(ctx context.Context, c *row.SchemaChange) error
+	// Commit makes everything applied since the last Commit durable together
+	// with set, as one act; set is the whole new Set of the shard, not a
+	// difference. Without rows it commits the set alone. A newer owner gives
+	// fault.FencedOff and nothing is committed.
+	Commit(ctx context.Context, set position.Set) error
+	// Staged returns the bytes staged since the last Commit, to decide when to
+	// commit.
+	Staged() int64
+	// Close drops what is not committed. It is idempotent.
+	Close() error
+}
+
+// Guarantee is what a sink promises for a table, and why.
+type Guarantee struct {
+	Level  string // "exactly-once", "effectively-once", "at-least-once"
+	Reason string // one sentence
+}
+
+// Target is what plan shows of a table in a sink.
+type Target struct {
+	Name      string   // e.g. "shop/orders/"
+	Columns   []string // "name type" as the target will have them
+	Guarantee Guarantee
+}
+
+// Planner tells what Prepare and writing would make of a table; it does nothing.
+type Planner interface {
+	Plan(ctx context.Context, t *row.Table) (Target, error)
+}
+
+// Completion is how far a table is complete in a sink, for plain readers.
+type Completion struct {
+	Table    *row.Table
+	Complete bool              // the snapshot is whole
+	From     position.Position // S: the state at a place P is right for P >= From
+	Stopped  string            // why the table left the stream, empty while it flows
+}
+
+// Announcer tells plain readers how far each table is complete: after the commit
+// that made it so, and at most once a second otherwise. It is information, never
+// an authority.
+type Announcer interface {
+	Announce(ctx context.Context, at position.Position, described string, tables []Completion) error
+}

@@ -1,0 +1,116 @@
+package fault
+
+// Code is a stable name of a kind of error. Codes are never renamed.
+type Code string
+
+// Exit codes of the command line.
+const (
+	ExitDone        = 0
+	ExitFailed      = 1
+	ExitRequest     = 2 // usage, job file
+	ExitEnvironment = 3 // a store is unreachable or refuses
+	ExitNotWhole    = 4 // finished, but something is missing or differs
+)
+
+// Codes. Their meaning is in Catalogue.
+const (
+	Internal          Code = "INTERNAL"
+	Usage             Code = "USAGE"
+	JobSyntax         Code = "JOB_SYNTAX"
+	JobField          Code = "JOB_FIELD"
+	JobValue          Code = "JOB_VALUE"
+	JobMissing        Code = "JOB_MISSING"
+	JobSecret         Code = "JOB_SECRET"
+	JobVersion        Code = "JOB_VERSION"
+	JobEdit           Code = "JOB_EDIT"
+	StateLocked       Code = "STATE_LOCKED"
+	StateBroken       Code = "STATE_BROKEN"
+	ConfirmNeeded     Code = "CONFIRM_NEEDED"
+	SourceUnreachable Code = "SOURCE_UNREACHABLE"
+	SourceAuth        Code = "SOURCE_AUTH"
+	SourceTLS         Code = "SOURCE_TLS"
+	SourceGrants      Code = "SOURCE_GRANTS"
+	SourceSettings    Code = "SOURCE_SETTINGS"
+	SourceBusy        Code = "SOURCE_BUSY"
+	SourceQuery       Code = "SOURCE_QUERY"
+	SourceProtocol    Code = "SOURCE_PROTOCOL"
+	SourceShape       Code = "SOURCE_SHAPE"
+	SourceType        Code = "SOURCE_TYPE"
+	SourceLost        Code = "SOURCE_LOST"
+	SourceDiverged    Code = "SOURCE_DIVERGED"
+	SourceXA          Code = "SOURCE_XA"
+	SourceStatement   Code = "SOURCE_STATEMENT"
+	NoTables          Code = "NO_TABLES"
+	ResyncNeeded      Code = "RESYNC_NEEDED"
+	TargetNotOurs     Code = "TARGET_NOT_OURS"
+	TargetRefused     Code = "TARGET_REFUSED"
+	TargetFull        Code = "TARGET_FULL"
+	TargetFailed      Code = "TARGET_FAILED"
+	TargetLost        Code = "TARGET_LOST"
+	TargetBroken      Code = "TARGET_BROKEN"
+	TargetNoExclusive Code = "TARGET_NO_EXCLUSIVE"
+	FencedOff         Code = "FENCED"
+	FormatNewer       Code = "FORMAT_NEWER"
+	CheckFailed       Code = "CHECK_FAILED"
+)
+
+// Info is what the catalogue knows of a code.
+type Info struct {
+	Code  Code
+	Class Class
+	Exit  int
+	Short string // one line
+	Long  string // what it means and what to do: godwit explain CODE, docs/errors.md
+}
+
+// Info returns the catalogue's entry; an unknown code counts as Internal.
+func (c Code) Info() Info {
+	for _, i := range Catalogue {
+		if i.Code == c {
+			return i
+		}
+	}
+	return Catalogue[0]
+}
+
+// Catalogue lists every code once. docs/errors.md is generated from it.
+var Catalogue = []Info{
+	{Internal, Fatal, ExitFailed, "a defect in godwit", "Something happened that the program did not foresee. Nothing that was committed is harmed: positions and data are committed as one. Please report the message with the job file (secrets removed) and the log from the state folder."},
+	{Usage, User, ExitRequest, "wrong words on the command line", "The command, a flag or an argument is not known or does not fit. The message names the nearest one that exists; `godwit help` lists them all."},
+	{JobSyntax, User, ExitRequest, "the job file is not YAML", "The file could not be parsed. The message gives line and column; the mistake is there or just before it (indentation, a missing quote or bracket)."},
+	{JobField, User, ExitRequest, "an unknown key in the job file", "Keys are checked strictly, because a misspelt option that is silently ignored is worse than an error. The message names the nearest known key and all keys that may stand there. The reference is docs/job-reference.md."},
+	{JobValue, User, ExitRequest, "a value in the job file does not fit", "The value has the wrong type, is out of range, or contradicts another one. The message says what was expected."},
+	{JobMissing, User, ExitRequest, "a required key is missing", "Add the key. The message gives the place where it belongs."},
+	{JobSecret, User, ExitRequest, "a secret reference cannot be resolved", "A `${env:NAME}` names a variable that is not set, or a `${file:PATH}` a file that cannot be read. Set the variable in the environment of godwit, or mend the path."},
+	{JobVersion, User, ExitRequest, "the job file is for a newer godwit", "`version` is higher than this program knows. Use a newer godwit, or the older form of the file."},
+	{JobEdit, User, ExitRequest, "an edit of the job cannot be applied to what is already there", "The target was written under other settings that cannot be changed in place. The message names the setting. Take the edit back, write to another target, or start a new generation with `godwit run --again`."},
+	{StateLocked, User, ExitFailed, "another run uses this state folder", "A run of this job holds the lock of the state folder. Wait for it, stop it, or use another `--state`. The lock goes away by itself when its process ends."},
+	{StateBroken, User, ExitEnvironment, "the state folder cannot be used", "It cannot be created, read or written. State is only a cache of progress: deleting the folder is always safe, the next run finds its place in the target."},
+	{ConfirmNeeded, User, ExitRequest, "an act that must be confirmed was not", "The command reads everything again or loses work. Say it with the flag the message names, or answer the question on a terminal."},
+	{SourceUnreachable, Retry, ExitEnvironment, "the source does not answer", "No connection to the address could be made, or it broke. At the start this ends the run; while running it is retried with back-off. Check address, port, firewall and whether the server is up."},
+	{SourceAuth, User, ExitEnvironment, "the source refuses user or password", "The server answered and refused the login. Check user, password and from which host the user may connect."},
+	{SourceTLS, User, ExitEnvironment, "no TLS connection to the source", "The server offers no TLS, or its certificate does not fit. Check `tls.mode`, `tls.ca` and the name in the certificate."},
+	{SourceGrants, User, ExitEnvironment, "the user lacks a privilege on the source", "The message has the GRANT statement that mends it. Reading rows needs SELECT, the log REPLICATION SLAVE and its position BINLOG MONITOR (REPLICATION CLIENT)."},
+	{SourceSettings, User, ExitEnvironment, "a setting of the source does not allow this job", "The log is off, lacks what is needed, or is not in row format. The message names the variable, its value and what it must be. Nothing is read until it is right, because changes would be missed silently."},
+	{SourceBusy, Retry, ExitFailed, "the source is too busy at the moment", "Too many connections, a lock wait, or a query that was killed. Retried with back-off."},
+	{SourceQuery, Retry, ExitFailed, "a query on the source failed", "The server refused or broke off a query. The cause is the server's own text. Retried a few times, as many such errors pass."},
+	{SourceProtocol, Fatal, ExitFailed, "the source sent something that cannot be understood", "A packet or log event does not have the form it should have. Nothing after it was taken over. If the server is of a version that docs/sources.md lists, please report it."},
+	{SourceShape, Retry, ExitFailed, "the table changed while it was read", "A schema change ran between two reads. The chunk is read again under a new mark."},
+	{SourceType, User, ExitRequest, "a column type is not supported", "The column has a type this version does not move. Leave the table out, or the column once column selection exists; docs/sources.md lists the types."},
+	{SourceLost, Lost, ExitFailed, "the source's log no longer reaches back far enough", "The log was purged past the place the target has reached, so changes are missing for good. The target stays exact up to its position. Read everything again with `godwit run --again`, and raise the log's retention."},
+	{SourceDiverged, Lost, ExitFailed, "the source has another history", "The server's log does not continue what the target holds: it was reset, restored from a backup, or a replica was promoted that lacks transactions. Going on would mix two histories. Point the job at the right server, or read everything again with `godwit run --again`."},
+	{SourceXA, User, ExitNotWhole, "an XA transaction touches a table", "XA transactions are logged in two parts and are not followed yet. The table is marked `resync needed` at the place given."},
+	{SourceStatement, User, ExitNotWhole, "a change was logged as a statement", "The log has only the text of the statement, not its rows. It is not executed and not guessed: the table is marked `resync needed`. Set binlog_format=ROW for all writers."},
+	{NoTables, User, ExitRequest, "no table matches", "No table of the source matches `tables`. The message lists near names. Patterns are `database.table` with * and ?, a leading ! leaves out."},
+	{ResyncNeeded, User, ExitNotWhole, "finished, but some tables need a resync", "The log did not carry some change of these tables (the message says which), so they stopped at an exact earlier place. All others are whole. Read them again with `godwit run --again`."},
+	{TargetNotOurs, User, ExitEnvironment, "the target is not empty and does not belong to this job", "godwit writes only into an empty folder or one it prepared for the same job, so that it never mixes with or overwrites what is not its own. Give an empty folder."},
+	{TargetRefused, User, ExitEnvironment, "the target cannot be written", "Permission is missing or the target is read-only. Nothing was half-written; after mending it, run again."},
+	{TargetFull, User, ExitEnvironment, "the target is full", "There is no space (or quota, or inodes) left. What was committed is whole, the rest was not made visible. Free space and run again: it goes on from the last commit."},
+	{TargetFailed, Retry, ExitFailed, "writing to the target failed", "An I/O error. The writer was closed and what was not committed is dropped; retried from the last commit."},
+	{TargetLost, Lost, ExitFailed, "something committed is missing in the target", "A staged or control file that a commit names is gone: something else deleted it. godwit stops rather than guess. Restore it, or write to a new target."},
+	{TargetBroken, Fatal, ExitFailed, "a control file of the target cannot be read", "A record in the control folder is damaged or was changed by something else. Restore it from a backup, or write to a new target."},
+	{TargetNoExclusive, User, ExitEnvironment, "the target cannot create a file exclusively", "Exactly-once needs a store where, of two writers creating the same name, one is refused. A probe showed that this one does not refuse."},
+	{FencedOff, Fenced, ExitFailed, "a newer run took over", "Another run of the same job, started later, owns the target now. This one ended; nothing it had not committed was written. This is how two runs at once stay exact."},
+	{FormatNewer, User, ExitEnvironment, "written by a newer godwit", "The state, target or record was written in a format this version does not know. It was not touched. Use the newer godwit."},
+	{CheckFailed, User, ExitEnvironment, "some checks did not pass", "`godwit check` found what would stop or spoil a run. Each line has the command that mends it."},
+}

@@ -1,0 +1,50 @@
+package row
+
+import "math"
+
+// Flag says whether a cell has a value.
+type Flag = uint8
+
+// Flags of a cell.
+const (
+	Value  Flag = 0
+	Null   Flag = 1
+	Absent Flag = 2 // the log did not carry it; not null: the row keeps what it had
+)
+
+// ZeroTimestamp is the word of a timestamp that names no instant
+// ('0000-00-00 00:00:00').
+const ZeroTimestamp = math.MinInt64
+
+// InBytes reports whether values of kind k lie in the arena; the cell's word is
+// then offset<<32 | length.
+func (k Kind) InBytes() bool {
+	switch k {
+	case Decimal, Text, Bytes, JSON, Enum, Labels:
+		return true
+	}
+	return false
+}
+
+// PackDate returns the word of a date: year<<9 | month<<5 | day. Words order as
+// dates do; month and day may be 0.
+func PackDate(year, month, day int) uint64 {
+	return uint64(year)<<9 | uint64(month)<<5 | uint64(day)
+}
+
+// UnpackDate undoes PackDate.
+func UnpackDate(w uint64) (year, month, day int) {
+	return int(w >> 9), int(w >> 5 & 15), int(w & 31)
+}
+
+// PackDateTime returns the word of a date and time of day in microseconds:
+// PackDate<<37 | microseconds of the day (below 86.4e9 < 2^37).
+func PackDateTime(year, month, day int, micros int64) uint64 {
+	return PackDate(year, month, day)<<37 | uint64(micros)
+}
+
+// UnpackDateTime undoes PackDateTime.
+func UnpackDateTime(w uint64) (year, month, day int, micros int64) {
+	year, month, day = UnpackDate(w >> 37)
+	return year, month, day, int64(w & (1<<37 - 1))
+}

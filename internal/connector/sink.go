@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"godwit/internal/position"
 	"godwit/internal/row"
@@ -109,3 +110,13 @@ type Completion struct {
 type Announcer interface {
 	Announce(ctx context.Context, at position.Position, described string, tables []Completion) error
 }
+
+// Roller says how often a sink wants to commit; without it the engine chooses.
+type Roller interface {
+	// Roll returns the longest time from the first uncommitted row to the commit,
+	// and the staged bytes at which one is due.
+	Roll() (every time.Duration, bytes int64)
+}
+
+// Placer tells people where a sink's target is.
+type Placer interface{ Where() string }

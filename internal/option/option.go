@@ -23,6 +23,7 @@ const (
 	Enum                     // string, one of Field.Values
 	List                     // []string
 	Object                   // Values, checked by Field.Fields
+	Objects                  // []Values, each checked by Field.Fields
 )
 
 // Field declares one option.
@@ -35,8 +36,15 @@ type Field struct {
 	Min, Max int64    // Int, Size (bytes), Duration (ns); both 0: unbounded
 	Fields   []Field  // Object
 	OneOf    bool     // Object: exactly one of Fields must be given (a system's name)
+	Choice   bool     // of the neighbours with Choice in one object exactly one must be given
+	Live     bool     // of a sink: a job that has run takes a new value at its next start; else the edit is refused
 	Help     string   // one or two sentences, Markdown
 	Example  string   // as in a job file; may be empty
+
+	// Check refuses values that fit the kind but not the purpose; it gets the Go
+	// type of Kind, for a List each item. Its error says what was expected and
+	// does not repeat the value, which may be a secret.
+	Check func(value any) error
 }
 
 // Place is where in a file a value stands.
@@ -60,12 +68,17 @@ type Values struct {
 	given  map[string]bool
 	places map[string]Place
 	at     Place
+
+	doc    *document // nil when not parsed
+	path   string    // "sinks[0].files"; empty for the whole document
+	fields []Field
+	raw    map[string]string // texts with references, as written
 }
 
 // Of returns Values with the fields' defaults, overridden by given. Nothing is
 // checked: it is for tests and for code that builds options itself.
 func Of(fields []Field, given map[string]any) Values {
-	v := Values{set: map[string]any{}, given: map[string]bool{}, places: map[string]Place{}}
+	v := Values{set: map[string]any{}, given: map[string]bool{}, places: map[string]Place{}, fields: fields}
 	for _, f := range fields {
 		v.set[f.Name] = f.zero()
 		if g, ok := given[f.Name]; ok {
@@ -94,6 +107,8 @@ func (f Field) zero() any {
 		return []string(nil)
 	case Object:
 		return Of(f.Fields, nil)
+	case Objects:
+		return []Values(nil)
 	}
 	return ""
 }
@@ -126,6 +141,45 @@ func (v Values) List(name string) []string { return get[[]string](v, name) }
 
 // Object returns the values of an Object.
 func (v Values) Object(name string) Values { return get[Values](v, name) }
+
+// Objects returns the items of an Objects.
+func (v Values) Objects(name string) []Values { return get[[]Values](v, name) }
+
+// Chosen returns the name of the one given field of a OneOf object, or of the
+// one given field with Choice; empty when there is none.
+func (v Values) Chosen() string {
+	for _, f := range v.fields {
+		if v.given[f.Name] && (f.Choice || v.oneOf()) {
+			return f.Name
+		}
+	}
+	return ""
+}
+
+// oneOf reports whether no field is marked: then v is a OneOf object.
+func (v Values) oneOf() bool {
+	for _, f := range v.fields {
+		if f.Choice {
+			return false
+		}
+	}
+	return true
+}
+
+// Fields returns the declarations the values were checked by; the slice is lent.
+func (v Values) Fields() []Field { return v.fields }
+
+// Written returns a Text as it stands in the file, references unresolved. It may
+// be stored where a resolved value must not be.
+func (v Values) Written(name string) string {
+	if raw, ok := v.raw[name]; ok {
+		return raw
+	}
+	return v.Text(name)
+}
+
+// At returns where the object stands.
+func (v Values) At() Place { return v.at }
 
 // Given reports whether the file gave the field a value.
 func (v Values) Given(name string) bool { return v.given[name] }

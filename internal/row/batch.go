@@ -60,6 +60,10 @@ type Batch struct {
 	// EndTime is the commit time of the last transaction at or before End, or
 	// the upstream's clock for a heartbeat; microseconds UTC, 0 unknown.
 	EndTime int64
+	// Incarnation counts the physical logs a job has followed. Orders of a later
+	// one sort after all of an earlier one: together they are what a changelog
+	// writes as _pos. A source leaves it 0; whoever knows the job sets it (In).
+	Incarnation uint16
 	// Change is a barrier; At is its own place in the log (its order, as a row's).
 	Change *SchemaChange
 	At     string
@@ -204,11 +208,21 @@ func (b *Batch) After(floor func(*Table) string) *Batch {
 }
 
 func (b *Batch) view(sections []Section) *Batch {
-	v := &Batch{End: b.End, EndTime: b.EndTime, sections: sections, store: b.store}
+	v := &Batch{End: b.End, EndTime: b.EndTime, Incarnation: b.Incarnation, sections: sections, store: b.store}
 	for _, s := range sections {
 		v.rows += s.Rows
 	}
 	return v
+}
+
+// In returns b as part of the given incarnation of the log, sharing its cells.
+func (b *Batch) In(incarnation uint16) *Batch {
+	if b.Incarnation == incarnation {
+		return b
+	}
+	v := *b
+	v.Incarnation = incarnation
+	return &v
 }
 
 // Retain keeps the batch's memory until one more Release. Whoever receives a

@@ -1,6 +1,9 @@
 package row
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // Flag says whether a cell has a value.
 type Flag = uint8
@@ -47,4 +50,30 @@ func PackDateTime(year, month, day int, micros int64) uint64 {
 func UnpackDateTime(w uint64) (year, month, day int, micros int64) {
 	year, month, day = UnpackDate(w >> 37)
 	return year, month, day, int64(w & (1<<37 - 1))
+}
+
+// kindNames are durable: shapes are stored with them.
+var kindNames = [...]string{Int: "int", Uint: "uint", Float32: "float32", Float64: "float64", Decimal: "decimal",
+	Text: "text", Bytes: "bytes", JSON: "json", Enum: "enum", Labels: "labels", Date: "date", Time: "time",
+	DateTime: "datetime", Timestamp: "timestamp", Year: "year", Bits: "bits"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) && kindNames[k] != "" {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+// MarshalText returns the durable name.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote; an unknown name is an error.
+func (k *Kind) UnmarshalText(b []byte) error {
+	for i, n := range kindNames {
+		if n != "" && n == string(b) {
+			*k = Kind(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown kind %q", b)
 }

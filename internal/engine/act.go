@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+
+	"godwit/internal/job"
+	"godwit/internal/watch"
+)
+
+// Engine acts on jobs. Errors are fault.Errors; a nil error and a report mean
+// that the act was done. Every method returns soon after ctx ends.
+type Engine interface {
+	// Run runs a job to its end. When ctx ends it finishes the commit and
+	// returns an Outcome that is Stopped, and no error.
+	Run(ctx context.Context, s *job.Spec, o Options) (watch.Outcome, error)
+	// Check looks at everything a run needs. What does not fit is a finding and
+	// not an error.
+	Check(ctx context.Context, s *job.Spec, o Options) (watch.CheckReport, error)
+	// Plan tells what a run would do and does nothing.
+	Plan(ctx context.Context, s *job.Spec, o Options) (watch.PlanReport, error)
+	// Status tells how a job stands; with a nil Spec all jobs of the state folder.
+	Status(ctx context.Context, s *job.Spec, o Options) (watch.StatusReport, error)
+	// Positions tells what the sinks have committed; it fences nobody.
+	Positions(ctx context.Context, s *job.Spec, o Options) (watch.PositionReport, error)
+	// ResetPositions makes the next run read everything again, as a new
+	// generation. It was confirmed.
+	ResetPositions(ctx context.Context, s *job.Spec, o Options) error
+}
+
+// Options are what a user gives with an act.
+type Options struct {
+	// State is the folder of all jobs' state. It may not exist yet.
+	State string
+	// Again starts a new generation; it was confirmed.
+	Again bool
+	// Memory is the budget of the process in bytes.
+	Memory int64
+	// Parallel is how many chunks are read at once; 0: the engine chooses.
+	Parallel int
+	// Watch records the run; nil for other acts than Run.
+	Watch *watch.Job
+	// Log takes lines for people. OpenLog makes them durable as well, in the
+	// file godwit.log of a folder that exists, with all lines logged so far; it
+	// is called once at most, by an engine that has locked its folder.
+	Log     *slog.Logger
+	OpenLog func(folder string) error
+}

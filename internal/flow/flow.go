@@ -1,0 +1,55 @@
+// Package flow moves rows: one task of a table job, from a source to the sinks
+// that want it. Sinks own positions: everything here that looks like progress is
+// read from them.
+package flow
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/row"
+	"godwit/internal/watch"
+)
+
+// Sink is one sink of a job.
+type Sink struct {
+	connector.Sink
+	Name string
+	// Every and Bytes say when a commit is due: that long after the first
+	// uncommitted row, or when that much is staged.
+	Every time.Duration
+	Bytes int64
+}
+
+// Job is what all tasks of one run of a job share. Its fields are not changed
+// while tasks run.
+type Job struct {
+	Name   string
+	Source connector.Source
+	Sinks  []*Sink
+	Tables connector.Selector
+	Record *watch.Job
+	Log    *slog.Logger
+	Pool   *row.Pool
+	// ChunkBytes is the size of a chunk aimed at.
+	ChunkBytes int64
+	commits    atomic.Int64
+}
+
+// Commits returns how many commits sinks have made for this job so far.
+func (j *Job) Commits() int64 { return j.commits.Load() }
+
+func (j *Job) shard(sink *Sink, task string) connector.Shard {
+	return connector.Shard{Job: j.Name, Sink: sink.Name, Task: task}
+}
+
+// uncancelled returns a context for the last commit of a pause: it outlives ctx
+// by grace.
+func uncancelled(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return work, func() { stop(); cancel() }
+}

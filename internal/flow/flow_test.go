@@ -1,0 +1,243 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/position"
+	"godwit/internal/row"
+	"godwit/internal/watch"
+)
+
+func newJob(src *logSource, sinks ...*memSink) *Job {
+	j := &Job{Name: "j", Source: src, Tables: connector.Selector{Patterns: []string{"db.*"}}, Record: watch.New(watch.Options{}), Pool: &row.Pool{}, ChunkBytes: 1}
+	for i, s := range sinks {
+		j.Sinks = append(j.Sinks, &Sink{Sink: s, Name: fmt.Sprint("s", i), Every: time.Hour, Bytes: 5})
+	}
+	return j
+}
+
+// run does what an engine does, one task after another, from what it finds in
+// the sinks.
+func run(ctx context.Context, j *Job, claim connector.Claim, end int) error {
+	states, err := j.Find(ctx)
+	if err != nil {
+		return err
+	}
+	if err := j.Begin(ctx, states, Beginning{Snapshot: true}, claim); err != nil {
+		return err
+	}
+	for _, n := range states[0].Numbers() {
+		var lacking []*SinkState
+		for _, s := range states {
+			if !s.Whole {
+				lacking = append(lacking, s)
+			}
+		}
+		tasks, err := j.PlanTable(ctx, n, lacking)
+		if err != nil {
+			return err
+		}
+		for _, t := range tasks {
+			if err := j.RunChunks(ctx, t, claim); err != nil {
+				return err
+			}
+		}
+	}
+	src := j.Source.(*logSource)
+	src.mu.Lock()
+	src.head = max(src.head, end)
+	src.mu.Unlock()
+	until := connector.Until{Place: placeAfter(end)}
+	return j.Stream(ctx, &StreamTask{Sinks: states, Until: until, Reached: fmt.Sprint("end ", end)}, claim)
+}
+
+// judge says whether a sink's changelog gives the source's state at the stream's
+// committed place, once that is past all marks.
+func judge(src *logSource, m *memSink) error {
+	set := m.shards[streamTask]
+	if set == nil || set.set[keyWhole].IsZero() {
+		_, err := m.fold("g")
+		return err
+	}
+	p := set.set[keyStream]
+	inc, _ := strconv.Atoi(set.set[keyLog].Token())
+	got, err := m.fold(row.PlacePos(uint16(inc), p))
+	if err != nil {
+		return err
+	}
+	if want := src.at(countOf(p)); got.String() != want.String() {
+		return fmt.Errorf("at %d the changelog says\n%v, the source had\n%v", countOf(p), got, want)
+	}
+	return nil
+}
+
+func TestFlow_when_crashed_at_every_step(t *testing.T) {
+	points := 0
+	for _, after := range []bool{false, true} {
+		for n := 0; ; n++ {
+			src := newLogSource(uint64(n), 60)
+			a, b := newMemSink(), newMemSink()
+			a.crash, b.crash = &crash{at: n, after: after}, &crash{at: -1}
+			err := run(t.Context(), newJob(src, a, b), connector.Claim{Run: 1}, 50)
+			if err != nil && !errors.Is(err, errCrash) {
+				t.Fatalf("step %d after=%v: %v", n, after, err)
+			}
+			for i, m := range []*memSink{a, b} {
+				if err := judge(src, m); err != nil {
+					t.Fatalf("step %d after=%v, at the crash, sink %d: %v", n, after, i, err)
+				}
+			}
+			crashed := a.crash.gone
+			a.crash = &crash{at: -1}
+			if err := run(t.Context(), newJob(src, a, b), connector.Claim{Run: 2}, 60); err != nil {
+				t.Fatalf("step %d after=%v: second run: %v", n, after, err)
+			}
+			for i, m := range []*memSink{a, b} {
+				if p := m.shards[streamTask].set[keyStream]; countOf(p) != 60 {
+					t.Fatalf("step %d sink %d ended at %d", n, i, countOf(p))
+				}
+				if err := judge(src, m); err != nil {
+					t.Fatalf("step %d after=%v, at the end, sink %d: %v", n, after, i, err)
+				}
+				if m.columns[1] != 3 {
+					t.Fatalf("step %d sink %d: the column added by the log is missing", n, i)
+				}
+			}
+			if !crashed {
+				if n < 15 {
+					t.Fatalf("only %d steps were reached", n)
+				}
+				break
+			}
+			points++
+		}
+	}
+	t.Logf("%d crash points", points)
+}
+
+func TestFlow_when_paused_at_random(t *testing.T) {
+	for seed := range uint64(40) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		src, a, b := newLogSource(seed, 60), newMemSink(), newMemSink()
+		for i := uint64(1); ; i++ {
+			ctx, cancel := context.WithCancel(t.Context())
+			src.batch = 1 + r.IntN(9)
+			j := newJob(&logSource{}, a, b)
+			p := &pausing{logSource: src, left: 1 + r.IntN(12), pause: cancel}
+			j.Source = p
+			err := runWith(ctx, j, src, connector.Claim{Run: i}, 60)
+			cancel()
+			if err != nil && !errors.Is(err, context.Canceled) {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			for _, m := range []*memSink{a, b} {
+				if err := judge(src, m); err != nil {
+					t.Fatalf("seed %d run %d: %v", seed, i, err)
+				}
+			}
+			if err == nil {
+				break
+			}
+			if i > 500 {
+				t.Fatalf("seed %d: no progress", seed)
+			}
+		}
+	}
+}
+
+// pausing cancels after a number of batches.
+type pausing struct {
+	*logSource
+	left  int
+	pause func()
+}
+
+func (p *pausing) Read(ctx context.Context, s connector.Split, from position.Position, emit func(*row.Batch) error) error {
+	return p.logSource.Read(ctx, s, from, func(b *row.Batch) error {
+		if p.left--; p.left == 0 {
+			p.pause()
+		}
+		return emit(b)
+	})
+}
+
+func runWith(ctx context.Context, j *Job, src *logSource, claim connector.Claim, end int) error {
+	p := j.Source
+	j.Source = src
+	defer func() { j.Source = p }()
+	states, err := j.Find(ctx)
+	if err != nil {
+		return err
+	}
+	if err := j.Begin(ctx, states, Beginning{Snapshot: true}, claim); err != nil {
+		return err
+	}
+	for _, n := range states[0].Numbers() {
+		tasks, err := j.PlanTable(ctx, n, states)
+		if err != nil {
+			return err
+		}
+		j.Source = p
+		for _, t := range tasks {
+			if err := j.RunChunks(ctx, t, claim); err != nil {
+				return err
+			}
+		}
+		j.Source = src
+	}
+	j.Source = p
+	src.head = end
+	return j.Stream(ctx, &StreamTask{Sinks: states, Until: connector.Until{Place: placeAfter(end)}}, claim)
+}
+
+func TestFlow_when_started_again(t *testing.T) {
+	src, a := newLogSource(5, 60), newMemSink()
+	j := newJob(src, a)
+	if err := run(t.Context(), j, connector.Claim{Run: 1}, 40); err != nil {
+		t.Fatal(err)
+	}
+	states, err := j.Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An attempt of the first generation is still alive somewhere.
+	zombie, _, err := a.Open(t.Context(), connector.Shard{Task: "1.1.0"}, connector.Claim{Run: 1, Attempt: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Again(t.Context(), states, connector.Claim{Run: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if err := zombie.Commit(t.Context(), position.Set{}); !fault.Has(err, fault.FencedOff) {
+		t.Fatalf("an attempt of the old generation could commit: %v", err)
+	}
+	if err := run(t.Context(), j, connector.Claim{Run: 2, Attempt: 1}, 40); err != nil {
+		t.Fatal(err)
+	}
+	if err := judge(src, a); err != nil {
+		t.Fatal(err)
+	}
+	set := a.shards[streamTask].set
+	if set[keyGeneration].Token() != "2" || set[keyLog].Token() != "1" || set[keyWhole].IsZero() {
+		t.Fatalf("set after the second generation: %v", set)
+	}
+}
+
+func TestFlow_when_a_newer_run_takes_over(t *testing.T) {
+	src, a := newLogSource(5, 60), newMemSink()
+	if err := run(t.Context(), newJob(src, a), connector.Claim{Run: 3}, 30); err != nil {
+		t.Fatal(err)
+	}
+	err := run(t.Context(), newJob(src, a), connector.Claim{Run: 2}, 60)
+	if !fault.Has(err, fault.FencedOff) {
+		t.Fatalf("an older run was let in: %v", err)
+	}
+}

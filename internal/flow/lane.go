@@ -1,0 +1,193 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/position"
+	"godwit/internal/row"
+)
+
+// queueLength bounds the batches that wait for one sink. Their bytes are bounded
+// by the budget that the source takes them from.
+const queueLength = 64
+
+// lane is one sink's way through a task: a queue and the goroutine that owns the
+// writer.
+type lane struct {
+	job        *Job
+	sink       *Sink
+	writer     connector.Writer
+	set        position.Set // what is committed
+	queue      chan item
+	bytes      atomic.Int64  // waiting in queue
+	rows       int64         // applied since the last commit
+	committing time.Duration // spent in commits so far
+}
+
+// item is a batch to apply, or an act to carry out in its place in the order.
+type item struct {
+	batch *row.Batch
+	act   func(context.Context) error
+}
+
+// applier takes batches in order. Its methods are called by one goroutine.
+type applier interface {
+	apply(ctx context.Context, b *row.Batch) error
+	// due returns when idle should be called if nothing arrives until then; the
+	// zero time: never.
+	due() time.Time
+	idle(ctx context.Context) error
+	// drained is called after the last item of a task that was not failed.
+	drained(ctx context.Context) error
+}
+
+// group runs lanes side by side.
+type group struct {
+	work   context.Context
+	fail   context.CancelCauseFunc
+	wg     sync.WaitGroup
+	lanes  []*lane
+	cancel context.CancelFunc
+}
+
+// grace is how long a paused task may take to finish its last commit.
+const grace = 5 * time.Minute
+
+// startGroup starts a goroutine for each lane. ctx ends reading only: what is in
+// the queues is still applied and committed.
+func startGroup(ctx context.Context, lanes []*lane, appliers []applier) *group {
+	work, cancel := uncancelled(ctx, grace)
+	work, fail := context.WithCancelCause(work)
+	g := &group{work: work, fail: fail, lanes: lanes, cancel: cancel}
+	for i, l := range lanes {
+		l.queue = make(chan item, queueLength)
+		g.wg.Go(func() {
+			if err := l.consume(work, appliers[i]); err != nil {
+				fail(err)
+			}
+		})
+	}
+	return g
+}
+
+// put hands b to a lane, which gets its own hold on it. It waits while the queue
+// is full.
+func (g *group) put(ctx context.Context, l *lane, it item) error {
+	if it.batch != nil {
+		it.batch.Retain()
+		l.job.Record.Queue(l.sink.Name, l.bytes.Add(int64(it.batch.Payload())), 0)
+	}
+	select {
+	case l.queue <- it:
+		return nil
+	default:
+	}
+	start := time.Now()
+	defer func() { l.job.Record.Stage("", "source", 0, time.Since(start), 0) }()
+	select {
+	case l.queue <- it:
+		return nil
+	case <-g.work.Done():
+		it.release()
+		return context.Cause(g.work)
+	case <-ctx.Done():
+		it.release()
+		return context.Cause(ctx)
+	}
+}
+
+func (it item) release() {
+	if it.batch != nil {
+		it.batch.Release()
+	}
+}
+
+// finish ends the queues, waits for the lanes and returns the task's error: a
+// lane's before the reader's, because the reader ends when a lane does.
+func (g *group) finish(readErr error) error {
+	if readErr != nil && !errors.Is(readErr, context.Canceled) {
+		g.fail(readErr) // nothing half-read is committed
+	}
+	for _, l := range g.lanes {
+		close(l.queue)
+	}
+	g.wg.Wait()
+	defer g.cancel()
+	if err := context.Cause(g.work); err != nil {
+		return err
+	}
+	g.fail(nil)
+	return readErr
+}
+
+func (l *lane) consume(ctx context.Context, a applier) error {
+	defer func() {
+		for it := range l.queue { // the other end closes it
+			it.release()
+		}
+	}()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		began := time.Now()
+		wake := time.Hour
+		if d := a.due(); !d.IsZero() {
+			wake = max(0, time.Until(d))
+		}
+		timer.Reset(wake)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+			if err := a.idle(ctx); err != nil {
+				return err
+			}
+		case it, more := <-l.queue:
+			if !more {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				return a.drained(ctx)
+			}
+			l.job.Record.Stage(l.sink.Name, "apply", 0, 0, time.Since(began))
+			if err := l.handle(ctx, a, it); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (l *lane) handle(ctx context.Context, a applier, it item) error {
+	if it.act != nil {
+		return it.act(ctx)
+	}
+	defer it.batch.Release()
+	l.job.Record.Queue(l.sink.Name, l.bytes.Add(-int64(it.batch.Payload())), 0)
+	l.rows += int64(it.batch.Rows())
+	start := time.Now()
+	committing := l.committing
+	err := a.apply(ctx, it.batch)
+	l.job.Record.Stage(l.sink.Name, "apply", time.Since(start)-(l.committing-committing), 0, 0)
+	return err
+}
+
+// commit commits set and keeps it as what is committed.
+func (l *lane) commit(ctx context.Context, set position.Set, at position.Position, commitTime int64) error {
+	start := time.Now()
+	if err := l.writer.Commit(ctx, set); err != nil {
+		return err
+	}
+	l.set = set
+	took := time.Since(start)
+	l.committing += took
+	l.job.Record.Stage(l.sink.Name, "commit", took, 0, 0)
+	l.job.Record.Committed(l.sink.Name, l.rows, at, commitTime)
+	l.rows = 0
+	l.job.commits.Add(1)
+	return nil
+}

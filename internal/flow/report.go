@@ -1,0 +1,104 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+
+	"godwit/internal/connector"
+	"godwit/internal/position"
+	"godwit/internal/row"
+)
+
+// ShardState is what one shard of a sink has committed, for people.
+type ShardState struct {
+	Task  string
+	Claim connector.Claim
+	At    position.Position // of a stream; the greatest mark of a run of chunks
+	Note  string
+}
+
+// Shards tells what each shard of a sink has committed: the stream, then the runs
+// of chunks while the snapshot is not behind the stream.
+func (j *Job) Shards(ctx context.Context, s *SinkState) ([]ShardState, error) {
+	if s.At.IsZero() {
+		return nil, nil
+	}
+	st := ShardState{Task: streamTask, Claim: s.Claim, At: s.At}
+	switch {
+	case s.Generation == 0:
+		st.Note = "changes only"
+	case s.Whole:
+		st.Note = fmt.Sprintf("snapshot %d complete", s.Generation)
+	default:
+		st.Note = fmt.Sprintf("waits for snapshot %d", s.Generation)
+	}
+	out := []ShardState{st}
+	if s.Whole {
+		return out, nil
+	}
+	for _, n := range s.Numbers() {
+		p, _, err := planOf(ctx, s.Sink, s.Generation, n)
+		if err != nil {
+			return nil, err
+		}
+		if p == nil {
+			continue
+		}
+		for r, run := range p.Runs {
+			claim, set, err := s.Sink.Positions(ctx, j.shard(s.Sink, p.task(r)))
+			if err != nil {
+				return nil, err
+			}
+			done, err := chunksOf(set)
+			if err != nil {
+				return nil, err
+			}
+			mark, err := done.greatest()
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, ShardState{Task: p.task(r), Claim: claim, At: mark,
+				Note: fmt.Sprintf("%s: %d of %d chunks", p.Table, done.count(), len(run))})
+		}
+	}
+	return out, nil
+}
+
+func (c chunks) count() int {
+	n := 0
+	for _, r := range c {
+		n += int(r.to-r.from) + 1
+	}
+	return n
+}
+
+// Progress tells into how many chunks a table was divided (0: not yet) and
+// whether its snapshot is "new", "partly" or "done" in the sinks.
+func (j *Job) Progress(ctx context.Context, name row.Name, states []*SinkState) (chunks int, state string, err error) {
+	state = "new"
+	for _, s := range states {
+		if s.Generation == 0 {
+			continue
+		}
+		for _, t := range s.snapshot.tables {
+			if t.Name != name {
+				continue
+			}
+			p, _, err := planOf(ctx, s.Sink, s.Generation, t.Number)
+			if err != nil || p == nil {
+				return chunks, state, err
+			}
+			chunks = int(p.firstChunk(len(p.Runs)))
+			_, missing, err := j.tableMark(ctx, s, t.Number)
+			switch {
+			case err != nil:
+				return chunks, state, err
+			case missing == 0:
+				state = "done"
+			case missing < chunks:
+				return chunks, "partly", nil
+			}
+		}
+	}
+	return chunks, state, nil
+}

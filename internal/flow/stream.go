@@ -1,0 +1,354 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/position"
+	"godwit/internal/row"
+)
+
+// StreamTask is the stream of one log for sinks that start it together.
+type StreamTask struct {
+	Sinks []*SinkState
+	// Until is the end that was asked for; the real end is never before the
+	// greatest mark of the chunks.
+	Until connector.Until
+	// ToMarks ends the stream at the greatest mark itself: a snapshot alone.
+	ToMarks bool
+	// Reached is noted with the commit that comes to the end; empty: none.
+	Reached string
+}
+
+// Stream applies changes from the least of the sinks' places on, each sink
+// cutting what it already has. It returns nil at the end asked for, or when ctx
+// is done and what was read is committed.
+func (j *Job) Stream(ctx context.Context, t *StreamTask, claim connector.Claim) (err error) {
+	var lanes []*lane
+	var appliers []applier
+	defer func() { closeLanes(lanes, &err) }()
+	for _, s := range t.Sinks {
+		l := &lane{job: j, sink: s.Sink}
+		if l.writer, l.set, err = s.Sink.Open(ctx, j.shard(s.Sink, streamTask), claim); err != nil {
+			return err
+		}
+		lanes = append(lanes, l)
+		a, err := j.streamApplier(ctx, s, l)
+		if err != nil {
+			return err
+		}
+		appliers = append(appliers, a)
+	}
+	if err := j.rebase(ctx, appliers); err != nil {
+		return err
+	}
+	least, err := leastOf(appliers)
+	if err != nil {
+		return err
+	}
+	until, err := untilPast(t, appliers)
+	if err != nil {
+		return err
+	}
+	ends := !until.IsZero() || t.ToMarks
+	g := startGroup(ctx, lanes, appliers)
+	return g.finish(j.readStream(ctx, g, t, until, ends, least, appliers))
+}
+
+// untilPast moves an end to the greatest mark where that is later.
+func untilPast(t *StreamTask, appliers []applier) (connector.Until, error) {
+	u := t.Until
+	if u.IsZero() && !t.ToMarks {
+		return u, nil
+	}
+	for _, a := range appliers {
+		s := a.(*streamApplier).state
+		if s.Whole || s.Copied.IsZero() {
+			continue
+		}
+		if c, err := s.Copied.Compare(u.Place); err != nil {
+			return u, err
+		} else if c > 0 {
+			u.Place = s.Copied
+		}
+	}
+	return u, nil
+}
+
+// leastOf returns the applier whose place is first: its shapes are the ones to
+// start decoding with.
+func leastOf(appliers []applier) (*streamApplier, error) {
+	least := appliers[0].(*streamApplier)
+	for _, a := range appliers[1:] {
+		s := a.(*streamApplier)
+		if c, err := s.at.Compare(least.at); err != nil {
+			return nil, err
+		} else if c < 0 {
+			least = s
+		}
+	}
+	return least, nil
+}
+
+// readStream reads to until, in two steps when it has both a place and a time:
+// the place is where the chunks end, the time what was asked for.
+func (j *Job) readStream(ctx context.Context, g *group, t *StreamTask, until connector.Until, ends bool, least *streamApplier, appliers []applier) error {
+	from, tables := least.at, least.shapes.tables
+	steps := []connector.Until{until}
+	if !until.Place.IsZero() && !until.Time.IsZero() {
+		steps = []connector.Until{{Place: until.Place}, {Time: until.Time}}
+	}
+	known := least.shapes
+	for _, end := range steps {
+		if end.IsZero() && ends {
+			continue // no table has a mark ahead
+		}
+		if done, err := atOrBeyond(from, end.Place); err != nil {
+			return err
+		} else if done {
+			continue
+		}
+		split := connector.Split{ID: connector.StreamSplit, Tables: tables, Selector: j.Tables, Until: end}
+		emitted := time.Now()
+		err := j.Source.Read(ctx, split, from, func(b *row.Batch) error {
+			defer b.Release()
+			j.recordStream(b, from, emitted)
+			defer func() { emitted = time.Now() }()
+			if !b.End.IsZero() {
+				from = b.End
+			}
+			if b.Change != nil {
+				known = numberChange(known, b.Change)
+				tables = known.tables
+			}
+			return j.fanOut(ctx, g, b)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if !ends {
+		return nil
+	}
+	for i, a := range appliers { // the reader came to the end: note it with the last commit
+		s := a.(*streamApplier)
+		if err := g.put(ctx, g.lanes[i], item{act: func(context.Context) error { s.reached = t.Reached; return nil }}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func atOrBeyond(p, end position.Position) (bool, error) {
+	if end.IsZero() {
+		return false, nil
+	}
+	c, err := p.Compare(end)
+	return c >= 0, err
+}
+
+// numberChange gives a new table its number and returns the shapes after the
+// change. Every sink comes to the same number, because it follows from the
+// history before the change.
+func numberChange(known *shapes, c *row.SchemaChange) *shapes {
+	if c.After != nil && c.After.Number == 0 {
+		c.After.Number = known.next
+	}
+	return known.after(c)
+}
+
+// recordStream counts a batch. A batch without rows is the source having waited
+// for the log.
+func (j *Job) recordStream(b *row.Batch, at position.Position, emitted time.Time) {
+	if !b.End.IsZero() {
+		at = b.End
+	}
+	j.Record.Streamed(b.Rows(), int64(b.Payload()), at)
+	if b.Rows() == 0 {
+		j.Record.Stage("", "source", 0, 0, time.Since(emitted))
+		return
+	}
+	j.Record.FirstRow()
+	j.Record.Stage("", "source", time.Since(emitted), 0, 0)
+}
+
+func (j *Job) fanOut(ctx context.Context, g *group, b *row.Batch) error {
+	for _, l := range g.lanes {
+		if err := g.put(ctx, l, item{batch: b}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// streamApplier applies the stream to one sink.
+type streamApplier struct {
+	lane   *lane
+	state  *SinkState
+	shapes *shapes           // at the place applied, kept in the sink
+	at     position.Position // applied up to here, between transactions
+	time   int64             // commit time of the last transaction applied
+	inside bool              // rows beyond at are applied
+	dirty  bool              // at is beyond what is committed
+	since  time.Time         // when it became dirty
+	// floors are the marks of tables without a key: their events up to there are
+	// in the chunk and must not be counted again.
+	floors  map[uint32]string
+	passing []tableMark // tables whose mark is still ahead, least first
+	reached string
+}
+
+func (j *Job) streamApplier(ctx context.Context, s *SinkState, l *lane) (*streamApplier, error) {
+	at, ok := l.set[keyStream]
+	if !ok {
+		return nil, fault.New(fault.TargetBroken, "the stream of sink %q has no place", s.Sink.Name)
+	}
+	if err := s.load(ctx, l.set); err != nil {
+		return nil, err
+	}
+	a := &streamApplier{lane: l, state: s, shapes: s.Shapes, at: at}
+	return a, a.loadMarks(ctx, j)
+}
+
+func (a *streamApplier) apply(ctx context.Context, b *row.Batch) error {
+	end, commitTime := b.End, b.EndTime
+	rest, err := b.From(a.at)
+	if err != nil {
+		return err
+	}
+	if rest.Change != nil {
+		return a.barrier(ctx, rest)
+	}
+	if len(a.floors) > 0 {
+		rest = rest.After(func(t *row.Table) string { return a.floors[t.Number] })
+	}
+	if rest.Rows() > 0 {
+		if err := a.lane.writer.Apply(ctx, rest.In(a.state.Incarnation)); err != nil {
+			return err
+		}
+		a.touch()
+		a.inside = true
+	}
+	if end.IsZero() {
+		return nil
+	}
+	return a.advance(ctx, end, commitTime)
+}
+
+// advance moves the place to end, between transactions, and commits when that is
+// due.
+func (a *streamApplier) advance(ctx context.Context, end position.Position, commitTime int64) error {
+	if c, err := end.Compare(a.at); err != nil {
+		return err
+	} else if c <= 0 {
+		return nil
+	}
+	a.at, a.inside = end, false
+	if commitTime > a.time {
+		a.time = commitTime
+	}
+	a.touch()
+	if a.lane.writer.Staged() >= a.lane.sink.Bytes || time.Since(a.since) >= a.lane.sink.Every {
+		return a.commit(ctx)
+	}
+	return nil
+}
+
+func (a *streamApplier) touch() {
+	if !a.dirty {
+		a.dirty, a.since = true, time.Now()
+	}
+}
+
+// barrier commits what is before the change, evolves the target, and commits the
+// place after it together with the new shapes.
+func (a *streamApplier) barrier(ctx context.Context, b *row.Batch) error {
+	if a.inside {
+		return fault.New(fault.SourceProtocol, "a schema change inside a transaction")
+	}
+	if a.dirty {
+		if err := a.commit(ctx); err != nil {
+			return err
+		}
+	}
+	next := a.shapes.after(b.Change)
+	if err := next.keep(ctx, a.lane.sink, a.shapes); err != nil {
+		return err
+	}
+	if err := a.lane.writer.Evolve(ctx, b.Change); err != nil {
+		return err
+	}
+	a.shapes = next
+	if b.Change.Kind == row.Stop {
+		a.lane.job.Record.Marked(b.Change.After.Name.String(), b.Change.After.Stopped)
+	}
+	a.at, a.time = b.End, max(a.time, b.EndTime)
+	a.touch()
+	return a.commit(ctx)
+}
+
+func (a *streamApplier) due() time.Time {
+	if !a.dirty || a.inside {
+		return time.Time{}
+	}
+	return a.since.Add(a.lane.sink.Every)
+}
+
+func (a *streamApplier) idle(ctx context.Context) error {
+	if !a.dirty || a.inside || time.Since(a.since) < a.lane.sink.Every {
+		return nil
+	}
+	return a.commit(ctx)
+}
+
+func (a *streamApplier) drained(ctx context.Context) error {
+	if a.inside {
+		return nil // the rest of the transaction was not read: drop it
+	}
+	if !a.dirty && a.reached == "" {
+		return nil
+	}
+	return a.commit(ctx)
+}
+
+// commit commits the place with everything that is known there.
+func (a *streamApplier) commit(ctx context.Context) error {
+	passed, err := a.passed()
+	if err != nil {
+		return err
+	}
+	set := edited(a.lane.set, func(s position.Set) {
+		s[keyStream] = a.at
+		s[keySchemas] = position.Note(a.shapes.id)
+		s[keyLog] = numberNote(uint64(a.state.Incarnation))
+		if !a.state.Copied.IsZero() {
+			s[keyCopied] = a.state.Copied
+		}
+		if a.reached != "" {
+			s[keyReached] = position.Note(a.reached)
+		}
+		a.noteComplete(s, passed)
+	})
+	if err := a.lane.commit(ctx, set, a.at, a.time); err != nil {
+		return err
+	}
+	a.dirty = false
+	a.passing = a.passing[passed:]
+	return a.announce(ctx)
+}
+
+func (a *streamApplier) announce(ctx context.Context) error {
+	sink, ok := a.lane.sink.Sink.(connector.Announcer)
+	if !ok {
+		return nil
+	}
+	at := a.at
+	described := fmt.Sprint(at.Token())
+	if d, ok := a.lane.job.Source.(connector.Describer); ok {
+		described = d.Describe(at)
+	}
+	return sink.Announce(ctx, at, described, a.completions())
+}

@@ -1,0 +1,253 @@
+package job
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"godwit/internal/option"
+)
+
+// Kept is what is remembered of a Spec to tell later edits: each option's path
+// and its value as text, defaults included. Sinks are named, not numbered:
+// "sinks.lake.files.roll.size". It holds no secret, and of a text with references
+// the reference and a short checksum instead of the value.
+type Kept map[string]string
+
+// Effect is what an edit of a job that has run does.
+type Effect string
+
+// Effects.
+const (
+	Applies Effect = "applies" // at the next start, nothing is read again
+	Checked Effect = "checked" // allowed; the source must have the same history
+	Adds    Effect = "adds"    // a new sink: it gets everything from the beginning
+	Leaves  Effect = "leaves"  // a sink is gone: what it holds stays as it is
+	Refused Effect = "refused"
+)
+
+// Edit is one difference between a job that has run and its file now.
+type Edit struct {
+	Field  string // e.g. "sinks.lake.files.layout"; of an added or gone sink "sinks.pg"
+	From   string // empty: was not there
+	To     string // empty: is gone
+	Effect Effect
+	Why    string // one clause, for people
+}
+
+// Kept returns what is to be remembered of s.
+func (s *Spec) Kept() Kept {
+	k := Kept{
+		"name":     s.Name,
+		"tables":   strings.Join(s.Tables.Patterns, " "),
+		"mode":     string(s.Mode),
+		"start":    s.Start.String(),
+		"until":    s.Until.String(),
+		"parallel": strconv.Itoa(s.Parallel),
+	}
+	k.add("source."+s.Source.Driver, s.Source.Values)
+	for _, sink := range s.Sinks {
+		k.add("sinks."+sink.Name+"."+sink.Driver, sink.Values)
+	}
+	return k
+}
+
+func (k Kept) add(path string, v option.Values) {
+	k[path] = "set" // an object without options is there too
+	for _, f := range v.Fields() {
+		at := path + "." + f.Name
+		switch f.Kind {
+		case option.Secret:
+		case option.Object:
+			if k.add(at, v.Object(f.Name)); !v.Given(f.Name) {
+				k[at] = ""
+			}
+		case option.Objects:
+			for i, o := range v.Objects(f.Name) {
+				k.add(fmt.Sprintf("%s[%d]", at, i), o)
+			}
+		default:
+			k[at] = keptText(v, f)
+		}
+	}
+}
+
+func keptText(v option.Values, f option.Field) string {
+	switch f.Kind {
+	case option.Int:
+		return strconv.FormatInt(v.Int(f.Name), 10)
+	case option.Bool:
+		return strconv.FormatBool(v.Bool(f.Name))
+	case option.Size:
+		return option.FormatSize(v.Int(f.Name))
+	case option.Duration:
+		return option.FormatDuration(v.Duration(f.Name))
+	case option.List:
+		return strings.Join(v.List(f.Name), " ")
+	}
+	written, value := v.Written(f.Name), v.Text(f.Name)
+	if written == value {
+		return value
+	}
+	// Enough to see that the value changed, too little to find it.
+	sum := sha256.Sum256([]byte(f.Name + "\x00" + value))
+	return written + " (" + hex.EncodeToString(sum[:4]) + ")"
+}
+
+func (s Start) String() string {
+	switch {
+	case s.Head:
+		return "head"
+	case !s.Time.IsZero():
+		return s.Time.Format(time.RFC3339)
+	}
+	return s.Place
+}
+
+func (u Until) String() string {
+	switch {
+	case u.Head:
+		return "head"
+	case !u.Time.IsZero():
+		return u.Time.Format(time.RFC3339)
+	}
+	return ""
+}
+
+// Fingerprint returns a text that is equal for two Specs if and only if no edit
+// lies between them; secrets do not count.
+func (s *Spec) Fingerprint() string { return s.Kept().Fingerprint() }
+
+// Fingerprint is Spec.Fingerprint of what was kept.
+func (k Kept) Fingerprint() string {
+	h := sha256.New()
+	for _, path := range slices.Sorted(maps.Keys(k)) {
+		fmt.Fprintf(h, "%d %s %d %s\n", len(path), path, len(k[path]), k[path])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Diff returns the edits that lead from old, as it was kept when the job last
+// ran, to s, in order of their fields.
+func (s *Spec) Diff(old Kept) []Edit {
+	var edits []Edit
+	now := s.Kept()
+	was, is := sinkNames(old), sinkNames(now)
+	for name := range was {
+		if !is[name] {
+			edits = append(edits, Edit{Field: "sinks." + name, From: "set", Effect: Leaves, Why: "what it holds stays, and is no longer written"})
+		}
+	}
+	for name := range is {
+		if !was[name] {
+			edits = append(edits, Edit{Field: "sinks." + name, To: "set", Effect: Adds, Why: "a new sink gets everything from the beginning"})
+		}
+	}
+	paths := maps.Clone(map[string]string(old))
+	maps.Copy(paths, now)
+	for path := range paths {
+		if old[path] == now[path] || s.unsaid(path, old, now) {
+			continue
+		}
+		if name, in := sinkOf(path); in && was[name] != is[name] {
+			continue
+		}
+		e := Edit{Field: path, From: old[path], To: now[path]}
+		e.Effect, e.Why = s.effect(path)
+		edits = append(edits, e)
+	}
+	slices.SortFunc(edits, func(a, b Edit) int { return strings.Compare(a.Field, b.Field) })
+	return edits
+}
+
+// unsaid reports whether a difference comes from another version of godwit and
+// not from the file: an option that was not known then and is not given now, or
+// one that is not known any more.
+func (s *Spec) unsaid(path string, old, now Kept) bool {
+	_, was := old[path]
+	_, is := now[path]
+	if was == is {
+		return false
+	}
+	e := s.Source
+	if name, in := sinkOf(path); in {
+		for _, sink := range s.Sinks {
+			if sink.Name == name {
+				e = sink.Endpoint
+			}
+		}
+		path = strings.TrimPrefix(path, "sinks."+name+".")
+	} else {
+		path = strings.TrimPrefix(path, "source.")
+	}
+	rest, same := strings.CutPrefix(path, e.Driver+".")
+	return same && (was || !given(e.Values, strings.Split(rest, ".")))
+}
+
+// given reports whether the option at path stands in the file.
+func given(v option.Values, path []string) bool {
+	name, _, _ := strings.Cut(path[0], "[")
+	for _, f := range v.Fields() {
+		if f.Name == name && v.Given(name) {
+			return len(path) == 1 || f.Kind != option.Object || given(v.Object(name), path[1:])
+		}
+	}
+	return false
+}
+
+// effect tells what an edit of one option does. What is not known to be harmless
+// is refused: a target half in one form and half in another helps nobody.
+func (s *Spec) effect(path string) (Effect, string) {
+	top, _, _ := strings.Cut(path, ".")
+	switch top {
+	case "until", "parallel":
+		return Applies, "at the next start"
+	case "source":
+		return Checked, "the server must continue the history the target holds"
+	case "name":
+		return Refused, "the target belongs to the job's name"
+	case "tables":
+		return Refused, "the snapshot's plan has the tables chosen before"
+	case "mode", "start":
+		return Refused, "what was moved so far began otherwise"
+	}
+	name, _ := sinkOf(path)
+	for _, sink := range s.Sinks {
+		prefix := "sinks." + name + "." + sink.Driver + "."
+		if sink.Name == name && strings.HasPrefix(path, prefix) && live(sink.Values.Fields(), strings.Split(path[len(prefix):], ".")) {
+			return Applies, "at the next start; nothing is read again"
+		}
+	}
+	return Refused, "files of another form are in the target already"
+}
+
+// live reports whether the option at path, or an object around it, is Live.
+func live(fields []option.Field, path []string) bool {
+	for _, f := range fields {
+		if f.Name == path[0] {
+			return f.Live || len(path) > 1 && live(f.Fields, path[1:])
+		}
+	}
+	return false
+}
+
+func sinkOf(path string) (string, bool) {
+	rest, in := strings.CutPrefix(path, "sinks.")
+	name, _, _ := strings.Cut(rest, ".")
+	return name, in
+}
+
+func sinkNames(k Kept) map[string]bool {
+	out := map[string]bool{}
+	for path := range k {
+		if name, in := sinkOf(path); in {
+			out[name] = true
+		}
+	}
+	return out
+}

@@ -1,0 +1,67 @@
+package job
+
+import (
+	"errors"
+	"regexp"
+
+	"godwit/internal/connector"
+	"godwit/internal/option"
+)
+
+var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+func checkName(value any) error {
+	if !nameForm.MatchString(value.(string)) {
+		return errors.New("expected 1 to 64 of a-z, 0-9 and -")
+	}
+	return nil
+}
+
+func checkPattern(value any) error {
+	if s := value.(string); len(s) > 256 || connector.ValidPattern(s) != nil {
+		return errors.New(`expected database.table; * and ? stand for any characters, a leading ! leaves out`)
+	}
+	return nil
+}
+
+// Fields declares the job file: its own keys, and under source and sinks the
+// options of every system in reg. The job file's parser, its JSON schema and its
+// reference come from it.
+func Fields(reg connector.Registry) []option.Field {
+	return []option.Field{
+		{Name: "version", Kind: option.Int, Default: int64(1), Min: 1, Max: 1 << 30, Help: "The form of this file. Absent means 1."},
+		{Name: "name", Kind: option.Text, Required: true, Check: checkName, Example: "shop-to-lake",
+			Help: "The job's name: 1 to 64 of a-z, 0-9 and -. Targets remember it; another job cannot write to them."},
+		{Name: "source", Kind: option.Object, Required: true, OneOf: true, Fields: sourceFields(reg),
+			Help: "Where rows come from: exactly one system."},
+		{Name: "tables", Kind: option.List, Required: true, Min: 1, Max: 10_000, Check: checkPattern, Example: `["shop.*", "!shop.tmp_*"]`,
+			Help: "Which tables: patterns `database.table`, in which `*` stands for any characters and `?` for one. A leading `!` leaves out, whatever else matches. Put them in quotes."},
+		{Name: "mode", Kind: option.Enum, Values: []string{string(SnapshotAndChanges), string(Snapshot), string(Changes)}, Default: string(SnapshotAndChanges),
+			Help: "`snapshot`: the rows as they are, once. `changes`: every change from `start` on. `snapshot_and_changes`: both, without a gap or an overlap."},
+		{Name: "start", Kind: option.Text, Default: "", Example: "head",
+			Help: "Only with `mode: changes`: `head` (the default; the log's end when the job first runs), a time such as `2026-11-21T14:00:00Z` (the first transaction committed at or after it), or a place in the log as `godwit positions show` prints it."},
+		{Name: "until", Kind: option.Text, Default: "", Example: "head",
+			Help: "Where a run ends: `head` (the log's end as it stands when the run starts; the next run goes on to the new one) or a time. Absent: the job runs until it is stopped."},
+		{Name: "parallel", Kind: option.Int, Default: int64(0), Min: 1, Max: 64, Example: "4",
+			Help: "How many chunks of tables are read at once. Absent: chosen by the number of processors."},
+		{Name: "sinks", Kind: option.Objects, Required: true, Min: 1, Max: 32, Fields: sinkFields(reg),
+			Help: "Where rows go. Each sink has a name of its own, exactly one system, and its own progress."},
+	}
+}
+
+func sourceFields(reg connector.Registry) []option.Field {
+	var out []option.Field
+	for _, d := range reg.Sources {
+		out = append(out, option.Field{Name: d.Name, Kind: option.Object, Fields: d.Options, Help: d.Help})
+	}
+	return out
+}
+
+func sinkFields(reg connector.Registry) []option.Field {
+	out := []option.Field{{Name: "name", Kind: option.Text, Required: true, Check: checkName, Example: "lake",
+		Help: "The sink's name, unique in the job: 1 to 64 of a-z, 0-9 and -."}}
+	for _, d := range reg.Sinks {
+		out = append(out, option.Field{Name: d.Name, Kind: option.Object, Choice: true, Fields: d.Options, Help: d.Help})
+	}
+	return out
+}

@@ -1,0 +1,242 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/engine"
+	"godwit/internal/engine/local"
+	"godwit/internal/fault"
+	"godwit/internal/flow"
+	"godwit/internal/job"
+	"godwit/internal/limit"
+	"godwit/internal/position"
+	"godwit/internal/watch"
+)
+
+// Engine acts on table jobs on this machine (engine.Engine).
+type Engine struct{ Registry connector.Registry }
+
+var _ engine.Engine = Engine{}
+
+// budgetShare is the part of the memory ceiling that batches may take: the rest
+// is for encoders, packets, the runtime and what the collector has not freed yet.
+const budgetShare = 4
+
+// connect opens the job's source and sinks for an act.
+func (e Engine) connect(ctx context.Context, s *job.Spec, o engine.Options) (*opened, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if o.Watch == nil {
+		o.Watch = watch.New(watch.Options{Job: s.Name})
+	}
+	opened, err := open(ctx, s, env{
+		registry: e.Registry, budget: limit.NewBudget(max(o.Memory, 64<<20) / budgetShare),
+		log: o.Log, record: o.Watch, parallel: parallel(s, o),
+	})
+	if err != nil {
+		return nil, err
+	}
+	opened.flow.Log = o.Log
+	return opened, nil
+}
+
+// parallel is how many chunks are read at once: the command line's word, else the
+// job file's, else the default.
+func parallel(s *job.Spec, o engine.Options) int {
+	for _, n := range []int{o.Parallel, s.Parallel} {
+		if n > 0 {
+			return n
+		}
+	}
+	return defaultParallel
+}
+
+// Keys of what the state keeps of a job.
+const (
+	keptSpec     = "spec"
+	keptProgress = "progress"
+)
+
+// Run runs a job to its end.
+func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out watch.Outcome, err error) {
+	state, err := local.OpenState(o.State, s.Name, true)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	if o.OpenLog != nil {
+		if err := o.OpenLog(state.Dir); err != nil {
+			return out, err
+		}
+	}
+	if err := e.accept(ctx, state, s, o.Again); err != nil {
+		return out, err
+	}
+	opened, err := e.connect(ctx, s, o)
+	if err != nil {
+		return out, stoppedOr(ctx, err)
+	}
+	defer func() { err = errors.Join(err, opened.close()) }()
+	w := &work{
+		opened: opened, again: o.Again, record: o.Watch,
+		copies: map[string]*flow.ChunkTask{}, streams: map[string]*flow.StreamTask{}, left: map[string]int{},
+	}
+	if w.states, err = opened.flow.Find(ctx); err != nil {
+		return out, err
+	}
+	if w.run, err = nextRun(ctx, state, w.states); err != nil {
+		return out, err
+	}
+	out.Run = w.run
+	if !o.Again {
+		if err := w.fits(); err != nil {
+			return out, err
+		}
+		if w.finished() {
+			out.Nothing = true
+			return w.outcome(ctx, out), nil
+		}
+	}
+	if err := e.drive(ctx, state, w, s, o); err != nil {
+		return out, err
+	}
+	out.Stopped = ctx.Err() != nil
+	return w.outcome(context.WithoutCancel(ctx), out), nil
+}
+
+// drive runs the tasks under the engine and keeps the state of the run.
+func (e Engine) drive(ctx context.Context, state *local.State, w *work, s *job.Spec, o engine.Options) error {
+	keep := context.WithoutCancel(ctx) // how a run ended is noted also when it was stopped
+	if err := errors.Join(state.StartRun(keep, w.run), state.Keep(keep, keptSpec, s.Kept())); err != nil {
+		return err
+	}
+	w.record.Began(w.run, "")
+	stop := keepProgress(keep, state, w.record)
+	err := local.Run(ctx, w, parallel(s, o), o.Log, nil)
+	stop()
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		err = nil
+	}
+	outcome, exit := "done", fault.ExitDone
+	switch {
+	case err != nil:
+		outcome, exit = fault.Of(err).Error(), fault.Of(err).Code.Info().Exit
+	case ctx.Err() != nil:
+		outcome, exit = "stopped", 130
+	}
+	return errors.Join(err, state.EndRun(keep, w.run, exit, outcome))
+}
+
+// keepEvery is how often the progress of a run is kept for godwit status.
+const keepEvery = 2 * time.Second
+
+// keepProgress keeps the progress until stop is called, and once more then.
+func keepProgress(ctx context.Context, state *local.State, record *watch.Job) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(keepEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_ = state.Keep(ctx, keptProgress, record.Snapshot()) // only for status; a broken state ends the run elsewhere
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+		_ = state.Keep(context.WithoutCancel(ctx), keptProgress, record.Snapshot())
+	}
+}
+
+// accept refuses edits of the job file that cannot be applied to what an earlier
+// run has made.
+func (e Engine) accept(ctx context.Context, state *local.State, s *job.Spec, again bool) error {
+	var kept job.Kept
+	had, err := state.Kept(ctx, keptSpec, &kept)
+	if err != nil || !had || again {
+		return err
+	}
+	for _, edit := range s.Diff(kept) {
+		if edit.Effect == job.Refused {
+			return fault.New(fault.JobEdit, "%s changed from %q to %q: %s", edit.Field, edit.From, edit.To, edit.Why).At("%s", s.File).
+				Try("take the edit back, or read everything again: godwit run --again %s", s.File)
+		}
+	}
+	return nil
+}
+
+// nextRun returns a number above every run that state and sinks have seen.
+func nextRun(ctx context.Context, state *local.State, states []*flow.SinkState) (uint64, error) {
+	last, err := state.LastRun(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range states {
+		last = max(last, s.Claim.Run)
+	}
+	return last + 1, nil
+}
+
+// outcome tells what the sinks hold now. What cannot be read is left out: the run
+// itself is over.
+func (w *work) outcome(ctx context.Context, out watch.Outcome) watch.Outcome {
+	for _, s := range w.spec.Sinks {
+		if l, ok := w.sinkNamed(s.Name).(connector.Placer); ok {
+			out.Where = append(out.Where, l.Where())
+		}
+	}
+	states, err := w.flow.Find(ctx)
+	if err != nil {
+		return out
+	}
+	for i, s := range states {
+		if i == 0 {
+			out.At = w.describe(s.At)
+		}
+		for _, t := range s.Tables() {
+			if t.Stopped != "" && i == 0 {
+				out.Marked = append(out.Marked, watch.Mark{Table: t.Name.String(), Reason: t.Stopped})
+			}
+		}
+	}
+	return out
+}
+
+func (w *work) sinkNamed(name string) connector.Sink {
+	for _, s := range w.flow.Sinks {
+		if s.Name == name {
+			return s.Sink
+		}
+	}
+	return nil
+}
+
+func (o *opened) describe(p position.Position) string {
+	if p.IsZero() {
+		return ""
+	}
+	if d, ok := o.source.(connector.Describer); ok {
+		return d.Describe(p)
+	}
+	return p.Token()
+}
+
+// stoppedOr prefers that somebody stopped the run over the error it led to.
+func stoppedOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}

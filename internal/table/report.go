@@ -1,0 +1,283 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"godwit/internal/connector"
+	"godwit/internal/engine"
+	"godwit/internal/engine/local"
+	"godwit/internal/fault"
+	"godwit/internal/flow"
+	"godwit/internal/job"
+	"godwit/internal/row"
+	"godwit/internal/watch"
+)
+
+// Check looks at everything a run needs. A source or sink that cannot be opened
+// is a finding, and what could not be looked at for that reason is left out.
+func (e Engine) Check(ctx context.Context, s *job.Spec, o engine.Options) (watch.CheckReport, error) {
+	var r watch.CheckReport
+	note := func(on, name, detail string, err error) {
+		f := watch.Finding{On: on, Name: name, Detail: detail}
+		if err != nil {
+			f.Fault = fault.Of(err)
+		}
+		r.Findings = append(r.Findings, f)
+	}
+	opened, err := e.connect(ctx, s, o)
+	if err != nil {
+		note("job", "connections", "", err)
+		return r, ctx.Err()
+	}
+	defer opened.close()
+	note("source", "connection", "reached", nil)
+	tables, _, err := opened.source.Discover(ctx, s.Tables)
+	if err == nil && len(tables) == 0 {
+		err = fault.New(fault.NoTables, "no table of the source matches %s", strings.Join(s.Tables.Patterns, " "))
+	}
+	note("source", "tables", fmt.Sprintf("%d chosen", len(tables)), err)
+	r.Findings = append(r.Findings, checks(ctx, "source", opened.source, tables)...)
+	for _, sink := range opened.flow.Sinks {
+		r.Findings = append(r.Findings, checks(ctx, sink.Name, sink.Sink, tables)...)
+	}
+	return r, ctx.Err()
+}
+
+func checks(ctx context.Context, on string, what any, tables []*row.Table) []watch.Finding {
+	c, ok := what.(connector.Checker)
+	if !ok {
+		return nil
+	}
+	var out []watch.Finding
+	for _, f := range c.Check(ctx, tables) {
+		out = append(out, watch.Finding{On: on, Name: f.Name, Detail: f.Detail, Fault: f.Fault, Warn: f.Warn})
+	}
+	return out
+}
+
+// Plan tells what a run would do and does nothing.
+func (e Engine) Plan(ctx context.Context, s *job.Spec, o engine.Options) (r watch.PlanReport, err error) {
+	opened, err := e.connect(ctx, s, o)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, opened.close()) }()
+	tables, at, err := opened.source.Discover(ctx, s.Tables)
+	if err != nil {
+		return r, err
+	}
+	if len(tables) == 0 {
+		return r, fault.New(fault.NoTables, "no table of the source matches %s", strings.Join(s.Tables.Patterns, " "))
+	}
+	r.At = opened.describe(at)
+	states, err := opened.flow.Find(ctx)
+	if err != nil {
+		return r, err
+	}
+	if r.Run, r.Edits, err = e.remembered(ctx, s, o, states); err != nil {
+		return r, err
+	}
+	for _, t := range tables {
+		p, err := opened.planTable(ctx, t, states)
+		if err != nil {
+			return r, err
+		}
+		r.Tables = append(r.Tables, p)
+	}
+	return r, nil
+}
+
+// remembered tells the next run's number and the edits since the last one.
+func (e Engine) remembered(ctx context.Context, s *job.Spec, o engine.Options, states []*flow.SinkState) (run uint64, edits []watch.PlanEdit, err error) {
+	for _, st := range states {
+		run = max(run, st.Claim.Run)
+	}
+	state, err := local.OpenState(o.State, s.Name, false)
+	if err != nil || state == nil {
+		return run + 1, nil, err
+	}
+	defer state.Close()
+	last, err := state.LastRun(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	var kept job.Kept
+	if had, err := state.Kept(ctx, keptSpec, &kept); err != nil || !had {
+		return max(run, last) + 1, nil, err
+	}
+	for _, d := range s.Diff(kept) {
+		edits = append(edits, watch.PlanEdit{Field: d.Field, From: d.From, To: d.To, Effect: string(d.Effect), Why: d.Why})
+	}
+	return max(run, last) + 1, edits, nil
+}
+
+func (o *opened) planTable(ctx context.Context, t *row.Table, states []*flow.SinkState) (watch.PlanTable, error) {
+	p := watch.PlanTable{Table: t.Name.String(), Rows: t.Rows, Bytes: t.Bytes, State: "new"}
+	for _, k := range t.Key {
+		p.Key = append(p.Key, t.Columns[k].Name)
+	}
+	switch {
+	case len(t.Cascades) > 0:
+		p.Note = fmt.Sprintf("foreign keys change %s along with it, which the log does not carry", names(t.Cascades))
+	case len(t.Key) == 0:
+		p.Note = "no key: read in one chunk, read again whole after a crash"
+	}
+	if o.spec.Mode != job.Changes {
+		chunks, state, err := o.flow.Progress(ctx, t.Name, states)
+		if err != nil {
+			return p, err
+		}
+		if p.Chunks, p.State = chunks, state; chunks == 0 {
+			splits, err := o.source.Splits(ctx, connector.Request{Table: t, Generation: 1, ChunkBytes: chunkBytes})
+			if err != nil {
+				return p, err
+			}
+			p.Chunks = len(splits)
+		}
+	}
+	for _, s := range o.flow.Sinks {
+		planner, ok := s.Sink.(connector.Planner)
+		if !ok {
+			continue
+		}
+		target, err := planner.Plan(ctx, t)
+		if err != nil {
+			return p, err
+		}
+		p.Targets = append(p.Targets, watch.PlanTarget{Sink: s.Name, Target: target.Name, Columns: target.Columns,
+			Guarantee: target.Guarantee.Level, Reason: target.Guarantee.Reason})
+	}
+	return p, nil
+}
+
+func names(ns []row.Name) string {
+	var out []string
+	for _, n := range ns {
+		out = append(out, n.String())
+	}
+	return strings.Join(out, ", ")
+}
+
+// Status tells how jobs stand, from the state folder alone.
+func (e Engine) Status(ctx context.Context, s *job.Spec, o engine.Options) (r watch.StatusReport, err error) {
+	jobs := []string{}
+	if s != nil {
+		jobs = append(jobs, s.Name)
+	} else {
+		entries, err := os.ReadDir(o.State)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return r, fault.New(fault.StateBroken, "the state folder cannot be read").At("%s", o.State).By(err)
+		}
+		for _, d := range entries {
+			if d.IsDir() {
+				jobs = append(jobs, d.Name())
+			}
+		}
+	}
+	slices.Sort(jobs)
+	for _, name := range jobs {
+		st, err := status(ctx, o.State, name)
+		if err != nil {
+			return r, err
+		}
+		r.Jobs = append(r.Jobs, st)
+	}
+	return r, nil
+}
+
+func status(ctx context.Context, root, name string) (watch.JobStatus, error) {
+	out := watch.JobStatus{Job: name, State: "new"}
+	state, err := local.OpenState(root, name, false)
+	if err != nil || state == nil {
+		return out, err
+	}
+	defer state.Close()
+	last, err := state.Last(ctx)
+	if err != nil || last == nil {
+		return out, err
+	}
+	out.Run = last.Run
+	switch {
+	case last.Holder > 0:
+		out.State, out.Since, out.Process = "running", &last.Started, last.Holder
+	case last.Ended.IsZero():
+		out.State, out.Since, out.Error = "failed", &last.Started, "the process ended without a word (killed, or the machine went down); run again to go on"
+	default:
+		out.Since = &last.Ended
+		switch last.Exit {
+		case fault.ExitDone, fault.ExitNotWhole:
+			out.State = "finished"
+		case 130, 143:
+			out.State = "stopped"
+		default:
+			out.State, out.Error = "failed", last.Outcome
+		}
+	}
+	var p watch.Progress
+	if had, err := state.Kept(ctx, keptProgress, &p); err != nil {
+		return out, err
+	} else if had {
+		out.Progress = &p
+	}
+	return out, nil
+}
+
+// Positions tells what the sinks have committed; it fences nobody.
+func (e Engine) Positions(ctx context.Context, s *job.Spec, o engine.Options) (r watch.PositionReport, err error) {
+	opened, err := e.connect(ctx, s, o)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, opened.close()) }()
+	states, err := opened.flow.Find(ctx)
+	if err != nil {
+		return r, err
+	}
+	for _, st := range states {
+		rows, err := opened.flow.Shards(ctx, st)
+		if err != nil {
+			return r, err
+		}
+		for _, sh := range rows {
+			r.Positions = append(r.Positions, watch.SinkPosition{Sink: st.Sink.Name, Task: sh.Task, Claim: sh.Claim.String(),
+				At: opened.describe(sh.At), Note: sh.Note})
+		}
+	}
+	return r, nil
+}
+
+// ResetPositions begins a new generation in every sink; the next run reads it.
+func (e Engine) ResetPositions(ctx context.Context, s *job.Spec, o engine.Options) (err error) {
+	state, err := local.OpenState(o.State, s.Name, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	opened, err := e.connect(ctx, s, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opened.close()) }()
+	states, err := opened.flow.Find(ctx)
+	if err != nil {
+		return err
+	}
+	run, err := nextRun(ctx, state, states)
+	if err != nil {
+		return err
+	}
+	if err := state.StartRun(ctx, run); err != nil {
+		return err
+	}
+	err = opened.flow.Again(ctx, states, connector.Claim{Run: run})
+	outcome := "positions were reset"
+	if err != nil {
+		outcome = err.Error()
+	}
+	return errors.Join(err, state.Keep(ctx, keptSpec, s.Kept()), state.EndRun(ctx, run, fault.ExitDone, outcome))
+}

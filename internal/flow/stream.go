@@ -210,7 +210,14 @@ func (j *Job) streamApplier(ctx context.Context, s *SinkState, l *lane) (*stream
 		return nil, err
 	}
 	a := &streamApplier{lane: l, state: s, shapes: s.Shapes, at: at}
-	return a, a.loadMarks(ctx, j)
+	if err := a.loadMarks(ctx, j); err != nil {
+		return nil, err
+	}
+	n, err := a.passed()
+	if n > 0 || s.Generation > 0 && !s.Whole && len(a.passing) == 0 {
+		a.touch() // the marks lie behind already: that is to be committed even if nothing follows
+	}
+	return a, err
 }
 
 func (a *streamApplier) apply(ctx context.Context, b *row.Batch) error {

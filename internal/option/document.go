@@ -143,7 +143,7 @@ func (d *document) build(tokens token.Tokens, secrets []string) (ps Problems) {
 			continue
 		}
 		if d.root != nil {
-			return Problems{d.syntax(d.place(doc.Body.GetToken()), 1, "a second document (after ---): one file is one job")}
+			return Problems{d.syntax(d.place(first(doc.Body).GetToken()), 1, "a second document (after ---): one file is one job")}
 		}
 		d.root = doc.Body
 	}

@@ -62,6 +62,9 @@ type reader struct {
 func (r *reader) add(p Problem) {
 	p.Width = max(p.Width, 1)
 	p.Line, p.Caret = r.doc.show(p.Place.Line, p.Place.Col)
+	if n := utf8.RuneCountInString(p.Line) + 1; p.Line != "" && p.Caret > n {
+		p.Caret, p.Width = n, 1 // a value that is not there: after the line's end
+	}
 	r.problems = append(r.problems, p)
 }
 
@@ -115,7 +118,7 @@ func (r *reader) object(n ast.Node, fields []Field, oneOf bool, path string, at 
 		r.wrong(n, path, "expected keys and values, such as %s: …", example(fields))
 		return v
 	}
-	seen := map[string]Place{}
+	seen, unknown := map[string]Place{}, false
 	for _, kv := range entries {
 		name := keyName(kv.Key)
 		place, width := r.span(kv.Key)
@@ -127,13 +130,14 @@ func (r *reader) object(n ast.Node, fields []Field, oneOf bool, path string, at 
 		seen[name] = place
 		i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
 		if i < 0 {
+			unknown = true
 			r.unknown(fields, join(path, name), name, place, width)
 			continue
 		}
 		v.given[name], v.places[name] = true, place
 		r.field(&v, fields[i], kv.Value, join(path, name))
 	}
-	r.complete(&v, oneOf, path)
+	r.complete(&v, oneOf, unknown, path)
 	return v
 }
 
@@ -143,8 +147,9 @@ func (r *reader) unknown(fields []Field, path, name string, at Place, width int)
 		Nearest: Nearest(name, known), Known: known, Width: width})
 }
 
-// complete checks required fields and choices.
-func (r *reader) complete(v *Values, oneOf bool, path string) {
+// complete checks required fields and choices. Beside an unknown key a choice is
+// not said to be missing: it is most likely that key.
+func (r *reader) complete(v *Values, oneOf, unknown bool, path string) {
 	var choices, chosen []string
 	for _, f := range v.fields {
 		if f.Required && !v.given[f.Name] {
@@ -158,7 +163,7 @@ func (r *reader) complete(v *Values, oneOf bool, path string) {
 		}
 	}
 	switch {
-	case len(choices) == 0 || len(chosen) == 1:
+	case len(choices) == 0 || len(chosen) == 1 || len(chosen) == 0 && unknown:
 	case len(chosen) == 0:
 		r.add(Problem{Code: fault.JobMissing, Place: v.at, Path: path, What: "missing: what system it is", Known: choices})
 	default:

@@ -109,7 +109,7 @@ func (j *Job) follow(c *Changes, now time.Time) {
 	speed := (val - h.at(from, cCommitTime)) / took
 	lag := *c.Lag.Seconds
 	switch {
-	case speed > 1:
+	case speed > 1.02:
 		s := lag / (speed - 1)
 		c.CatchUp = &s
 	case speed < 0.98 && lag > 10:

@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"godwit/internal/fault"
+	"godwit/internal/watch"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "check JOB",
+		Short: "Look at everything a run will need, and say how to mend what does not fit",
+		Example: `  godwit check job.yaml
+  godwit check job.yaml --json`,
+		Long: `Check connects to the source and the sinks and changes nothing at the source. It ends with exit code 3 when
+something would stop or spoil a run; each finding has the command that mends it.`,
+		Args: oneArg("the job file"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.check(c.Context(), args[0])
+		},
+	}
+	a.actFlags(c)
+	return c
+}
+
+func (a *app) check(ctx context.Context, path string) error {
+	spec, err := a.readJob(path)
+	if err != nil {
+		return err
+	}
+	o, err := a.options(0, spec)
+	if err != nil {
+		return err
+	}
+	var r watch.CheckReport
+	if err := a.act(ctx, func(ctx context.Context) (err error) {
+		r, err = a.engine.Check(ctx, spec, o)
+		return err
+	}); err != nil {
+		return err
+	}
+	var failed, warned int
+	for _, f := range r.Findings {
+		switch {
+		case f.Fault != nil && !f.Warn:
+			failed++
+		case f.Fault != nil:
+			warned++
+		}
+		a.showFinding(f)
+	}
+	if failed > 0 {
+		return fault.New(fault.CheckFailed, "%d of %s did not pass", failed, plural(int64(len(r.Findings)), "check")).At("%s", path).
+			Try("mend what is marked failed above, then godwit check %s", path)
+	}
+	if !a.json && isTerminal(a.out) {
+		a.print("", a.outCol.green("all fits")+fmt.Sprintf(": %s, %s. Next: godwit run %s", plural(int64(len(r.Findings)), "check"), plural(int64(warned), "warning"), path))
+	}
+	return nil
+}
+
+func (a *app) showFinding(f watch.Finding) {
+	result, word := "ok", a.outCol.green("ok")
+	switch {
+	case f.Fault != nil && f.Warn:
+		result, word = "warning", a.outCol.yellow("warning")
+	case f.Fault != nil:
+		result, word = "failed", a.outCol.red("failed")
+	}
+	detail := a.hide(f.Detail)
+	switch {
+	case a.json:
+		l := checkLine{jobHead: newJobHead("check", a.job, a.p.Now()), On: f.On, Name: f.Name, Detail: detail, Result: result}
+		if f.Fault != nil {
+			e := newErrorLine(masked(f.Fault, a.hide), a.job, a.p.Now())
+			l.Error = &e
+		}
+		fmt.Fprintln(a.out, jsonLine(l))
+	case !isTerminal(a.out):
+		row := []string{result, f.On, f.Name, detail}
+		if f.Fault != nil {
+			e := masked(f.Fault, a.hide)
+			row = append(row, string(e.Code), e.What, e.Hint)
+		}
+		a.print(tsv(row...))
+	default:
+		a.print(pad(word, 9) + pad(clean(f.On), 10) + pad(clean(f.Name), 24) + " " + clean(detail))
+		if f.Fault != nil {
+			e := masked(f.Fault, a.hide)
+			a.print("           " + string(e.Code) + ": " + clean(e.What))
+			if e.Hint != "" {
+				a.print("           mend   " + clean(e.Hint))
+			}
+		}
+	}
+}
+
+// showLog shows log lines of short acts: only what needs care.
+func (a *app) showLog(l slog.Level, line string) {
+	switch {
+	case l < slog.LevelWarn:
+	case a.json:
+		fmt.Fprintln(a.out, jsonLine(warningLine{jobHead: newJobHead(lineWarning, a.job, a.p.Now()), What: line}))
+	default:
+		a.scr.print(humanLog(l, line, a.p.Now(), a.errCol))
+	}
+}

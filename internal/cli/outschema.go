@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// OutputSchema returns the JSON schema of the lines that --json prints, made
+// from the types that are printed.
+func OutputSchema() []byte {
+	lines := []struct {
+		kinds []string
+		of    any
+	}{
+		{[]string{lineStart}, startLine{}},
+		{[]string{linePhase, lineProgress}, progressLine{}},
+		{[]string{lineTable}, tableLine{}},
+		{[]string{lineWarning}, warningLine{}},
+		{[]string{lineSummary}, summaryLine{}},
+		{[]string{"error"}, errorLine{}},
+		{[]string{"check"}, checkLine{}},
+		{[]string{"plan"}, planLine{}},
+		{[]string{"status"}, statusLine{}},
+		{[]string{"position"}, positionLine{}},
+		{[]string{"explain"}, explainLine{}},
+		{[]string{"version"}, versionLine{}},
+	}
+	var all []any
+	var kinds []string
+	for _, l := range lines {
+		s := typeSchema(reflect.TypeOf(l.of))
+		s["properties"].(map[string]any)["type"] = map[string]any{"enum": l.kinds}
+		all = append(all, s)
+		kinds = append(kinds, l.kinds...)
+	}
+	// Kinds to come are to be ignored: they match the last branch.
+	all = append(all, map[string]any{"type": "object", "properties": map[string]any{"type": map[string]any{"not": map[string]any{"enum": kinds}}}})
+	b, err := json.MarshalIndent(map[string]any{
+		"$schema":     "https://json-schema.org/draft/2020-12/schema",
+		"title":       "a line of godwit --json",
+		"description": "Fields and kinds of lines are only ever added: ignore what you do not know. Numbers of bytes, rows and seconds carry no unit; *_s is seconds or per second.",
+		"anyOf":       all,
+	}, "", "  ")
+	if err != nil {
+		panic("cli: " + err.Error())
+	}
+	return append(b, '\n')
+}
+
+// typeSchema describes a Go type as encoding/json writes it.
+func typeSchema(t reflect.Type) map[string]any {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return typeSchema(t.Elem())
+	case reflect.String:
+		return map[string]any{"type": "string"}
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	case reflect.Int, reflect.Int64, reflect.Uint64:
+		return map[string]any{"type": "integer"}
+	case reflect.Float64:
+		return map[string]any{"type": "number"}
+	case reflect.Slice:
+		return map[string]any{"type": []string{"array", "null"}, "items": typeSchema(t.Elem())}
+	case reflect.Struct:
+		if t == reflect.TypeFor[time.Time]() {
+			return map[string]any{"type": "string", "format": "date-time"}
+		}
+		props, required := map[string]any{}, []string{}
+		fieldSchemas(t, props, &required)
+		return map[string]any{"type": "object", "properties": props, "required": required}
+	}
+	panic("cli: no schema for " + t.String())
+}
+
+func fieldSchemas(t reflect.Type, props map[string]any, required *[]string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, rest, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous && name == "" {
+			fieldSchemas(f.Type, props, required)
+			continue
+		}
+		props[name] = typeSchema(f.Type)
+		if rest != "omitempty" {
+			*required = append(*required, name)
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"godwit/internal/job"
+	"godwit/internal/watch"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use:   "plan JOB",
+		Short: "Tell what a run would do, and do nothing",
+		Example: `  godwit plan job.yaml
+  godwit plan job.yaml --all`,
+		Args: oneArg("the job file"),
+		RunE: func(c *cobra.Command, args []string) error { return a.plan(c.Context(), args[0], all) },
+	}
+	c.Flags().BoolVar(&all, "all", false, "also name tables that are done, and list every column")
+	a.actFlags(c)
+	return c
+}
+
+func (a *app) plan(ctx context.Context, path string, all bool) error {
+	spec, err := a.readJob(path)
+	if err != nil {
+		return err
+	}
+	o, err := a.options(0, spec)
+	if err != nil {
+		return err
+	}
+	var r watch.PlanReport
+	if err := a.act(ctx, func(ctx context.Context) (err error) {
+		r, err = a.engine.Plan(ctx, spec, o)
+		return err
+	}); err != nil {
+		return err
+	}
+	if a.json {
+		fmt.Fprintln(a.out, jsonLine(planLine{newJobHead("plan", spec.Name, a.p.Now()), r}))
+		return nil
+	}
+	a.print(planLines(spec, r, all, a.outCol)...)
+	return nil
+}
+
+// planLines shows a plan: signs with words, changes only, dangers again at the
+// very end.
+func planLines(s *job.Spec, r watch.PlanReport, all bool, c colours) []string {
+	title := "plan " + c.bold(s.Name) + fmt.Sprintf(" (run %d)", r.Run)
+	if r.At != "" {
+		title += "      read at " + clean(r.At)
+	}
+	if r.KeptFor > 0 {
+		title += ", log kept for " + durationText(time.Duration(r.KeptFor*float64(time.Second)))
+	}
+	out := []string{title}
+	var dangers []string
+	for _, e := range r.Edits {
+		line, danger := editLine(e, c)
+		out = append(out, line)
+		if danger {
+			dangers = append(dangers, line)
+		}
+	}
+	done, made, rows, bytes := 0, 0, int64(0), int64(0)
+	for _, t := range r.Tables {
+		if t.State == "done" && !all {
+			done++
+			continue
+		}
+		if t.State != "done" {
+			made++
+			rows, bytes = rows+max(t.Rows, 0), bytes+max(t.Bytes, 0)
+		}
+		out = append(out, planTable(t, all, c)...)
+	}
+	if done > 0 {
+		out = append(out, fmt.Sprintf(" = %s done before, not read again (--all)", plural(int64(done), "table")))
+	}
+	out = append(out, guarantees(r)...)
+	out = append(out, dangers...)
+	return append(out, fmt.Sprintf("%s to read, ~%s rows, ~%s. Nothing has been done: godwit run %s",
+		plural(int64(made), "table"), short(float64(rows)), bytesText(float64(bytes)), s.File))
+}
+
+func editLine(e watch.PlanEdit, c colours) (line string, danger bool) {
+	sign := " ~ alter   "
+	switch job.Effect(e.Effect) {
+	case job.Adds:
+		sign = " + add     "
+	case job.Leaves:
+		sign = " - leave   "
+	case job.Refused:
+		sign, danger = c.red(" ! refused "), true
+	}
+	return fmt.Sprintf("%s %s: %s → %s (%s)", sign, clean(e.Field), orNone(e.From), orNone(e.To), clean(e.Why)), danger
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return clean(s)
+}
+
+func planTable(t watch.PlanTable, all bool, c colours) []string {
+	sign := " + read    "
+	switch t.State {
+	case "partly":
+		sign = " > go on   "
+	case "done":
+		sign = " = done    "
+	}
+	size := "size unknown"
+	if t.Rows >= 0 {
+		size = "~" + short(float64(t.Rows)) + " rows"
+		if t.Bytes >= 0 {
+			size += ", ~" + bytesText(float64(t.Bytes))
+		}
+	}
+	key := "no key: one chunk, read again from its beginning after a stop"
+	if len(t.Key) > 0 {
+		key = "key " + clean(strings.Join(t.Key, ", "))
+	}
+	out := []string{fmt.Sprintf("%s %s  %s, %s, %s", sign, c.bold(clean(t.Table)), size, plural(int64(t.Chunks), "chunk"), key)}
+	if t.Note != "" {
+		out = append(out, "             "+c.yellow("note")+" "+clean(t.Note))
+	}
+	for _, g := range t.Targets {
+		line := fmt.Sprintf("             → %s  %s  %s", clean(g.Sink), clean(g.Target), plural(int64(len(g.Columns)), "column"))
+		if !all && len(g.Columns) > 8 {
+			out = append(out, line+": "+clean(strings.Join(g.Columns[:8], ", "))+", … (--all)")
+			continue
+		}
+		out = append(out, line+": "+clean(strings.Join(g.Columns, ", ")))
+	}
+	return out
+}
+
+// guarantees says once per sink and level what is promised, and why.
+func guarantees(r watch.PlanReport) []string {
+	var out []string
+	tables := map[string]int{}
+	var order []watch.PlanTarget
+	for _, t := range r.Tables {
+		for _, g := range t.Targets {
+			k := g.Sink + "\x00" + g.Guarantee + "\x00" + g.Reason
+			if tables[k]++; tables[k] == 1 {
+				order = append(order, g)
+			}
+		}
+	}
+	for _, g := range order {
+		n := tables[g.Sink+"\x00"+g.Guarantee+"\x00"+g.Reason]
+		out = append(out, fmt.Sprintf(" guarantee   %s %s for %s: %s", clean(g.Sink), clean(g.Guarantee), plural(int64(n), "table"), clean(g.Reason)))
+	}
+	return out
+}

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"godwit/internal/option"
+	"godwit/internal/secret"
+)
+
+// shortSecret is the least length of a secret that is looked for in texts: less
+// would mask ordinary words, and guard nothing.
+const shortSecret = 4
+
+// masker returns a function that masks every secret of v in a text, in plain,
+// quoted and URL form. Secrets are kept out of texts where they are made; this is
+// for errors and log lines, which may hold what others say, such as a server that
+// repeats what it was sent.
+func masker(v option.Values) func(string) string {
+	var forms []string
+	for _, s := range secretsOf(v) {
+		if len(s) < shortSecret {
+			continue
+		}
+		quoted := strconv.Quote(s)
+		forms = append(forms, s, quoted[1:len(quoted)-1], url.QueryEscape(s), url.PathEscape(s))
+	}
+	if len(forms) == 0 {
+		return func(t string) string { return t }
+	}
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) }) // the longest wins
+	var pairs []string
+	for _, f := range slices.Compact(forms) {
+		pairs = append(pairs, f, secret.Hidden)
+	}
+	return strings.NewReplacer(pairs...).Replace
+}
+
+// secretsOf returns the values of all Secret options below v.
+func secretsOf(v option.Values) []string {
+	var out []string
+	for _, f := range v.Fields() {
+		switch f.Kind {
+		case option.Secret:
+			out = append(out, v.Secret(f.Name).Reveal())
+		case option.Object:
+			out = append(out, secretsOf(v.Object(f.Name))...)
+		case option.Objects:
+			for _, o := range v.Objects(f.Name) {
+				out = append(out, secretsOf(o)...)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/job"
+	"godwit/internal/option"
+)
+
+// Schema returns the JSON schema of job files for the systems of reg.
+func Schema(reg connector.Registry) []byte {
+	return option.Schema("godwit job file", "", job.Fields(reg))
+}
+
+// Reference returns docs/job-reference.md for the systems of reg.
+func Reference(reg connector.Registry) string {
+	return `# Job file reference
+
+<!-- Made from the options' declarations by the program itself; a test says that it is fresh. -->
+
+A job file is one YAML document, read strictly: a key that is not listed here is an error, with its line, column and the
+nearest key that exists. Anchors, aliases, tags and merge keys are not used. ` + "`godwit schema`" + ` prints the same as a JSON schema
+for editors.
+
+**Sizes** are written ` + "`128MiB`, `1 GB` or in bytes; KB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of 1024." + `
+**Durations** are written ` + "`500ms`, `30s`, `5m`, `1h30m`, `3d`" + `.
+**References**: in every text, ` + "`${env:NAME}`" + ` stands for an environment variable and ` + "`${file:PATH}`" + ` for what a file holds (a
+relative path counts from the job file's folder; one newline at the end is dropped). ` + "`$${`" + ` is a plain ` + "`${`" + `. Secrets written plainly
+are accepted; references are better.
+**Editing** a job that has run: everything of a sink is fixed once it was written, except what "may be changed later";
+` + "`until`, `parallel`" + ` and the source's options may change (the source must have the same history), sinks may be added or left out.
+` + "`godwit plan`" + ` says what an edit does.
+
+` + option.Reference("", job.Fields(reg))
+}
+
+// ErrorReference returns docs/errors.md.
+func ErrorReference() string {
+	var b strings.Builder
+	b.WriteString(`# Errors by code
+
+<!-- Made from the catalogue of errors by the program itself; a test says that it is fresh. -->
+
+Every error has a stable code. ` + "`godwit explain CODE`" + ` prints what is here. The class says what happens next: *retry* is tried
+again by itself, *user* waits for somebody to mend something, *fatal* is a broken invariant or format, *fenced* means that a
+newer run took over, *lost* that something needed is gone: godwit never goes on "from now".
+
+Exit codes: 0 done, 1 failed, 2 bad request (command line, job file), 3 environment (a store is unreachable or refuses, a check
+did not pass), 4 finished but not whole, 130 and 143 stopped by a signal with everything committed.
+
+| code | class | exit code | meaning |
+|---|---|---|---|
+`)
+	sorted := slices.SortedFunc(slices.Values(fault.Catalogue), func(a, b fault.Info) int { return cmp.Compare(a.Code, b.Code) })
+	for _, i := range sorted {
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %d | %s |\n", i.Code, strings.ToLower(string(i.Code)), i.Class, i.Exit, i.Short)
+	}
+	for _, i := range sorted {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", i.Code, i.Long)
+	}
+	return b.String()
+}

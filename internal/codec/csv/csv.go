@@ -1,0 +1,282 @@
+// Package csv writes RFC 4180 files. A value has one text form, whether it came
+// by snapshot or by stream:
+//
+//	Int, Uint, Bits  decimal digits, a leading - where negative
+//	Float32, Float64 the shortest text that reads back as the same number:
+//	                 digits from 1e-6 up to 1e21, otherwise 1.5e-07;
+//	                 NaN, Inf, -Inf
+//	Decimal          as the cell holds it: [-]digits[.digits], Scale digits
+//	Text, JSON,      the text itself
+//	Enum, Labels
+//	Bytes            lower-case hexadecimal, or base64 with padding (option binary)
+//	Date             YYYY-MM-DD; zero and partial dates as they are: 2024-00-00
+//	Time             [-]HH:MM:SS[.f], three digits of hours from 100 on
+//	DateTime         YYYY-MM-DD HH:MM:SS[.f], no zone; partial dates as they are
+//	Timestamp        as DateTime, in UTC; ZeroTimestamp is 0000-00-00 00:00:00[.f]
+//	Year             four digits
+//
+// where [.f] is exactly Type.Scale digits, nothing for 0.
+//
+// A null cell and an absent one are the null text, never quoted. A field is
+// quoted if it is empty, equal to the null text, or holds the delimiter, the
+// quote, CR or LF; a quote inside is doubled. So an empty text and null differ
+// for every reader that looks at quotes.
+//
+// A changelog has five columns before the table's. _op is a letter. _pos is the
+// row's place in lower-case hexadecimal (row.AppendPos). _ts is the commit time as
+// 2026-11-21T14:05:20.123456Z: with T and Z it is one and the same instant in
+// DuckDB, Spark and pyarrow, whatever zone a session has; a text without zone
+// would not be. It is null when unknown, as _txn is. _absent names the columns
+// that the log did not carry, as the file's header calls them, joined by commas;
+// in a name, % is written %25 and a comma %2C, so that splitting at commas is
+// safe. It is empty in all other rows and in those of op t (two quotes if the null
+// text is empty).
+package csv
+
+import (
+	"io"
+	"strings"
+	"sync"
+
+	"godwit/internal/codec"
+	"godwit/internal/fault"
+	"godwit/internal/option"
+	"godwit/internal/row"
+)
+
+// Format is the format csv of a job file.
+var Format = codec.Format{
+	Name:    "csv",
+	Help:    "Comma-separated values as RFC 4180 has them, UTF-8. Null and the empty text differ.",
+	Options: fields(),
+	New:     open,
+}
+
+func fields() []option.Field {
+	return []option.Field{
+		{Name: "header", Kind: option.Bool, Default: true, Help: "Whether each file begins with the names of its columns."},
+		{Name: "null", Kind: option.Text, Default: `\N`, Help: "What stands for null, never quoted; a value equal to it is quoted. With an empty text, null is nothing between two delimiters and an empty value is two quotes.", Example: `""`},
+		{Name: "delimiter", Kind: option.Text, Default: ",", Help: "One ASCII character between fields. Letters, digits, space and `+-./:=_` are not possible.", Example: `"\t"`},
+		{Name: "quote", Kind: option.Text, Default: `"`, Help: "One ASCII character around fields that need it; doubled inside them."},
+		{Name: "line_end", Kind: option.Enum, Default: "lf", Values: []string{"lf", "crlf"}, Help: "What ends a line."},
+		{Name: "binary", Kind: option.Enum, Default: "hex", Values: []string{"hex", "base64"}, Help: "How binary values are written: `hex` sorts as the bytes do, `base64` is a third shorter."},
+		{Name: "compression", Kind: option.Enum, Default: "none", Values: []string{"none", "gzip", "zstd"}, Help: "Compresses each file as a whole; the file name says so (.gz, .zst)."},
+		{Name: "level", Kind: option.Int, Default: int64(0), Min: 0, Max: 22, Help: "Compression level: gzip 1 to 9, zstd 1 to 22; 0 takes a fast one."},
+	}
+}
+
+// format is a codec.Codec: options, checked.
+type format struct {
+	header    bool
+	null      string
+	delimiter byte
+	quote     byte
+	crlf      bool
+	base64    bool
+	// clash: the text of some bytes may equal the null text.
+	clash       bool
+	none        []byte // _absent of a row with none
+	compression string
+	level       int
+	compressors *sync.Pool
+	scan        scanner
+}
+
+// maxNull bounds the null text: it is written for every null cell.
+const maxNull = 32
+
+func open(v option.Values) (codec.Codec, error) {
+	f := &format{
+		header:      v.Bool("header"),
+		null:        v.Text("null"),
+		crlf:        v.Text("line_end") == "crlf",
+		base64:      v.Text("binary") == "base64",
+		compression: v.Text("compression"),
+		level:       int(v.Int("level")),
+	}
+	var err error
+	if f.delimiter, err = sign(v, "delimiter"); err != nil {
+		return nil, err
+	}
+	if f.quote, err = sign(v, "quote"); err != nil {
+		return nil, err
+	}
+	if f.delimiter == f.quote {
+		return nil, value(v, "quote", "the quote and the delimiter are the same character")
+	}
+	if why := f.badNull(); why != "" {
+		return nil, value(v, "null", why)
+	}
+	if f.compression == "gzip" && f.level > 9 || f.compression == "none" && f.level != 0 {
+		return nil, value(v, "level", "compression "+f.compression+" has no such level")
+	}
+	f.clash = f.base64 && len(f.null)%4 == 0 || strings.Trim(f.null, hexDigits) == ""
+	if f.null == "" {
+		f.none = []byte{f.quote, f.quote}
+	}
+	f.scan = newScanner(f.delimiter, f.quote)
+	f.compressors = &sync.Pool{}
+	return f, nil
+}
+
+func value(v option.Values, name, why string) error {
+	return fault.New(fault.JobValue, "%s: %s", name, why).At("%s", v.Place(name))
+}
+
+// sign reads an option of one ASCII character that no scalar's text contains.
+func sign(v option.Values, name string) (byte, error) {
+	s := v.Text(name)
+	if len(s) != 1 || s[0] >= 0x7f || s[0] == 0 || strings.ContainsAny(s, " \r\n+-./:=_%") || alphanumeric(s[0]) {
+		return 0, value(v, name, "expected one ASCII character that is no letter, digit, space, line end or one of + - . / : = _ %")
+	}
+	return s[0], nil
+}
+
+func alphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}
+
+// badNull tells why the null text cannot be told from values that are never
+// quoted, or "".
+func (f *format) badNull() string {
+	n := f.null
+	switch {
+	case n == "":
+		return ""
+	case len(n) > maxNull:
+		return "longer than 32 bytes"
+	case strings.ContainsAny(n, "\r\n\x00") || strings.IndexByte(n, f.delimiter) >= 0 || strings.IndexByte(n, f.quote) >= 0:
+		return "contains the delimiter, the quote, a line end or NUL"
+	case strings.TrimSpace(n) != n:
+		return "begins or ends with a space"
+	case strings.IndexByte("0123456789+-.", n[0]) >= 0, n == "NaN", n == "Inf":
+		return "could be a number"
+	case len(n) == 1 && strings.Contains("riudt", n):
+		return "could be the op of a row"
+	case len(n) >= 16 && strings.Trim(n, hexDigits) == "":
+		return "could be the place of a row"
+	}
+	return ""
+}
+
+// Extension implements codec.Codec.
+func (f *format) Extension() string {
+	return map[string]string{"none": "csv", "gzip": "csv.gz", "zstd": "csv.zst"}[f.compression]
+}
+
+// Names returns what a file of shape s calls its columns: the meta columns, if
+// any, and the table's. A column of the table that has the name of a meta column,
+// in any case, gets underscores appended until it differs from all others.
+func Names(s codec.Shape) []string {
+	names := make([]string, 0, len(codec.MetaColumns)+len(s.Table.Columns))
+	if !s.Meta {
+		for i := range s.Table.Columns {
+			names = append(names, s.Table.Columns[i].Name)
+		}
+		return names
+	}
+	names = append(names, codec.MetaColumns...)
+	for i := range s.Table.Columns {
+		n := s.Table.Columns[i].Name
+		for collides(s.Table, names, i, n) {
+			n += "_"
+		}
+		names = append(names, n)
+	}
+	return names
+}
+
+// collides reports whether name n for column i is a meta column's, or has become
+// that of another column.
+func collides(t *row.Table, names []string, i int, n string) bool {
+	for _, m := range codec.MetaColumns {
+		if strings.EqualFold(m, n) {
+			return true
+		}
+	}
+	if n == t.Columns[i].Name {
+		return false
+	}
+	for k := range t.Columns {
+		if k != i && strings.EqualFold(t.Columns[k].Name, n) {
+			return true
+		}
+	}
+	for _, m := range names {
+		if strings.EqualFold(m, n) {
+			return true
+		}
+	}
+	return false
+}
+
+// Columns implements codec.Codec.
+func (f *format) Columns(s codec.Shape) []string {
+	names := Names(s)
+	out := make([]string, len(names))
+	at := len(names) - len(s.Table.Columns)
+	for i, n := range names {
+		if i < at {
+			out[i] = n + " " + [...]string{"letter", "hexadecimal", "time in UTC", "text", "names"}[i]
+			continue
+		}
+		out[i] = n + " " + f.describe(s.Table.Columns[i-at].Type)
+	}
+	return out
+}
+
+// describe says in what form values of type t are written.
+func (f *format) describe(t row.Type) string {
+	switch t.Kind {
+	case row.Int, row.Uint, row.Bits:
+		return "integer"
+	case row.Float32, row.Float64:
+		return "float"
+	case row.Decimal:
+		return "decimal"
+	case row.Bytes:
+		if f.base64 {
+			return "base64"
+		}
+		return "hex"
+	case row.JSON:
+		return "json"
+	case row.Date:
+		return "date"
+	case row.Time:
+		return "duration"
+	case row.DateTime:
+		return "date and time"
+	case row.Timestamp:
+		return "time in UTC"
+	case row.Year:
+		return "year"
+	}
+	return "text"
+}
+
+// NewEncoder implements codec.Codec.
+func (f *format) NewEncoder(w io.Writer, s codec.Shape) (codec.Encoder, error) {
+	if len(s.Table.Columns) == 0 {
+		return nil, fault.New(fault.Internal, "table %s has no columns", s.Table.Name)
+	}
+	e := &encoder{format: f, shape: s, out: output{w: w, format: f}}
+	for i := range s.Table.Columns {
+		p, err := f.plan(&s.Table.Columns[i])
+		if err != nil {
+			return nil, err
+		}
+		e.plans = append(e.plans, p)
+	}
+	names := Names(s)
+	if s.Meta {
+		e.meta.names = names[len(codec.MetaColumns):]
+	}
+	if f.header {
+		for _, n := range names {
+			e.text([]byte(n))
+		}
+		e.endLine()
+	}
+	return e, nil
+}

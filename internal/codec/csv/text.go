@@ -1,0 +1,88 @@
+package csv
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// scanner finds the bytes for which a field must be quoted.
+type scanner struct {
+	delimiter, quote uint64 // in each of eight bytes
+	bad              [256]bool
+}
+
+func newScanner(delimiter, quote byte) scanner {
+	s := scanner{delimiter: uint64(delimiter) * ones, quote: uint64(quote) * ones}
+	for _, c := range []byte{delimiter, quote, '\r', '\n'} {
+		s.bad[c] = true
+	}
+	return s
+}
+
+// found reports whether p contains the delimiter, the quote, CR or LF.
+func (s *scanner) found(p []byte) bool {
+	if len(p) < 8 {
+		return s.slow(p)
+	}
+	hits := uint64(0)
+	for q := p; len(q) > 8; q = q[8:] {
+		hits |= s.word(binary.LittleEndian.Uint64(q))
+	}
+	hits |= s.word(binary.LittleEndian.Uint64(p[len(p)-8:]))
+	return hits != 0 && s.slow(p)
+}
+
+// word is not zero if one of eight bytes is the delimiter, the quote, or one of
+// the control characters 8 to 15, among which are CR and LF. A byte is zero if
+// subtracting one from it borrows and its high bit was not set.
+func (s *scanner) word(w uint64) uint64 {
+	d, q, c := w^s.delimiter, w^s.quote, w&(0xf8*ones)^0x08*ones
+	return ((d-ones)&^d | (q-ones)&^q | (c-ones)&^c) & highs
+}
+
+func (s *scanner) slow(p []byte) bool {
+	for _, c := range p {
+		if s.bad[c] {
+			return true
+		}
+	}
+	return false
+}
+
+// quoted appends p in quotes, and a delimiter.
+func (e *encoder) quoted(p []byte) {
+	o := &e.out
+	o.delimit(e.quote)
+	for {
+		i := bytes.IndexByte(p, e.quote)
+		if i < 0 {
+			break
+		}
+		o.write(p[:i+1])
+		o.delimit(e.quote)
+		p = p[i+1:]
+	}
+	o.write(p)
+	o.reserve(2)
+	o.buf = append(o.buf, e.quote, e.delimiter)
+}
+
+// appendText appends s as a field, without delimiter; for texts that are kept.
+func (e *encoder) appendText(b []byte, s string) []byte {
+	p := []byte(s)
+	if s != "" && s != e.null && !e.scan.slow(p) {
+		return append(b, p...)
+	}
+	b = append(b, e.quote)
+	for _, c := range p {
+		if b = append(b, c); c == e.quote {
+			b = append(b, c)
+		}
+	}
+	return append(b, e.quote)
+}

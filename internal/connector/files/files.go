@@ -1,0 +1,255 @@
+// Package files is the sink that writes tables as files of a store: each commit
+// stages files, records them with the positions they reach in one exclusive
+// creation, and then makes them visible. It knows neither the store nor the
+// format; both are given to Driver.
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"godwit/internal/codec"
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/option"
+	"godwit/internal/position"
+	"godwit/internal/row"
+	"godwit/internal/store"
+)
+
+// OpenStore opens the store that u names. Its root is the target folder; it is
+// made by the first write when it is missing.
+type OpenStore func(ctx context.Context, u *url.URL) (store.Store, error)
+
+// Driver returns the driver of the sink "files" for stores by URL scheme and
+// formats; the first format is the default.
+func Driver(stores map[string]OpenStore, formats []codec.Format) connector.SinkDriver {
+	return connector.SinkDriver{
+		Name:    "files",
+		Help:    "Files in folders, one folder for each table. A commit is seen whole; a listing never has a row twice.",
+		Options: options(formats),
+		Open: func(ctx context.Context, v option.Values, env connector.Env) (connector.Sink, error) {
+			u, err := parseURL(v.Text("url"))
+			if err != nil {
+				return nil, fault.New(fault.JobValue, "url: %v", err).At("%s", v.Place("url"))
+			}
+			open, ok := stores[u.Scheme]
+			if !ok {
+				return nil, fault.New(fault.JobValue, "url: no store is known for %q", u.Scheme+"://").At("%s", v.Place("url"))
+			}
+			c, err := settings(v, formats)
+			if err != nil {
+				return nil, err
+			}
+			if c.URL = u.Redacted(); u.Scheme == "file" {
+				c.URL = u.Path
+			}
+			st, err := open(ctx, u)
+			if err != nil {
+				return nil, err
+			}
+			s, err := newSink(st, c, env)
+			if err != nil {
+				return nil, errors.Join(err, st.Close())
+			}
+			return s, nil
+		},
+	}
+}
+
+// config is what a job file says of the sink.
+type config struct {
+	URL     string // for people: the folder, or the URL without a password
+	Layout  string
+	Format  string
+	Options map[string]string // of the format, those that cannot change
+	Codec   codec.Codec
+	Roll    roll
+}
+
+// roll says when files are closed and when a commit is due.
+type roll struct {
+	Size  int64         // bytes of a file; bytes of a commit
+	Every time.Duration // of a commit
+	Rows  int64         // rows of a file; 0: any number
+}
+
+// sink implements connector.Sink.
+type sink struct {
+	*objects
+	url    string
+	mine   owner // what the owner document would say; FoldCase unset
+	codec  codec.Codec
+	roll   roll
+	memory int64 // bytes that encoders of one writer may hold
+	files  int   // files one writer may have open
+	grace  time.Duration
+
+	mu    sync.Mutex
+	names names
+	owned bool
+	swept bool // files that were never closed were looked for
+	// tables are the folders this process knows of, to look for what was staged.
+	tables map[string]bool
+
+	history history
+	status  status
+}
+
+// maxOpen bounds the open files of one writer.
+const maxOpen = 512
+
+// defaultMemory is the encoders' share without a budget.
+const defaultMemory = 32 << 20
+
+func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
+	creator, ok := st.(store.Creator)
+	stager, ok2 := st.(store.Stager)
+	if !ok || !ok2 {
+		return nil, fault.New(fault.TargetNoExclusive, "this kind of store cannot create files exclusively or stage them").At("%s", c.URL)
+	}
+	log := env.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &sink{
+		objects: &objects{st, creator, stager, log, time.Now, backOff, sideBySide},
+		url:     c.URL,
+		mine:    owner{Version: ownerVersion, Job: env.Job, Sink: env.Name, Layout: c.Layout, Format: c.Format, Options: c.Options},
+		codec:   c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace,
+		tables: map[string]bool{},
+	}
+	if env.Budget != nil {
+		s.memory = env.Budget.Size() / memoryShare
+	}
+	return s, nil
+}
+
+// memoryShare is the part of the budget that the encoders of a writer may hold
+// beside it. It is not taken from the budget: inside a long transaction encoders
+// stay open, and a row that waits for the whole budget would wait for ever.
+const memoryShare = 4
+
+// Prepare implements connector.Sink. It makes the folder this sink's; folders of
+// tables come with their first file.
+func (s *sink) Prepare(ctx context.Context, tables []*row.Table) error {
+	if err := s.claimTarget(ctx); err != nil {
+		return err
+	}
+	for _, t := range tables {
+		s.know(t)
+	}
+	return nil
+}
+
+// know notes the folder of t and returns it.
+func (s *sink) know(t *row.Table) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.names.folder(t.Name.Space, t.Name.Table)
+	s.tables[f] = true
+	return f
+}
+
+// Positions implements connector.Sink. It takes at most three requests.
+func (s *sink) Positions(ctx context.Context, sh connector.Shard) (connector.Claim, position.Set, error) {
+	if err := checkTask(sh.Task); err != nil {
+		return connector.Claim{}, nil, err
+	}
+	if ok, err := s.owns(ctx); err != nil || !ok {
+		return connector.Claim{}, position.Set{}, err
+	}
+	r, _, err := s.shard(sh.Task).latest(ctx)
+	if err != nil || r == nil {
+		return connector.Claim{}, position.Set{}, err
+	}
+	set, err := r.set()
+	return r.Claim, set, err
+}
+
+// maxOnceBytes bounds a value given to Once.
+const maxOnceBytes = 64 << 20
+
+// Once implements connector.Sink.
+func (s *sink) Once(ctx context.Context, key string, value []byte) ([]byte, error) {
+	k, err := onceKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if len(value) > maxOnceBytes {
+		return nil, fault.New(fault.Internal, "a value of %d bytes cannot be kept under %q: at most %d", len(value), key, maxOnceBytes)
+	}
+	if value != nil {
+		return s.keep(ctx, k, value, maxOnceBytes)
+	}
+	b, err := s.get(ctx, k, maxOnceBytes)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return b, err
+}
+
+// Plan implements connector.Planner.
+func (s *sink) Plan(ctx context.Context, t *row.Table) (connector.Target, error) {
+	if _, err := s.owns(ctx); err != nil {
+		return connector.Target{}, err
+	}
+	s.mu.Lock()
+	folder := s.names.folder(t.Name.Space, t.Name.Table)
+	s.mu.Unlock()
+	return connector.Target{
+		Name:    folder,
+		Columns: s.codec.Columns(codec.Shape{Table: t, Meta: true}),
+		Guarantee: connector.Guarantee{Level: "exactly-once",
+			Reason: "files and the positions they reach are recorded in one exclusive creation, and made visible after it"},
+	}, nil
+}
+
+// Roll implements connector.Roller: roll.every and roll.size.
+func (s *sink) Roll() (every time.Duration, bytes int64) { return s.roll.Every, s.roll.Size }
+
+// Where implements connector.Placer.
+func (s *sink) Where() string { return s.url }
+
+// Close implements connector.Sink.
+func (s *sink) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	return errors.Join(s.flushStatus(ctx), s.store.Close())
+}
+
+// closeTime bounds what closing may still write.
+const closeTime = 30 * time.Second
+
+// parseURL checks what a URL of any store must fulfil, and those of files wholly.
+// Its errors do not repeat the URL, which may hold a password.
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	var uerr *url.Error
+	if errors.As(err, &uerr) {
+		err = uerr.Err
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("it is not a URL: %w", err)
+	case u.Scheme == "":
+		return nil, errors.New("it has no scheme; a folder of this machine is written file:///path")
+	case u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("it has a ? or #; write %3F or %23 when the name of a folder has one")
+	case u.Scheme != "file":
+		return u, nil
+	case u.User != nil || u.Host != "" && u.Host != "localhost":
+		return nil, errors.New("file:// goes on with a third /: file:///path")
+	case !strings.HasPrefix(u.Path, "/") || strings.Trim(u.Path, "/") == "":
+		return nil, errors.New("the path must be absolute and name a folder: file:///path")
+	case strings.ContainsRune(u.Path, 0):
+		return nil, errors.New("the path holds a zero byte")
+	}
+	return u, nil
+}

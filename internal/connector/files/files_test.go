@@ -1,0 +1,626 @@
+package files
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"godwit/internal/codec"
+	"godwit/internal/connector"
+	"godwit/internal/connector/sinktest"
+	"godwit/internal/fault"
+	"godwit/internal/limit"
+	"godwit/internal/option"
+	"godwit/internal/position"
+	"godwit/internal/row"
+	"godwit/internal/store"
+	"godwit/internal/store/local"
+)
+
+func TestEscape_when_any_name(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := names{fold: rapid.Bool().Draw(t, "fold")}
+		a := rapid.StringN(0, 40, -1).Draw(t, "a")
+		b := rapid.StringN(0, 40, -1).Draw(t, "b")
+		x, y := n.escape(a), n.escape(b)
+		if strings.Trim(x, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_%~") != "" || x == "" || x[0] == '_' || x[0] == '.' || len(x) > maxName {
+			t.Fatalf("%q becomes %q", a, x)
+		}
+		if back, ok := unescape(x); !strings.Contains(x, "~") && (!ok || back != a) {
+			t.Fatalf("%q becomes %q, which becomes %q", a, x, back)
+		}
+		if a != b && x == y {
+			t.Fatalf("%q and %q both become %q", a, b, x)
+		}
+		if n.fold && a != b && strings.EqualFold(x, y) {
+			t.Fatalf("%q and %q differ only in case: %q, %q", a, b, x, y)
+		}
+	})
+}
+
+func TestEscape_when_known(t *testing.T) {
+	for name, want := range map[string]string{
+		"orders": "orders", "Orders": "Orders", "a b": "a%20b", "_x": "%5Fx", "a_x": "a_x", ".x": "%2Ex", "ä": "%C3%A4", "": "%", "a/..": "a%2F%2E%2E", "%": "%25",
+	} {
+		if got := (names{}).escape(name); got != want {
+			t.Errorf("%q: %q, not %q", name, got, want)
+		}
+	}
+	if got := (names{fold: true}).escape("Ab"); got != "%41b" {
+		t.Errorf("folded: %q", got)
+	}
+	long := strings.Repeat("語", 64)
+	if got := (names{}).escape(long); len(got) > maxName || !strings.Contains(got, "%~") || got == (names{}).escape(long[:len(long)-3]+"言") {
+		t.Errorf("long: %q", got)
+	}
+}
+
+func TestParseFileName(t *testing.T) {
+	for _, task := range []string{"stream", "1.2.3", "a-b", "a-7"} {
+		got, epoch, ok := parseFileName("shop/orders/" + fileName(task, 12, 345, "csv.gz"))
+		if got != task || epoch != 12 || !ok {
+			t.Errorf("%s: %s %d %v", task, got, epoch, ok)
+		}
+	}
+	for _, bad := range []string{"x", "a/b.csv", "-1-2.csv", "a-01-2.csv", "a-x-2.csv"} {
+		if task, _, ok := parseFileName(bad); ok {
+			t.Errorf("%s: %s", bad, task)
+		}
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	good := record{Version: 1, N: 7, Epoch: 3, Nonce: "ab", Positions: emptySet(), Receipts: []store.Receipt{{Key: "a/b.csv", Staged: "s", Size: 1}}}
+	f.Add(good.encode())
+	f.Add([]byte(`{"version":2}`))
+	f.Add([]byte(`{"version":1,"n":7,"epoch":1,"nonce":"x","positions":"AA=="}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := decodeRecord(b, 7)
+		if err != nil {
+			if c := fault.Of(err).Code; c != fault.TargetBroken && c != fault.FormatNewer {
+				t.Fatalf("code %s", c)
+			}
+			return
+		}
+		_, _ = r.set()
+		again, err := decodeRecord(r.encode(), 7)
+		if err != nil || string(again.encode()) != string(r.encode()) {
+			t.Fatalf("not stable: %v", err)
+		}
+	})
+}
+
+func FuzzDecodeVersion(f *testing.F) {
+	f.Add([]byte(`{"version":1,"table":{"name":{"space":"a","table":"b"},"number":1,"version":2,"columns":[],"key":null}}`))
+	f.Fuzz(func(t *testing.T, b []byte) { _, _ = decodeVersion(b) })
+}
+
+// bench is a sink over a model store that counts requests.
+type bench struct {
+	*testing.T
+	mem  *sinktest.Mem
+	p    *sinktest.Process
+	sink *sink
+	log  *strings.Builder
+}
+
+func newBench(t *testing.T, mem *sinktest.Mem, c config, job string) *bench {
+	b := &bench{T: t, mem: mem, p: &sinktest.Process{}, log: &strings.Builder{}}
+	s, err := newSink(mem.View(b.p), c, connector.Env{Job: job, Name: "lake", Log: slog.New(slog.NewTextHandler(b.log, nil)), Budget: limit.NewBudget(64 << 10)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.wait, s.width = func(context.Context, int) error { return nil }, 1
+	b.sink = s
+	return b
+}
+
+func (b *bench) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) open(run uint64) (*writer, position.Set) {
+	b.Helper()
+	w, set, err := b.sink.Open(b.Context(), connector.Shard{Job: "shop", Sink: "lake", Task: "stream"}, connector.Claim{Run: run, Attempt: 1})
+	b.must(err)
+	return w.(*writer), set
+}
+
+func at64(n uint64) string { return fmt.Sprintf("%020d", n) }
+
+func streamSet(n uint64) position.Set {
+	return position.Set{"stream": position.New("log:1", at64(n), fmt.Sprint(n))}
+}
+
+func TestOpen_when_there_were_very_many_commits(t *testing.T) {
+	mem := sinktest.NewMem()
+	b := newBench(t, mem, testConfig(), "shop")
+	b.must(b.sink.Prepare(t.Context(), nil))
+	w, _ := b.open(1)
+	commits := uint64(5_000)
+	if sinktest.Soak() {
+		commits = 1_000_000
+	}
+	for n := range commits {
+		b.must(w.Commit(t.Context(), streamSet(n+1)))
+	}
+	b.must(w.Close())
+	if len(mem.Objects) > 5 {
+		t.Errorf("%d objects are left", len(mem.Objects))
+	}
+	for _, prepared := range []bool{true, false} {
+		next := newBench(t, mem, testConfig(), "shop")
+		if prepared {
+			b.must(next.sink.Prepare(t.Context(), nil))
+		}
+		before := next.p.Count()
+		w, set := next.open(2)
+		if n := next.p.Count() - before; n > 5 {
+			t.Errorf("prepared %v: Open took %d requests", prepared, n)
+		}
+		if !set.Equal(streamSet(commits)) {
+			t.Errorf("opened at %v", set)
+		}
+		before = next.p.Count()
+		if _, _, err := next.sink.Positions(t.Context(), connector.Shard{Task: "stream"}); err != nil || next.p.Count()-before > 2 {
+			t.Errorf("Positions took %d requests: %v", next.p.Count()-before, err)
+		}
+		b.must(w.Close())
+	}
+}
+
+func TestOpen_when_opened_again_and_again(t *testing.T) {
+	mem := sinktest.NewMem()
+	b := newBench(t, mem, testConfig(), "shop")
+	b.must(b.sink.Prepare(t.Context(), nil))
+	for n := range uint64(200) {
+		b.open(n + 1) // and never closed
+		if len(mem.Objects) > maxUnpruned+5 {
+			t.Fatalf("%d objects after %d opens", len(mem.Objects), n+1)
+		}
+	}
+}
+
+func TestPrepare_when_the_folder_is_not_ours(t *testing.T) {
+	own := testConfig()
+	header := own
+	header.Options = map[string]string{"header": "true"}
+	noHeader := own
+	noHeader.Options = map[string]string{"header": "false"}
+	format := own
+	format.Format = "csv"
+	for name, c := range map[string]struct {
+		first, second config
+		job           string
+		code          fault.Code
+	}{
+		"another job":     {own, own, "other", fault.TargetNotOurs},
+		"another format":  {own, format, "shop", fault.JobEdit},
+		"another header":  {header, noHeader, "shop", fault.JobEdit},
+		"a newer option":  {own, header, "shop", ""},
+		"the same":        {header, header, "shop", ""},
+		"an older option": {header, own, "shop", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := sinktest.NewMem()
+			b := newBench(t, mem, c.first, "shop")
+			b.must(b.sink.Prepare(t.Context(), nil))
+			b.must(b.sink.Prepare(t.Context(), nil))
+			before := fmt.Sprint(contents(mem))
+			err := newBench(t, mem, c.second, c.job).sink.Prepare(t.Context(), nil)
+			if c.code == "" && err != nil || c.code != "" && !fault.Has(err, c.code) {
+				t.Fatal(err)
+			}
+			if after := fmt.Sprint(contents(mem)); after != before {
+				t.Errorf("the target was touched: %s, before %s", after, before)
+			}
+		})
+	}
+}
+
+func contents(m *sinktest.Mem) map[string]string {
+	out := map[string]string{}
+	for k, o := range m.Objects {
+		out[k] = string(o.Data)
+	}
+	return out
+}
+
+func TestPrepare_when_the_folder_is_not_empty(t *testing.T) {
+	for _, key := range []string{"readme.txt", "shop/orders/x.csv", "_godwit/once/a="} {
+		mem := sinktest.NewMem()
+		mem.Objects[key] = &sinktest.MemObject{Data: []byte("theirs")}
+		err := newBench(t, mem, testConfig(), "shop").sink.Prepare(t.Context(), nil)
+		if !fault.Has(err, fault.TargetNotOurs) || len(mem.Objects) != 1 || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s: %v, %d objects", key, err, len(mem.Objects))
+		}
+	}
+}
+
+func TestFormats_when_newer(t *testing.T) {
+	for name, key := range map[string]string{"owner": ownerKey, "record": shardsDir + "stream/commits/00000000000000000001"} {
+		t.Run(name, func(t *testing.T) {
+			mem := sinktest.NewMem()
+			b := newBench(t, mem, testConfig(), "shop")
+			b.must(b.sink.Prepare(t.Context(), nil))
+			b.open(1)
+			mem.Objects[key].Data = []byte(strings.Replace(string(mem.Objects[key].Data), `"version": 1`, `"version": 2`, 1))
+			before := fmt.Sprint(contents(mem))
+			late := newBench(t, mem, testConfig(), "shop")
+			err := late.sink.Prepare(t.Context(), nil)
+			if err == nil {
+				_, _, err = late.sink.Open(t.Context(), connector.Shard{Task: "stream"}, connector.Claim{Run: 2})
+			}
+			if !fault.Has(err, fault.FormatNewer) {
+				t.Fatal(err)
+			}
+			if _, _, err := newBench(t, mem, testConfig(), "shop").sink.Positions(t.Context(), connector.Shard{Task: "stream"}); !fault.Has(err, fault.FormatNewer) {
+				t.Fatal(err)
+			}
+			if after := fmt.Sprint(contents(mem)); after != before {
+				t.Error("the target was touched")
+			}
+		})
+	}
+}
+
+func TestRecord_when_damaged(t *testing.T) {
+	mem := sinktest.NewMem()
+	b := newBench(t, mem, testConfig(), "shop")
+	b.must(b.sink.Prepare(t.Context(), nil))
+	b.open(1)
+	o := mem.Objects[shardsDir+"stream/commits/00000000000000000001"]
+	whole := o.Data
+	for _, damage := range [][]byte{nil, whole[:len(whole)/2], []byte("null"), []byte(strings.Replace(string(whole), `"n": 1`, `"n": 2`, 1))} {
+		o.Data = damage
+		_, _, err := b.sink.Open(t.Context(), connector.Shard{Task: "stream"}, connector.Claim{Run: 2})
+		if !fault.Has(err, fault.TargetBroken) || !strings.Contains(err.Error(), "commits/0000") {
+			t.Errorf("%q: %v", damage, err)
+		}
+	}
+}
+
+// overwriter is a store that ignores that a creation is to be exclusive.
+type overwriter struct{ *sinktest.MemView }
+
+func (s overwriter) Create(ctx context.Context, key string, value []byte) error {
+	delete(s.Objects, key)
+	return s.MemView.Create(ctx, key, value)
+}
+
+func TestPrepare_when_creation_is_not_exclusive(t *testing.T) {
+	s, err := newSink(overwriter{sinktest.NewMem().View(&sinktest.Process{})}, testConfig(), connector.Env{Job: "shop", Name: "lake"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Prepare(t.Context(), nil); !fault.Has(err, fault.TargetNoExclusive) {
+		t.Fatal(err)
+	}
+}
+
+func TestOpen_when_not_prepared(t *testing.T) {
+	b := newBench(t, sinktest.NewMem(), testConfig(), "shop")
+	if _, _, err := b.sink.Open(t.Context(), connector.Shard{Task: "stream"}, connector.Claim{}); err == nil {
+		t.Error("Open of a folder that is nobody's")
+	}
+	if len(b.mem.Objects) != 0 {
+		t.Errorf("it was touched: %v", contents(b.mem))
+	}
+}
+
+// tables returns n tables of one column more than a key.
+func tables(n int) []*row.Table {
+	var out []*row.Table
+	for i := range n {
+		out = append(out, &row.Table{Name: row.Name{Space: "shop", Table: fmt.Sprintf("t%03d", i)}, Number: uint32(i + 1), Version: 1, Key: []int{0},
+			Columns: []row.Column{{Name: "id", Type: row.Type{Kind: row.Int, Native: "int"}}, {Name: "v", Type: row.Type{Kind: row.Text, Native: "text"}}}})
+	}
+	return out
+}
+
+// batchOf has rows going round the tables.
+func batchOf(pool *row.Pool, ts []*row.Table, rows int, from uint64) *row.Batch {
+	x := row.NewBuilder(pool)
+	x.At("0123", from, row.Txn{ID: "1"})
+	for i := range rows {
+		x.Row(ts[i%len(ts)], row.Insert)
+		x.Int(int64(from) + int64(i))
+		x.String("text")
+	}
+	return x.Finish(position.Position{}, 0)
+}
+
+func TestWriter_when_500_tables_change_at_once(t *testing.T) {
+	c := testConfig()
+	c.Roll = roll{Size: 1 << 20}
+	mem := sinktest.NewMem()
+	b := newBench(t, mem, c, "shop")
+	b.must(b.sink.Prepare(t.Context(), nil))
+	w, _ := b.open(1)
+	ts := tables(500)
+	var pool row.Pool
+	most := 0
+	rows := 0
+	for n := range uint64(4) {
+		batch := batchOf(&pool, ts, 2000, n*10_000)
+		rows += batch.Rows()
+		b.must(w.Apply(t.Context(), batch))
+		batch.Release()
+		most = max(most, w.memory)
+	}
+	if most > int(b.sink.memory) || most == 0 {
+		t.Errorf("encoders held %d bytes of %d", most, b.sink.memory)
+	}
+	if w.Staged() < int64(rows)*10 {
+		t.Errorf("staged %d bytes of %d rows", w.Staged(), rows)
+	}
+	b.must(w.Commit(t.Context(), streamSet(1)))
+	if w.record.Side == nil || w.record.Side.Receipts < 500 || w.Staged() != 0 || w.memory != 0 {
+		t.Errorf("side %+v, staged %d, memory %d", w.record.Side, w.Staged(), w.memory)
+	}
+	files, lines := 0, 0
+	for k, o := range mem.Objects {
+		if !strings.HasPrefix(k, control) {
+			files++
+			lines += strings.Count(string(o.Data), "\n")
+		}
+	}
+	if lines != rows {
+		t.Errorf("%d rows are in files, not %d", lines, rows)
+	}
+	t.Logf("%d rows of 500 tables in %d files", rows, files)
+
+	// Whoever comes next finds the list, and it goes when it is of no use.
+	next := newBench(t, mem, c, "shop")
+	v, _ := next.open(2)
+	if v.record.Side == nil || mem.Objects[v.record.Side.Key] == nil {
+		t.Fatal("the list of files was not carried on")
+	}
+	side := v.record.Side.Key
+	b.must(v.Commit(t.Context(), streamSet(2)))
+	if mem.Objects[side] != nil {
+		t.Error("the list of files is still there")
+	}
+}
+
+func TestOpen_when_the_list_of_files_is_gone(t *testing.T) {
+	mem := sinktest.NewMem()
+	b := newBench(t, mem, testConfig(), "shop")
+	b.must(b.sink.Prepare(t.Context(), nil))
+	w, _ := b.open(1)
+	var pool row.Pool
+	batch := batchOf(&pool, tables(300), 300, 0)
+	b.must(w.Apply(t.Context(), batch))
+	b.must(w.Commit(t.Context(), streamSet(1)))
+	delete(mem.Objects, w.record.Side.Key)
+	_, _, err := b.sink.Open(t.Context(), connector.Shard{Task: "stream"}, connector.Claim{Run: 2})
+	if !fault.Has(err, fault.TargetLost) {
+		t.Fatal(err)
+	}
+}
+
+func TestWriter_when_files_are_rolled(t *testing.T) {
+	c := testConfig()
+	c.Roll = roll{Size: 1 << 20, Rows: 10}
+	mem := sinktest.NewMem()
+	b := newBench(t, mem, c, "shop")
+	b.must(b.sink.Prepare(t.Context(), nil))
+	w, _ := b.open(1)
+	var pool row.Pool
+	for n := range uint64(10) {
+		batch := batchOf(&pool, tables(1), 5, n*5)
+		b.must(w.Apply(t.Context(), batch))
+	}
+	b.must(w.Commit(t.Context(), streamSet(1)))
+	for n := range 5 {
+		if mem.Objects[fmt.Sprintf("shop/t000/stream-1-%d.txt", n+1)] == nil {
+			t.Errorf("file %d is missing: %v", n+1, contents(mem))
+		}
+	}
+}
+
+func TestSweep_when_a_writer_died(t *testing.T) {
+	mem := sinktest.NewMem()
+	b := newBench(t, mem, testConfig(), "shop")
+	ts := tables(3)
+	b.must(b.sink.Prepare(t.Context(), ts))
+	w, _ := b.open(1)
+	var pool row.Pool
+	b.must(w.Apply(t.Context(), batchOf(&pool, ts, 40, 0)))
+	if len(mem.Waiting) == 0 {
+		t.Fatal("nothing is staged")
+	}
+	next := newBench(t, mem, testConfig(), "shop")
+	b.must(next.sink.Prepare(t.Context(), ts))
+	v, _ := next.open(2)
+	if len(mem.Waiting) != 0 {
+		t.Errorf("%d staged files are left", len(mem.Waiting))
+	}
+	b.must(v.Close())
+	if o := mem.Objects[shardsDir+"stream/commits/"+at64(2)+doneSuffix]; o == nil {
+		t.Errorf("the end is not noted as clean: %v", contents(mem))
+	}
+}
+
+func TestAnnounce(t *testing.T) {
+	mem := sinktest.NewMem()
+	b := newBench(t, mem, testConfig(), "shop")
+	ts := tables(2)
+	b.must(b.sink.Prepare(t.Context(), ts))
+	w, _ := b.open(1)
+	set := streamSet(5)
+	set[incarnationKey] = position.Note("3")
+	b.must(w.Commit(t.Context(), set))
+	dflt := "x"
+	added := *ts[0]
+	added.Version, added.Columns = 2, append(append([]row.Column(nil), ts[0].Columns...), row.Column{Name: "c", Type: row.Type{Kind: row.Text, Native: "text"}, Default: &dflt})
+	renamed := added
+	renamed.Version, renamed.Columns = 3, append([]row.Column(nil), added.Columns...)
+	renamed.Columns[1].Name = "w"
+	renamed.Name.Table = "Moved"
+	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: ts[0], After: &added}))
+	set = streamSet(7)
+	set[incarnationKey] = position.Note("3")
+	b.must(w.Commit(t.Context(), set))
+	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: &added, After: &renamed, Renamed: map[string]string{"w": "v"}}))
+	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: &added, After: &renamed, Renamed: map[string]string{"w": "v"}}))
+	announce := func(s *sink) string {
+		b.must(s.Announce(t.Context(), streamSet(9)["stream"], "bin.1:9", []connector.Completion{
+			{Table: &renamed, Complete: true, From: streamSet(6)["stream"]}, {Table: ts[1], Stopped: "xa"}}))
+		return string(mem.Objects[statusKey].Data)
+	}
+	got := announce(b.sink)
+	var doc struct {
+		Version int
+		Job     string
+		At      struct {
+			Described string
+			Pos       string `json:"_pos"`
+		}
+		Tables []statusTable
+	}
+	b.must(json.Unmarshal([]byte(got), &doc))
+	if doc.Version != 1 || doc.Job != "shop" || doc.At.Described != "bin.1:9" || doc.At.Pos != posText(3, at64(9)) || len(doc.Tables) != 2 {
+		t.Fatalf("%s", got)
+	}
+	m := doc.Tables[0]
+	if m.Name != "shop.Moved" || strings.Join(m.Folders, " ") != "shop/t000/ shop/Moved/" || !m.Complete || m.From != posText(3, at64(6)) || m.Folder != "shop/Moved/" {
+		t.Errorf("%+v", m)
+	}
+	c := m.Columns
+	if len(c) != 3 || c[1].Name != "w" || len(c[1].Names) != 1 || c[1].Names[0] != (formerName{"v", posText(3, at64(7))}) || c[1].Since != "" ||
+		c[2].Since != posText(3, at64(5)) || c[2].Default == nil || *c[2].Default != "x" {
+		t.Errorf("%+v", c)
+	}
+	if doc.Tables[1].Stopped != "xa" || doc.Tables[1].Complete {
+		t.Errorf("%+v", doc.Tables[1])
+	}
+	// Another process says the same, from what is kept.
+	later := newBench(t, mem, testConfig(), "shop")
+	later.open(2)
+	var again struct{ Tables json.RawMessage }
+	var first struct{ Tables json.RawMessage }
+	b.must(json.Unmarshal([]byte(announce(later.sink)), &again))
+	b.must(json.Unmarshal([]byte(got), &first))
+	if string(again.Tables) != string(first.Tables) || len(first.Tables) == 0 {
+		t.Errorf("%s, before %s", again.Tables, first.Tables)
+	}
+}
+
+func TestDriver(t *testing.T) {
+	formats := []codec.Format{linesFormat}
+	stores := map[string]OpenStore{}
+	d := Driver(stores, formats)
+	roll := option.Of(field(d.Options, "roll").Fields, nil)
+	for url, want := range map[string]string{
+		"file:///": "folder", "file://host/x": "third", "data": "scheme", "s3://b/x": "no store", "file:///a?b": "%3F", "file:///a\x00b": "URL",
+	} {
+		v := option.Of(d.Options, map[string]any{"url": url, "roll": roll})
+		_, err := d.Open(t.Context(), v, connector.Env{})
+		if !fault.Has(err, fault.JobValue) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+	if _, err := parseURL("s3://user:secret@h:x/"); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("a password in an error: %v", err)
+	}
+}
+
+func field(fs []option.Field, name string) option.Field {
+	for _, f := range fs {
+		if f.Name == name {
+			return f
+		}
+	}
+	panic(name)
+}
+
+// The machine's own file system, files closed and published several at once.
+func TestSink_when_on_a_disk_and_side_by_side(t *testing.T) {
+	dir := t.TempDir() + "/new/lake"
+	st, err := local.New(local.OS{}, dir, local.Options{Staging: StagingDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := testConfig()
+	c.Roll = roll{Size: 1 << 20}
+	s, err := newSink(st, c, connector.Env{Job: "shop", Name: "lake"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ts := tables(40)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.Prepare(t.Context(), ts))
+	w, _, err := s.Open(t.Context(), connector.Shard{Task: "stream"}, connector.Claim{Run: 1})
+	must(err)
+	var pool row.Pool
+	must(w.Apply(t.Context(), batchOf(&pool, ts, 400, 0)))
+	must(w.Commit(t.Context(), streamSet(1)))
+	must(w.Close())
+	lines, files := 0, 0
+	for o, err := range st.List(t.Context(), "shop/", "") {
+		must(err)
+		files++
+		b, err := s.get(t.Context(), o.Key, 1<<20)
+		must(err)
+		lines += strings.Count(string(b), "\n")
+	}
+	if files != 40 || lines != 400 {
+		t.Errorf("%d rows in %d files", lines, files)
+	}
+	for o, err := range st.List(t.Context(), "", "") {
+		must(err)
+		if !strings.HasPrefix(o.Key, "shop/") && !strings.HasPrefix(o.Key, control) {
+			t.Errorf("%s lies about", o.Key)
+		}
+	}
+}
+
+func TestOnce_when_many_at_once(t *testing.T) {
+	dir := t.TempDir()
+	kept := make([]string, 8)
+	errs := make(chan error, len(kept))
+	for i := range kept {
+		go func() {
+			st, err := local.New(local.OS{}, dir, local.Options{Staging: StagingDir})
+			if err == nil {
+				var s *sink
+				if s, err = newSink(st, testConfig(), connector.Env{Job: "shop", Name: "lake"}); err == nil {
+					err = s.Prepare(t.Context(), nil)
+					for k := 0; k < 10 && err == nil; k++ {
+						var b []byte
+						b, err = s.Once(t.Context(), fmt.Sprintf("k/%d", k), fmt.Appendf(nil, "%d", i))
+						kept[i] += string(b)
+					}
+					err = errors.Join(err, s.Close())
+				}
+			}
+			errs <- err
+		}()
+	}
+	for range kept {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range kept {
+		if kept[i] != kept[0] || len(kept[i]) != 10 {
+			t.Fatalf("kept %q and %q", kept[0], kept[i])
+		}
+	}
+}

@@ -1,0 +1,26 @@
+package files
+
+import (
+	"testing"
+
+	"godwit/internal/connector/sinktest"
+	"godwit/internal/store/powerfs"
+)
+
+// The protocol on a store in memory whose every call is one step: cheap enough for
+// very many histories.
+func TestSink_when_store_is_a_model(t *testing.T) { sinktest.Run(t, memHarness(), 10_000) }
+
+// The protocol with the local store on a disk that forgets what was not synced:
+// every call of the file system is a step.
+func TestSink_when_power_is_cut(t *testing.T) { sinktest.Run(t, diskHarness(), 1_000) }
+
+// The same with the format that users have.
+func TestSink_when_files_are_CSV(t *testing.T) {
+	for _, compression := range []string{"none", "gzip"} {
+		c := csvConfig(compression)
+		h := diskHarness()
+		h.New = func() sinktest.World { return &diskWorld{disk: powerfs.New(), config: &c} }
+		t.Run(compression, func(t *testing.T) { sinktest.Interleavings(t, h, 100) })
+	}
+}

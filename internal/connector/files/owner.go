@@ -1,0 +1,211 @@
+package files
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"godwit/internal/fault"
+	"godwit/internal/option"
+	"godwit/internal/store"
+)
+
+const (
+	ownerVersion  = 1
+	maxOwnerBytes = 1 << 20
+)
+
+// owner says whose a target folder is and what everything in it was written with
+// (docs/formats/target-folder.md). It is created once and never changed.
+type owner struct {
+	Version int    `json:"version"`
+	Job     string `json:"job"`
+	Sink    string `json:"sink"`
+	Layout  string `json:"layout"`
+	Format  string `json:"format"`
+	// Options are those of the format that readers must know and that therefore
+	// stay as they are.
+	Options map[string]string `json:"options,omitempty"`
+	// FoldCase: the store takes "A" and "a" for one name, so capital letters in
+	// names of folders are escaped too.
+	FoldCase bool `json:"fold_case,omitempty"`
+}
+
+// fixed returns the options of a format that may not change once files are there.
+func fixed(v option.Values, fields []option.Field) map[string]string {
+	out := map[string]string{}
+	for _, f := range fields {
+		if f.Live {
+			continue
+		}
+		switch f.Kind {
+		case option.Text, option.Enum:
+			out[f.Name] = v.Text(f.Name)
+		case option.Int, option.Size:
+			out[f.Name] = fmt.Sprint(v.Int(f.Name))
+		case option.Bool:
+			out[f.Name] = fmt.Sprint(v.Bool(f.Name))
+		case option.List:
+			out[f.Name] = strings.Join(v.List(f.Name), ",")
+		case option.Duration:
+			out[f.Name] = v.Duration(f.Name).String()
+		}
+	}
+	return out
+}
+
+// readOwner returns what is kept, nil when nothing is.
+func (s *sink) readOwner(ctx context.Context) (*owner, []byte, error) {
+	b, err := s.get(ctx, ownerKey, maxOwnerBytes)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	var o owner
+	if err := decodeJSON(b, ownerVersion, &o); err != nil {
+		return nil, nil, at(err, ownerKey)
+	}
+	return &o, b, nil
+}
+
+// fits refuses a target that o says is another's or was written otherwise.
+func (s *sink) fits(o *owner) error {
+	if o.Job != s.mine.Job || o.Sink != s.mine.Sink {
+		return fault.New(fault.TargetNotOurs, "the folder belongs to sink %q of job %q", o.Sink, o.Job).
+			At("%s", s.url).Try("give sink %q of job %q a folder of its own", s.mine.Sink, s.mine.Job)
+	}
+	differs := func(what, was, is string) error {
+		return fault.New(fault.JobEdit, "%s was %q when the files in the folder were written and is now %q", what, was, is).
+			At("%s", s.url).Try("set %s back to %q, or write to another folder", what, was)
+	}
+	if o.Layout != s.mine.Layout {
+		return differs("layout", o.Layout, s.mine.Layout)
+	}
+	if o.Format != s.mine.Format {
+		return differs("format", o.Format, s.mine.Format)
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.mine.Options)) {
+		// An option that was not known when the folder was made has its default.
+		if was, ok := o.Options[k]; ok && was != s.mine.Options[k] {
+			return differs(o.Format+"."+k, was, s.mine.Options[k])
+		}
+	}
+	return nil
+}
+
+// claimTarget makes the folder this sink's, or finds that it is, and proves that
+// the store creates exclusively: everything exact rests on that.
+func (s *sink) claimTarget(ctx context.Context) error {
+	kept, b, err := s.readOwner(ctx)
+	if err != nil {
+		return err
+	}
+	if kept == nil {
+		if kept, b, err = s.newOwner(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.fits(kept); err != nil {
+		return err
+	}
+	switch err := s.creator.Create(ctx, ownerKey, b); {
+	case err == nil:
+		return fault.New(fault.TargetNoExclusive, "%s was created twice", ownerKey).At("%s", s.url)
+	case !errors.Is(err, store.ErrExists):
+		return s.fail(err, "%s cannot be written", ownerKey)
+	}
+	s.own(kept)
+	return nil
+}
+
+// newOwner creates the owner document in a folder that must be empty.
+func (s *sink) newOwner(ctx context.Context) (*owner, []byte, error) {
+	for o, err := range s.store.List(ctx, "", "") {
+		if err != nil {
+			return nil, nil, s.fail(err, "the folder cannot be listed")
+		}
+		if strings.HasPrefix(o.Key, probePrefix) {
+			continue
+		}
+		if kept, b, err := s.readOwner(ctx); err != nil || kept != nil {
+			return kept, b, err // another process was faster
+		}
+		return nil, nil, fault.New(fault.TargetNotOurs, "the folder is not empty: it has %s", o.Key).
+			At("%s", s.url).Try("give an empty folder, or one that this job has written to before")
+	}
+	mine := s.mine
+	fold, err := s.foldsCase(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	mine.FoldCase = fold
+	b, err := json.MarshalIndent(mine, "", " ")
+	if err != nil {
+		panic(err) // plain data
+	}
+	kept, err := s.keep(ctx, ownerKey, append(b, '\n'), maxOwnerBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	var o owner
+	if err := decodeJSON(kept, ownerVersion, &o); err != nil {
+		return nil, nil, at(err, ownerKey)
+	}
+	return &o, kept, nil
+}
+
+const (
+	probePrefix = control + "probe-"
+	probeSmall  = probePrefix + "a"
+	probeLarge  = probePrefix + "A"
+)
+
+// foldsCase finds out whether the store takes two names that differ in case for
+// one.
+func (s *sink) foldsCase(ctx context.Context) (bool, error) {
+	want := []byte("a")
+	if _, err := s.keep(ctx, probeSmall, want, 16); err != nil {
+		return false, err
+	}
+	defer s.store.Delete(ctx, probeSmall) // another process may have; nothing depends on it
+	got, err := s.get(ctx, probeLarge, 16)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return bytes.Equal(got, want), err
+}
+
+// own keeps what the owner document says for the life of the sink.
+func (s *sink) own(o *owner) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names = names{fold: o.FoldCase}
+	s.owned = true
+}
+
+// owns reports whether the target is this sink's; false without an error when
+// nothing was ever prepared there.
+func (s *sink) owns(ctx context.Context) (bool, error) {
+	s.mu.Lock()
+	owned := s.owned
+	s.mu.Unlock()
+	if owned {
+		return true, nil
+	}
+	o, _, err := s.readOwner(ctx)
+	if err != nil || o == nil {
+		return false, err
+	}
+	if err := s.fits(o); err != nil {
+		return false, err
+	}
+	s.own(o)
+	return true, nil
+}

@@ -1,0 +1,652 @@
+package mysql
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pingcap/tidb/pkg/parser/ast"
+	parsed "github.com/pingcap/tidb/pkg/parser/mysql"
+	"github.com/pingcap/tidb/pkg/parser/types"
+
+	"godwit/internal/row"
+)
+
+// collation is what the server knows of one.
+type collation struct{ name, charset string }
+
+// collations are those of a server.
+type collations struct {
+	byID      map[uint16]collation
+	byName    map[string]collation
+	byCharset map[string]string // charset → its default collation
+}
+
+// editor changes a copy of a shape. Columns are found by the names they had
+// before the statement, as the server does.
+type editor struct {
+	known *collations
+	table row.Table
+	cols  []editedColumn
+	key   []string // present names
+	moved []editedColumn
+}
+
+type editedColumn struct {
+	row.Column
+	old   string // name before the statement; "" for a new column
+	after *ast.ColumnPosition
+}
+
+func newEditor(t *row.Table, known *collations) *editor {
+	e := &editor{known: known, table: *t}
+	for _, c := range t.Columns {
+		e.cols = append(e.cols, editedColumn{Column: c, old: c.Name})
+	}
+	for _, k := range t.Key {
+		e.key = append(e.key, t.Columns[k].Name)
+	}
+	return e
+}
+
+// find returns the column that had the name before the statement.
+func (e *editor) find(name string) int {
+	return slices.IndexFunc(e.cols, func(c editedColumn) bool { return c.old != "" && strings.EqualFold(c.old, name) })
+}
+
+// present returns the column that has the name now.
+func (e *editor) present(name string) int {
+	return slices.IndexFunc(e.cols, func(c editedColumn) bool { return strings.EqualFold(c.Name, name) })
+}
+
+// alter applies the parts of ALTER TABLE: what stays in place first, then what is
+// added or moved, in the order of the text.
+func (e *editor) alter(specs []*ast.AlterTableSpec) error {
+	for _, s := range specs {
+		if s.Tp == ast.AlterTableOption { // a charset holds for columns of the same statement
+			if err := e.options(s.Options); err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range specs {
+		if err := e.inPlace(s); err != nil {
+			return err
+		}
+	}
+	for _, c := range e.moved {
+		if err := e.insert(c); err != nil {
+			return err
+		}
+	}
+	for _, s := range specs {
+		if err := e.constraints(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *editor) inPlace(s *ast.AlterTableSpec) error {
+	switch s.Tp {
+	case ast.AlterTableAddColumns:
+		for _, def := range s.NewColumns {
+			if s.IfNotExists && e.present(def.Name.Name.O) >= 0 {
+				continue
+			}
+			c, err := e.column(def, true)
+			if err != nil {
+				return err
+			}
+			e.moved = append(e.moved, editedColumn{Column: c, after: moveTo(s.Position)})
+			e.columnKey(def)
+		}
+	case ast.AlterTableDropColumn:
+		return e.drop(s.OldColumnName.Name.O, s.IfExists)
+	case ast.AlterTableRenameColumn:
+		return e.rename(s.OldColumnName.Name.O, s.NewColumnName.Name.O, s.IfExists)
+	case ast.AlterTableModifyColumn:
+		return e.modify(s.NewColumns[0].Name.Name.O, s)
+	case ast.AlterTableChangeColumn:
+		return e.modify(s.OldColumnName.Name.O, s)
+	case ast.AlterTableDropPrimaryKey:
+		e.key = nil
+	}
+	return nil
+}
+
+// moveTo returns nil for a position that says nothing.
+func moveTo(p *ast.ColumnPosition) *ast.ColumnPosition {
+	if p == nil || p.Tp == ast.ColumnPositionNone {
+		return nil
+	}
+	return p
+}
+
+func (e *editor) drop(name string, ifExists bool) error {
+	i := e.find(name)
+	if i < 0 {
+		if ifExists {
+			return nil
+		}
+		return fmt.Errorf("there is no column %s to drop", clip(name, 80))
+	}
+	if slices.Contains(e.key, e.cols[i].Name) {
+		return fmt.Errorf("column %s is part of the key", clip(name, 80))
+	}
+	e.cols = slices.Delete(e.cols, i, i+1)
+	return nil
+}
+
+func (e *editor) rename(from, to string, ifExists bool) error {
+	i := e.find(from)
+	if i < 0 {
+		if ifExists {
+			return nil
+		}
+		return fmt.Errorf("there is no column %s to rename", clip(from, 80))
+	}
+	e.renameAt(i, to)
+	return nil
+}
+
+func (e *editor) renameAt(i int, to string) {
+	for k := range e.key {
+		if strings.EqualFold(e.key[k], e.cols[i].Name) {
+			e.key[k] = to
+		}
+	}
+	e.cols[i].Name = to
+}
+
+func (e *editor) modify(name string, s *ast.AlterTableSpec) error {
+	i := e.find(name)
+	if i < 0 {
+		if s.IfExists {
+			return nil
+		}
+		return fmt.Errorf("there is no column %s to change", clip(name, 80))
+	}
+	def := s.NewColumns[0]
+	c, err := e.column(def, false)
+	if err != nil {
+		return err
+	}
+	e.renameAt(i, c.Name)
+	c.Default = e.cols[i].Default
+	if slices.Contains(e.key, c.Name) {
+		c.Nullable = false
+	}
+	e.cols[i].Column = c
+	e.columnKey(def)
+	if p := moveTo(s.Position); p != nil {
+		moved := e.cols[i]
+		moved.after = p
+		e.cols = slices.Delete(e.cols, i, i+1)
+		e.moved = append(e.moved, moved)
+	}
+	return nil
+}
+
+// insert puts a new or moved column in its place.
+func (e *editor) insert(c editedColumn) error {
+	if e.present(c.Name) >= 0 {
+		return fmt.Errorf("there is a column %s already", clip(c.Name, 80))
+	}
+	switch {
+	case c.after == nil:
+		e.cols = append(e.cols, c)
+	case c.after.Tp == ast.ColumnPositionFirst:
+		e.cols = slices.Insert(e.cols, 0, c)
+	default:
+		i := e.present(c.after.RelativeColumn.Name.O)
+		if i < 0 {
+			return fmt.Errorf("there is no column %s to stand behind", clip(c.after.RelativeColumn.Name.O, 80))
+		}
+		e.cols = slices.Insert(e.cols, i+1, c)
+	}
+	return nil
+}
+
+// columnKey takes a key that is declared with its column.
+func (e *editor) columnKey(def *ast.ColumnDef) {
+	for _, o := range def.Options {
+		if o.Tp == ast.ColumnOptionPrimaryKey {
+			e.key = []string{def.Name.Name.O}
+		}
+	}
+}
+
+func (e *editor) constraints(s *ast.AlterTableSpec) error {
+	list := s.NewConstraints
+	if s.Constraint != nil {
+		list = append(list[:len(list):len(list)], s.Constraint)
+	}
+	for _, c := range list {
+		if err := e.constraint(c); err != nil {
+			return err
+		}
+	}
+	for _, def := range s.NewColumns {
+		if len(e.key) == 0 && e.uniqueColumn(def) {
+			return errKeyUnsure
+		}
+	}
+	return nil
+}
+
+func (e *editor) constraint(c *ast.Constraint) error {
+	switch c.Tp {
+	case ast.ConstraintPrimaryKey:
+		key, err := e.keyColumns(c)
+		if err != nil {
+			return err
+		}
+		e.key = key
+		for _, k := range key {
+			e.cols[e.present(k)].Nullable = false
+		}
+	case ast.ConstraintUniq, ast.ConstraintUniqKey, ast.ConstraintUniqIndex:
+		if len(e.key) > 0 {
+			return nil
+		}
+		if key, err := e.keyColumns(c); err == nil && e.allNotNull(key) {
+			return errKeyUnsure // which of several unique keys stands for a primary key is the catalogue's affair
+		}
+	}
+	return nil
+}
+
+// errKeyUnsure says that a statement changes the unique keys of a table without
+// a primary key.
+var errKeyUnsure = fmt.Errorf("the key that the table has now is not certain")
+
+func (e *editor) allNotNull(names []string) bool {
+	for _, n := range names {
+		if e.cols[e.present(n)].Nullable {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *editor) keyColumns(c *ast.Constraint) ([]string, error) {
+	var out []string
+	for _, k := range c.Keys {
+		if k.Column == nil {
+			return nil, fmt.Errorf("a key has an expression")
+		}
+		i := e.present(k.Column.Name.O)
+		if i < 0 {
+			return nil, fmt.Errorf("there is no column %s for a key", clip(k.Column.Name.O, 80))
+		}
+		out = append(out, e.cols[i].Name)
+	}
+	return out, nil
+}
+
+// options takes the charset of the table; CONVERT TO changes its columns too.
+func (e *editor) options(list []*ast.TableOption) error {
+	charset, coll, convert := "", "", false
+	for _, o := range list {
+		switch o.Tp {
+		case ast.TableOptionCharset:
+			charset = strings.ToLower(o.StrValue)
+			convert = convert || o.UintValue == ast.TableOptionCharsetWithConvertTo
+			if o.Default {
+				return fmt.Errorf("the charset is the database's default")
+			}
+		case ast.TableOptionCollate:
+			coll = strings.ToLower(o.StrValue)
+		}
+	}
+	if charset == "" && coll == "" {
+		return nil
+	}
+	var err error
+	if e.table.Charset, e.table.Collation, err = e.known.resolve(charset, coll, e.table.Charset, e.table.Collation); err != nil || !convert {
+		return err
+	}
+	for i := range e.cols {
+		t := &e.cols[i].Type
+		if t.Charset == "" || t.Kind == row.JSON {
+			continue
+		}
+		if t.Kind == row.Text && strings.HasSuffix(nativeWord(t.Native), "text") {
+			return fmt.Errorf("a text column may become larger") // the server picks the type by bytes
+		}
+		t.Charset, t.Collation = e.table.Charset, e.table.Collation
+	}
+	return nil
+}
+
+// resolve completes a charset and a collation, of which either may be missing.
+func (k *collations) resolve(charset, coll, charset0, coll0 string) (string, string, error) {
+	if charset == "utf8" {
+		charset = "utf8mb3"
+	}
+	coll = strings.Replace(coll, "utf8_", "utf8mb3_", 1)
+	switch {
+	case coll != "":
+		c, ok := k.byName[coll]
+		if !ok {
+			return "", "", fmt.Errorf("collation %s is not known", clip(coll, 80))
+		}
+		if charset != "" && charset != c.charset {
+			return "", "", fmt.Errorf("collation %s does not belong to %s", clip(coll, 80), clip(charset, 80))
+		}
+		return c.charset, coll, nil
+	case charset != "":
+		d, ok := k.byCharset[charset]
+		if !ok {
+			return "", "", fmt.Errorf("charset %s is not known", clip(charset, 80))
+		}
+		return charset, d, nil
+	}
+	return charset0, coll0, nil
+}
+
+// column turns a definition into a column. added: existing rows get its default.
+func (e *editor) column(def *ast.ColumnDef, added bool) (row.Column, error) {
+	c := row.Column{Name: def.Name.Name.O, Nullable: true}
+	coll := strings.ToLower(def.Tp.GetCollate())
+	generated := false
+	var given ast.ExprNode
+	for _, o := range def.Options {
+		switch o.Tp {
+		case ast.ColumnOptionNotNull, ast.ColumnOptionPrimaryKey, ast.ColumnOptionAutoIncrement:
+			c.Nullable = false
+		case ast.ColumnOptionCollate:
+			coll = strings.ToLower(o.StrValue)
+		case ast.ColumnOptionDefaultValue:
+			given = o.Expr
+		case ast.ColumnOptionGenerated:
+			generated = true
+		}
+	}
+	charset := strings.ToLower(def.Tp.GetCharset())
+	if charset == "binary" {
+		charset = ""
+	}
+	var err error
+	text := ""
+	if text, err = nativeText(def.Tp, e.table.Charset, charset); err != nil {
+		return c, err
+	}
+	charset, coll, err = e.known.resolve(charset, coll, e.table.Charset, e.table.Collation)
+	if err != nil {
+		return c, err
+	}
+	if def.Tp.GetFlag()&parsed.BinaryFlag != 0 && def.Tp.GetCharset() != "binary" {
+		coll = charset + "_bin"
+	}
+	if c.Type, err = parseType(text, charset, coll); err != nil {
+		return c, err
+	}
+	if added && !generated {
+		c.Default = defaultText(c, given)
+	}
+	return c, nil
+}
+
+// nativeText returns the type of a definition as the server writes it.
+func nativeText(t *types.FieldType, tableCharset, charset string) (string, error) {
+	n, d, binary := t.GetFlen(), t.GetDecimal(), t.GetCharset() == "binary"
+	args := func(word string) string {
+		switch {
+		case n < 0:
+		case d >= 0 && word != "int" && !strings.HasSuffix(word, "int"):
+			word += fmt.Sprintf("(%d,%d)", n, d)
+		default:
+			word += fmt.Sprintf("(%d)", n)
+		}
+		if t.GetFlag()&parsed.ZerofillFlag != 0 {
+			return word + " unsigned zerofill"
+		}
+		if t.GetFlag()&parsed.UnsignedFlag != 0 {
+			return word + " unsigned"
+		}
+		return word
+	}
+	pick := func(text, bytes string) string {
+		if binary {
+			return bytes
+		}
+		return text
+	}
+	switch t.GetType() {
+	case parsed.TypeTiny:
+		return args("tinyint"), nil
+	case parsed.TypeShort:
+		return args("smallint"), nil
+	case parsed.TypeInt24:
+		return args("mediumint"), nil
+	case parsed.TypeLong:
+		return args("int"), nil
+	case parsed.TypeLonglong:
+		return args("bigint"), nil
+	case parsed.TypeFloat:
+		return args("float"), nil
+	case parsed.TypeDouble:
+		return args("double"), nil
+	case parsed.TypeNewDecimal:
+		return args("decimal"), nil
+	case parsed.TypeBit:
+		return fmt.Sprintf("bit(%d)", max(n, 1)), nil
+	case parsed.TypeYear:
+		return "year(4)", nil
+	case parsed.TypeDate:
+		return "date", nil
+	case parsed.TypeDuration, parsed.TypeDatetime, parsed.TypeTimestamp:
+		word := map[byte]string{parsed.TypeDuration: "time", parsed.TypeDatetime: "datetime", parsed.TypeTimestamp: "timestamp"}[t.GetType()]
+		if d > 0 {
+			word += fmt.Sprintf("(%d)", d)
+		}
+		return word, nil
+	case parsed.TypeString:
+		return fmt.Sprintf("%s(%d)", pick("char", "binary"), orOne(n)), nil
+	case parsed.TypeVarchar, parsed.TypeVarString:
+		return fmt.Sprintf("%s(%d)", pick("varchar", "varbinary"), n), nil
+	case parsed.TypeTinyBlob:
+		return pick("tinytext", "tinyblob"), nil
+	case parsed.TypeMediumBlob:
+		return pick("mediumtext", "mediumblob"), nil
+	case parsed.TypeLongBlob:
+		return pick("longtext", "longblob"), nil
+	case parsed.TypeBlob:
+		return sizedBlob(n, pick("text", "blob"), binary, tableCharset, charset), nil
+	case parsed.TypeJSON:
+		return "json", nil
+	case parsed.TypeEnum:
+		return "enum" + labelList(t.GetElems()), nil
+	case parsed.TypeSet:
+		return "set" + labelList(t.GetElems()), nil
+	}
+	return "", fmt.Errorf("type %s is not known", t.String())
+}
+
+// orOne gives a length that was left out its meaning.
+func orOne(n int) int {
+	if n < 0 {
+		return 1
+	}
+	return n
+}
+
+// sizedBlob returns the type that TEXT(n) and BLOB(n) become: the smallest that
+// holds so many characters.
+func sizedBlob(n int, word string, binary bool, tableCharset, charset string) string {
+	if n < 0 {
+		return word
+	}
+	if !binary {
+		if charset == "" {
+			charset = tableCharset
+		}
+		n *= characterBytes(charset)
+	}
+	switch {
+	case n <= 255:
+		return "tiny" + word
+	case n <= 1<<16-1:
+		return word
+	case n <= 1<<24-1:
+		return "medium" + word
+	}
+	return "long" + word
+}
+
+// defaultText returns what rows that exist show in a column that is added.
+func defaultText(c row.Column, given ast.ExprNode) *string {
+	if given == nil {
+		return impliedDefault(c)
+	}
+	negative := false
+	if u, ok := given.(*ast.UnaryOperationExpr); ok {
+		negative, given = u.Op.String() == "minus", u.V
+	}
+	v, ok := given.(ast.ValueExpr)
+	if !ok || v.GetValue() == nil {
+		return nil // an expression, or null
+	}
+	text := fmt.Sprint(v.GetValue())
+	if b, ok := v.GetValue().([]byte); ok {
+		text = string(b)
+	}
+	if s := v.GetString(); s != "" {
+		text = s
+	}
+	if negative {
+		text = "-" + text
+	}
+	text = defaultForm(c.Type, text)
+	return &text
+}
+
+// defaultForm gives a literal the form that the column shows.
+func defaultForm(t row.Type, text string) string {
+	switch t.Kind {
+	case row.Decimal:
+		whole, fraction, _ := strings.Cut(text, ".")
+		if len(fraction) < t.Scale {
+			fraction += strings.Repeat("0", t.Scale-len(fraction))
+		}
+		if len(fraction) > t.Scale || strings.ContainsAny(text, "eE") {
+			return text // rounded by the server: left as it was written
+		}
+		if t.Scale > 0 {
+			return whole + "." + fraction
+		}
+		return whole
+	case row.Int, row.Uint, row.Year, row.Bits:
+		switch strings.ToLower(text) {
+		case "true":
+			return "1"
+		case "false":
+			return "0"
+		}
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return strconv.FormatInt(n, 10)
+		}
+	}
+	return text
+}
+
+// impliedDefault is what the server puts into a column that may not be null and
+// has no default.
+func impliedDefault(c row.Column) *string {
+	if c.Nullable {
+		return nil
+	}
+	text := ""
+	switch c.Type.Kind {
+	case row.Int, row.Uint, row.Float32, row.Float64, row.Bits, row.Year:
+		text = "0"
+	case row.Decimal:
+		text = defaultForm(c.Type, "0")
+	case row.Date:
+		text = "0000-00-00"
+	case row.Time:
+		text = "00:00:00"
+	case row.DateTime, row.Timestamp:
+		text = "0000-00-00 00:00:00"
+	case row.Enum:
+		if len(c.Type.Labels) > 0 {
+			text = c.Type.Labels[0]
+		}
+	case row.Bytes:
+		if word := nativeWord(c.Type.Native); word == "binary" {
+			text = strings.Repeat("\x00", c.Type.Size)
+		}
+	}
+	return &text
+}
+
+// finish returns the new shape.
+func (e *editor) finish() (*row.Table, map[string]string, error) {
+	t := e.table
+	t.Columns, t.Key = nil, nil
+	renamed := map[string]string{}
+	for _, c := range e.cols {
+		t.Columns = append(t.Columns, c.Column)
+		if c.old != "" && c.old != c.Name {
+			renamed[c.Name] = c.old
+		}
+	}
+	if len(t.Columns) == 0 {
+		return nil, nil, fmt.Errorf("no column is left")
+	}
+	for _, k := range e.key {
+		i := e.present(k)
+		if i < 0 {
+			return nil, nil, fmt.Errorf("column %s of the key is gone", clip(k, 80))
+		}
+		t.Key = append(t.Key, i)
+	}
+	return &t, renamed, nil
+}
+
+// tableOf returns the shape that CREATE TABLE makes. charset and coll are the
+// database's.
+func tableOf(name row.Name, s *ast.CreateTableStmt, known *collations, charset, coll string) (*row.Table, error) {
+	e := newEditor(&row.Table{Name: name, Charset: charset, Collation: coll, Rows: -1, Bytes: -1}, known)
+	if err := e.options(s.Options); err != nil {
+		return nil, err
+	}
+	for _, def := range s.Cols {
+		c, err := e.column(def, false)
+		if err != nil {
+			return nil, err
+		}
+		if e.present(c.Name) >= 0 {
+			return nil, fmt.Errorf("column %s stands twice", clip(c.Name, 80))
+		}
+		e.cols = append(e.cols, editedColumn{Column: c})
+		e.columnKey(def)
+	}
+	for _, c := range s.Constraints {
+		if err := e.constraint(c); err != nil {
+			return nil, err
+		}
+	}
+	for _, def := range s.Cols {
+		if len(e.key) == 0 && e.uniqueColumn(def) {
+			return nil, errKeyUnsure
+		}
+	}
+	t, _, err := e.finish()
+	return t, err
+}
+
+// uniqueColumn reports whether a column is declared to be a unique key that may
+// stand for a primary one.
+func (e *editor) uniqueColumn(def *ast.ColumnDef) bool {
+	for _, o := range def.Options {
+		if o.Tp == ast.ColumnOptionUniqKey {
+			i := e.present(def.Name.Name.O)
+			return i >= 0 && !e.cols[i].Nullable
+		}
+	}
+	return false
+}

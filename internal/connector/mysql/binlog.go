@@ -1,0 +1,294 @@
+package mysql
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"godwit/internal/fault"
+)
+
+// Commands and flags of the replication protocol.
+const (
+	commandDump     = 0x12
+	commandRegister = 0x15
+
+	// dumpNonBlock ends the dump at the end of the log instead of waiting there.
+	dumpNonBlock = 1
+)
+
+// errDump is the server's error number for everything that a dump can fail with.
+const errDump = 1236
+
+// heartbeatEvery is how long the log may be idle before the server says so.
+const heartbeatEvery = 3 * time.Second
+
+// silence is how long nothing at all may come before the connection counts as
+// broken.
+const silence = 60 * time.Second
+
+// dumpStart says where a dump begins: at a file and offset, or, when gtids is
+// not nil, after a GTID state.
+type dumpStart struct {
+	file     string
+	offset   uint64
+	gtids    gtidState
+	nonBlock bool
+}
+
+// maxDumpOffset is the largest offset a dump can be asked for.
+const maxDumpOffset = 1<<32 - 1
+
+// startDump turns c into a dump of the log: afterwards packets yields events. It
+// is no use for queries any more.
+func (s *source) startDump(ctx context.Context, c *conn, at dumpStart) error {
+	for _, sql := range dumpSettings(at) {
+		if err := c.exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	id := s.cfg.serverID
+	if id == 0 || s.idTaken.Load() {
+		id = randomServerID()
+	}
+	err := c.guard(ctx, func() error {
+		if err := c.write(registerCommand(id)); err != nil {
+			return err
+		}
+		p, err := c.packets().next()
+		if err != nil {
+			return short(err)
+		}
+		if isError(p) {
+			return readError(p)
+		}
+		return c.write(dumpCommand(id, at))
+	})
+	if err != nil {
+		return c.fault(ctx, err)
+	}
+	return nil
+}
+
+func dumpSettings(at dumpStart) []string {
+	out := []string{
+		"SET @mariadb_slave_capability = 4",
+		fmt.Sprintf("SET @master_heartbeat_period = %d", heartbeatEvery.Nanoseconds()),
+		"SET @master_binlog_checksum = @@global.binlog_checksum",
+	}
+	if at.gtids != nil {
+		out = append(out,
+			"SET @slave_connect_state = "+quoteText(at.gtids.String()),
+			"SET @slave_gtid_strict_mode = 1",
+			"SET @slave_gtid_ignore_duplicates = 0")
+	}
+	return out
+}
+
+// randomServerID returns an id that no other reader has, but for an accident.
+func randomServerID() uint32 {
+	var b [4]byte
+	for {
+		rand.Read(b[:]) // never fails
+		if id := binary.LittleEndian.Uint32(b[:]); id > 1<<16 {
+			return id
+		}
+	}
+}
+
+func registerCommand(id uint32) []byte {
+	b := []byte{commandRegister}
+	b = binary.LittleEndian.AppendUint32(b, id)
+	host, err := os.Hostname()
+	if err != nil || len(host) > 60 {
+		host = "godwit"
+	}
+	b = append(b, byte(len(host)))
+	b = append(b, host...)
+	b = append(b, 0, 0, 0, 0) // no user, no password, no port
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	return binary.LittleEndian.AppendUint32(b, 0)
+}
+
+func dumpCommand(id uint32, at dumpStart) []byte {
+	var flags uint16
+	if at.nonBlock {
+		flags = dumpNonBlock
+	}
+	offset := at.offset
+	if at.gtids != nil {
+		offset = 4
+	}
+	b := []byte{commandDump}
+	b = binary.LittleEndian.AppendUint32(b, uint32(offset))
+	b = binary.LittleEndian.AppendUint16(b, flags)
+	b = binary.LittleEndian.AppendUint32(b, id)
+	if at.gtids == nil {
+		b = append(b, at.file...)
+	}
+	return b
+}
+
+// errLogEnd reports the end of a dump that does not wait.
+var errLogEnd = errors.New("end of the log")
+
+// nextEvent returns the next event of a dump, lent until the next call.
+func (c *conn) nextEvent() ([]byte, error) {
+	p, err := c.packets().next()
+	switch {
+	case err != nil:
+		return nil, short(err)
+	case len(p) == 0:
+		return nil, errMalformed
+	case p[0] == 0:
+		return p[1:], nil
+	case isEnd(p):
+		return nil, errLogEnd
+	case isError(p):
+		return nil, readError(p)
+	}
+	return nil, errMalformed
+}
+
+// dumpFault gives an error of a dump its code.
+func (s *source) dumpFault(err error) error {
+	var e *serverError
+	if !errors.As(err, &e) || e.code != errDump {
+		return serverFault(err, s.where())
+	}
+	text := strings.ToLower(e.text)
+	has := func(parts ...string) bool {
+		for _, p := range parts {
+			if strings.Contains(text, p) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("same server_id", "same server_uuid"):
+		s.idTaken.Store(true)
+		s.warn("another reader of the log has the same server_id and ended this one; a random id is used from now on", "server_id", s.cfg.serverID)
+		return fault.New(fault.SourceBusy, "another reader of the log has the same server_id %d", s.cfg.serverID).At("%s", s.where()).By(e).Try("remove server_id from the source, or give one that nobody else has")
+	case has("purged", "first log file name", "could not find next log", "log file was not found"):
+		return fault.New(fault.SourceLost, "the log no longer has what comes after the place reached").At("%s", s.where()).By(e).
+			Try("raise expire_logs_days or binlog_expire_logs_seconds on the server, then read everything again with `godwit run --again`")
+	case has("impossible position", "is not in the master's binlog", "diverged", "bogus data", "higher sequence"):
+		return fault.New(fault.SourceDiverged, "the server's log does not have the place reached").At("%s", s.where()).By(e)
+	case has("truncated in the middle", "crc", "checksum", "max_allowed_packet"):
+		return fault.New(fault.SourceProtocol, "the server cannot read its own log").At("%s", s.where()).By(e)
+	}
+	return fault.New(fault.SourceQuery, "the server broke off the log").At("%s", s.where()).By(e)
+}
+
+// cursor follows the place in the log event by event.
+type cursor struct {
+	format format
+	known  bool // a format has come
+	at     place
+	// anchored: at.offset is exact. A dump that starts after a GTID state is
+	// anchored by its first real event.
+	anchored bool
+}
+
+// errOffsets reports events whose offsets do not add up.
+var errOffsets = errors.New("the offsets of events do not add up")
+
+// step takes an event in: it checks it, follows files and offsets, and returns
+// its header, its body without the checksum, and the offset at which it starts.
+// Artificial events move nothing.
+func (c *cursor) step(event []byte) (h header, body []byte, start uint64, err error) {
+	if h, err = parseHeader(event); err != nil {
+		return h, nil, 0, err
+	}
+	if h.kind == evFormat {
+		f, err := parseFormat(event[headerBytes:])
+		if err != nil {
+			return h, nil, 0, err
+		}
+		c.format, c.known = f, true
+	}
+	// The first event of a dump, a rotation, may come before any format.
+	if event, err = c.verify(h, event); err != nil {
+		return h, nil, 0, err
+	}
+	body = event[headerBytes:]
+	if h.kind == evHeartbeat || h.artificial() {
+		return h, body, c.at.offset, nil
+	}
+	start = c.at.offset
+	if !c.anchored {
+		start, c.anchored = uint64(h.end-h.size), true
+	}
+	// The server leaves out events that were not asked for; the 32-bit end of the
+	// next one says how many bytes they took.
+	gap := h.end - h.size - uint32(start)
+	if gap >= 1<<31 {
+		return h, nil, 0, errOffsets
+	}
+	start += uint64(gap)
+	c.at.offset = start + uint64(h.size)
+	return h, body, start, nil
+}
+
+func (c *cursor) verify(h header, event []byte) ([]byte, error) {
+	if !c.known {
+		if h.kind != evRotate && h.kind != evHeartbeat {
+			return nil, errors.New("an event came before the format description")
+		}
+		return c.early(event), nil
+	}
+	if h.kind == evHeartbeat || h.kind == evRotate && h.artificial() {
+		return c.early(event), nil
+	}
+	return c.format.verify(event)
+}
+
+// early cuts the checksum of an event that the server made before its format was
+// said: it is there or not, and only a right one counts.
+func (c *cursor) early(event []byte) []byte {
+	if cut, err := (format{checksum: true}).verify(event); err == nil {
+		return cut
+	}
+	return event
+}
+
+// heartbeat moves the place forward to where the server says that it waits.
+func (c *cursor) heartbeat(h header, body []byte) {
+	base, number, ok := cutFile(string(body))
+	if !ok || base != c.at.base || number != c.at.file || !c.anchored {
+		return
+	}
+	if gap := h.end - uint32(c.at.offset); gap < 1<<31 {
+		c.at.offset += uint64(gap)
+	}
+}
+
+// rotate moves to the file that a rotation names.
+func (c *cursor) rotate(h header, body []byte) error {
+	name, offset, err := parseRotate(body)
+	if err != nil {
+		return err
+	}
+	base, number, ok := cutFile(name)
+	if !ok {
+		return fmt.Errorf("%q is not the name of a log file", clip(name, 80))
+	}
+	if base == c.at.base && number == c.at.file {
+		return nil // the file that is read already
+	}
+	c.at.base, c.at.file, c.at.offset = base, number, offset
+	return nil
+}
+
+// warn tells people something that needs no answer.
+func (s *source) warn(text string, args ...any) {
+	if s.env.Log != nil {
+		s.env.Log.Warn(text, args...)
+	}
+}

@@ -1,0 +1,398 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/row"
+)
+
+// shortRetention is below which keeping the log is worth a warning: a weekend.
+const shortRetention = 2 * 24 * time.Hour
+
+// maxNamed is how many tables a finding names.
+const maxNamed = 5
+
+// Check looks at what reading tables and following the log will need. It changes
+// nothing.
+func (s *source) Check(ctx context.Context, tables []*row.Table) []connector.Finding {
+	c, err := s.dial(ctx)
+	if err != nil {
+		return []connector.Finding{{Name: "connection", Detail: s.where(), Fault: fault.Of(err)}}
+	}
+	defer c.close()
+	k := &checker{s: s, c: c, tables: tables}
+	k.add("connection", fmt.Sprintf("%s, MariaDB %s", s.where(), c.version), nil)
+	for _, step := range []func(context.Context) error{
+		k.settings, k.version, k.log, k.format, k.image, k.strict, k.retention, k.filters, k.replica, k.packet,
+		k.grants, k.rights, k.engines, k.keys, k.cascades, k.xa,
+	} {
+		if err := step(ctx); err != nil {
+			k.add("connection", "a check could not be made", fault.Of(err))
+			if c.broken {
+				break
+			}
+		}
+	}
+	return k.found
+}
+
+// checker collects findings over one connection.
+type checker struct {
+	s      *source
+	c      *conn
+	tables []*row.Table
+	set    map[string]string // global variables
+	user   string            // as a GRANT names it
+	found  []connector.Finding
+}
+
+func (k *checker) add(name, detail string, f *fault.Error) {
+	if f != nil && f.Where == "" {
+		f.At("%s", k.s.where())
+	}
+	k.found = append(k.found, connector.Finding{Name: name, Detail: detail, Fault: f})
+}
+
+func (k *checker) warn(name, detail string, f *fault.Error) {
+	k.add(name, detail, f)
+	k.found[len(k.found)-1].Warn = true
+}
+
+// setting makes the fault of a variable that is not what it must be.
+func setting(format string, args ...any) *fault.Error {
+	return fault.New(fault.SourceSettings, format, args...)
+}
+
+func (k *checker) settings(ctx context.Context) error {
+	k.set = map[string]string{}
+	err := k.c.each(ctx, "SHOW GLOBAL VARIABLES", func(v []value) error {
+		k.set[strings.ToLower(v[0].text())] = v[1].text()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	rows, err := k.c.query(ctx, "SELECT CURRENT_USER()")
+	if err != nil {
+		return err
+	}
+	user, host, _ := strings.Cut(rows[0][0].text(), "@")
+	k.user = fmt.Sprintf("'%s'@'%s'", strings.ReplaceAll(user, "'", "''"), host)
+	return nil
+}
+
+func (k *checker) version(context.Context) error {
+	v := k.set["version"]
+	switch {
+	case !strings.Contains(v, "MariaDB"):
+		k.add("version", v, setting("the server is not MariaDB; this version reads MariaDB 10.11"))
+	case !strings.HasPrefix(v, "10.11."):
+		k.warn("version", v, setting("the server's version %s is not one that was tested: 10.11 is", v))
+	default:
+		k.add("version", v, nil)
+	}
+	return nil
+}
+
+func (k *checker) logged() bool { return k.set["log_bin"] == "ON" }
+
+func (k *checker) log(context.Context) error {
+	if k.logged() {
+		k.add("binary log", "on", nil)
+		return nil
+	}
+	k.add("binary log", "off", setting("log_bin is OFF, so changes are not logged: only mode snapshot works").
+		Try("add to the [mariadb] section of the server's configuration and restart it: log_bin=bin, binlog_format=ROW, server_id=1"))
+	return nil
+}
+
+func (k *checker) format(context.Context) error {
+	v := k.set["binlog_format"]
+	if v == "ROW" || !k.logged() {
+		k.add("binlog format", v, nil)
+		return nil
+	}
+	k.add("binlog format", v, setting("binlog_format is %s, it must be ROW: a change logged as a statement does not say which rows it changed", v).
+		Try("SET GLOBAL binlog_format = ROW; -- and in the server's configuration; sessions that are open keep the old one"))
+	return nil
+}
+
+func (k *checker) image(context.Context) error {
+	v := k.set["binlog_row_image"]
+	var keyless []row.Name
+	for _, t := range k.tables {
+		if len(t.Key) == 0 {
+			keyless = append(keyless, t.Name)
+		}
+	}
+	if v == "FULL" || len(keyless) == 0 || !k.logged() {
+		k.add("row image", v, nil)
+		return nil
+	}
+	k.add("row image", v, setting("binlog_row_image is %s, but tables without a key need FULL: %s", v, named(keyless)).
+		Try("SET GLOBAL binlog_row_image = FULL; -- and in the server's configuration"))
+	return nil
+}
+
+func (k *checker) strict(context.Context) error {
+	v := k.set["gtid_strict_mode"]
+	if v == "ON" || !k.logged() {
+		k.add("GTID strict mode", v, nil)
+		return nil
+	}
+	k.warn("GTID strict mode", v, setting("gtid_strict_mode is %s: the server accepts transactions whose numbers go back, and a place in such a log cannot be found again on another server", v).
+		Try("SET GLOBAL gtid_strict_mode = ON; -- and in the server's configuration"))
+	return nil
+}
+
+func (k *checker) retention(ctx context.Context) error {
+	if !k.logged() {
+		return nil
+	}
+	detail := "for ever"
+	kept := time.Duration(0)
+	if n, err := strconv.ParseFloat(k.set["binlog_expire_logs_seconds"], 64); err == nil && n > 0 {
+		kept = time.Duration(n * float64(time.Second))
+		detail = kept.String()
+	}
+	files := 0
+	var bytes int64
+	first := ""
+	err := k.c.each(ctx, "SHOW BINARY LOGS", func(v []value) error {
+		if files++; files == 1 {
+			first = v[0].text()
+		}
+		bytes += max(number(v[1]), 0)
+		return nil
+	})
+	if err == nil {
+		detail = fmt.Sprintf("kept %s; %d files since %s, %d MiB", detail, files, first, bytes>>20)
+	} else if !fault.Has(err, fault.SourceGrants) {
+		return err
+	}
+	if kept > 0 && kept < shortRetention {
+		k.warn("log retention", detail, setting("the log is kept for %s only: a job that stops for longer loses its place", kept).
+			Try("SET GLOBAL binlog_expire_logs_seconds = 604800; -- and in the server's configuration"))
+		return nil
+	}
+	k.add("log retention", detail, nil)
+	return nil
+}
+
+// filters looks for databases that the server does not log.
+func (k *checker) filters(ctx context.Context) error {
+	rows, err := k.c.query(ctx, "SHOW MASTER STATUS")
+	if fault.Has(err, fault.SourceGrants) || err == nil && len(rows) == 0 {
+		return nil // rights says so, or the log is off
+	}
+	if err != nil {
+		return err
+	}
+	do, ignore := rows[0][2].text(), rows[0][3].text()
+	spaces := map[string]bool{}
+	for _, t := range k.tables {
+		n := t.Name.Space
+		if do != "" && !slices.Contains(strings.Split(do, ","), n) || slices.Contains(strings.Split(ignore, ","), n) {
+			spaces[n] = true
+		}
+	}
+	if len(spaces) == 0 {
+		return nil
+	}
+	k.add("log filters", "binlog_do_db="+do+" binlog_ignore_db="+ignore,
+		setting("changes of these databases are not logged: %s", strings.Join(slices.Sorted(maps.Keys(spaces)), ", ")).
+			Try("remove binlog_do_db and binlog_ignore_db from the server's configuration and restart it"))
+	return nil
+}
+
+// replica looks whether what this server replicates from another is logged here.
+func (k *checker) replica(ctx context.Context) error {
+	if k.set["log_slave_updates"] == "ON" || !k.logged() {
+		return nil
+	}
+	rows, err := k.c.query(ctx, "SHOW ALL SLAVES STATUS")
+	if fault.Has(err, fault.SourceGrants) || err == nil && len(rows) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	k.add("replica", "log_slave_updates=OFF", setting("the server is a replica and does not log what it replicates (log_slave_updates is OFF)").
+		Try("add log_slave_updates=ON to the server's configuration and restart it, or read from the primary"))
+	return nil
+}
+
+func (k *checker) packet(context.Context) error {
+	n, _ := strconv.ParseInt(k.set["max_allowed_packet"], 10, 64)
+	k.add("max_allowed_packet", fmt.Sprintf("%d MiB", n>>20), nil)
+	return nil
+}
+
+// grants tries every table: that is the one test that roles, column grants and
+// wildcards cannot fool.
+func (k *checker) grants(ctx context.Context) error {
+	refused := map[string][]row.Name{}
+	for _, t := range k.tables {
+		err := k.c.exec(ctx, "SELECT * FROM "+tableName(t.Name)+" LIMIT 0")
+		switch {
+		case err == nil:
+		case fault.Has(err, fault.SourceGrants):
+			refused[t.Name.Space] = append(refused[t.Name.Space], t.Name)
+		case fault.Has(err, fault.SourceShape):
+			k.warn("tables", t.Name.String(), fault.Of(err))
+		default:
+			return err
+		}
+	}
+	if len(refused) == 0 {
+		k.add("SELECT", fmt.Sprintf("%d tables", len(k.tables)), nil)
+		return nil
+	}
+	for _, space := range slices.Sorted(maps.Keys(refused)) {
+		k.add("SELECT", named(refused[space]), fault.New(fault.SourceGrants, "the user may not read these tables: %s", named(refused[space])).
+			Try("GRANT SELECT ON %s.* TO %s;", quoteName(space), k.user))
+	}
+	return nil
+}
+
+// rights looks for the privileges of following the log among the user's grants.
+func (k *checker) rights(ctx context.Context) error {
+	if !k.logged() {
+		return nil
+	}
+	held := map[string]bool{}
+	err := k.c.each(ctx, "SHOW GRANTS", func(v []value) error {
+		rest, ok := strings.CutPrefix(v[0].text(), "GRANT ")
+		list, _, global := strings.Cut(rest, " ON *.* TO ")
+		if ok && global {
+			for p := range strings.SplitSeq(list, ",") {
+				held[strings.TrimSpace(p)] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, p := range [][]string{{"REPLICATION SLAVE"}, {"BINLOG MONITOR", "REPLICATION CLIENT", "SUPER"}} {
+		if !held["ALL PRIVILEGES"] && !slices.ContainsFunc(p, func(n string) bool { return held[n] }) {
+			missing = append(missing, p[0])
+		}
+	}
+	if len(missing) == 0 {
+		k.add("log privileges", "REPLICATION SLAVE, BINLOG MONITOR", nil)
+		return nil
+	}
+	list := strings.Join(missing, ", ")
+	k.add("log privileges", "missing: "+list, fault.New(fault.SourceGrants, "the user may not follow the log: it lacks %s", list).
+		Try("GRANT %s ON *.* TO %s;", list, k.user))
+	return nil
+}
+
+// engines finds tables that no snapshot covers.
+func (k *checker) engines(ctx context.Context) error {
+	chosen := map[row.Name]*row.Table{}
+	spaces := map[string]bool{}
+	for _, t := range k.tables {
+		chosen[t.Name] = t
+		spaces[t.Name.Space] = true
+	}
+	var keyed, keyless []row.Name
+	for _, space := range slices.Sorted(maps.Keys(spaces)) {
+		err := k.c.each(ctx, "SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = "+quoteText(space), func(v []value) error {
+			t := chosen[row.Name{Space: space, Table: v[0].text()}]
+			switch {
+			case t == nil || v[1].text() == "InnoDB":
+			case len(t.Key) == 0:
+				keyless = append(keyless, t.Name)
+			default:
+				keyed = append(keyed, t.Name)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(keyless) > 0 {
+		k.add("engines", named(keyless), setting("no snapshot covers tables of this engine, and without a key rows read twice cannot be told apart: %s", named(keyless)).
+			Try("ALTER TABLE %s ENGINE=InnoDB;", tableName(keyless[0])))
+	}
+	if len(keyed) > 0 {
+		k.warn("engines", named(keyed), setting("no snapshot covers tables of this engine: rows may be newer than the mark of their chunk; the table is right once the stream has passed the end of the copy: %s", named(keyed)).
+			Try("ALTER TABLE %s ENGINE=InnoDB;", tableName(keyed[0])))
+	}
+	return nil
+}
+
+func (k *checker) keys(context.Context) error {
+	var names []row.Name
+	for _, t := range k.tables {
+		if len(t.Key) == 0 {
+			names = append(names, t.Name)
+		}
+	}
+	if len(names) > 0 {
+		k.warn("keys", named(names), setting("tables without a key are read as one chunk, from the beginning after a crash: %s", named(names)).
+			Try("ALTER TABLE %s ADD PRIMARY KEY (…);", tableName(names[0])))
+	}
+	return nil
+}
+
+func (k *checker) cascades(context.Context) error {
+	chosen := map[row.Name]bool{}
+	for _, t := range k.tables {
+		chosen[t.Name] = true
+	}
+	var pairs []string
+	for _, t := range k.tables {
+		for _, child := range t.Cascades {
+			if chosen[child] {
+				pairs = append(pairs, t.Name.String()+" → "+child.String())
+			}
+		}
+	}
+	if len(pairs) > 0 {
+		list := clipList(pairs)
+		k.warn("foreign keys", list, fault.New(fault.ResyncNeeded, "the log does not carry rows that a foreign key changes along: %s", list).
+			Try("delete the children first in the application, or expect these tables to need a resync"))
+	}
+	return nil
+}
+
+func (k *checker) xa(ctx context.Context) error {
+	rows, err := k.c.query(ctx, "XA RECOVER")
+	if err != nil {
+		return err
+	}
+	if len(rows) > 0 {
+		k.warn("XA", fmt.Sprintf("%d prepared transactions", len(rows)), fault.New(fault.SourceXA, "%d XA transactions are prepared and not committed", len(rows)).
+			Try("XA RECOVER; -- then XA COMMIT or XA ROLLBACK each"))
+	}
+	return nil
+}
+
+// named lists tables for people.
+func named(names []row.Name) string {
+	texts := make([]string, len(names))
+	for i, n := range names {
+		texts[i] = n.String()
+	}
+	return clipList(texts)
+}
+
+func clipList(texts []string) string {
+	if len(texts) > maxNamed {
+		return fmt.Sprintf("%s and %d more", strings.Join(texts[:maxNamed], ", "), len(texts)-maxNamed)
+	}
+	return strings.Join(texts, ", ")
+}

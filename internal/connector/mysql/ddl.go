@@ -1,0 +1,325 @@
+package mysql
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pingcap/tidb/pkg/parser"
+	"github.com/pingcap/tidb/pkg/parser/ast"
+	sqlmode "github.com/pingcap/tidb/pkg/parser/mysql"
+	_ "github.com/pingcap/tidb/pkg/parser/test_driver" // the parser's values
+
+	"godwit/internal/row"
+)
+
+// parseLoad reads the statement of a LOAD DATA that is logged as one: behind its
+// fixed part stand the file and what becomes of duplicates.
+func parseLoad(body []byte) (queryEvent, error) {
+	const fixed, more = 13, 13
+	if len(body) < fixed+more {
+		return queryEvent{}, errCut
+	}
+	plain := append(append(make([]byte, 0, len(body)), body[:fixed]...), body[fixed+more:]...)
+	return parseQuery(plain, false)
+}
+
+// deed says what an action does to a table.
+type deed uint8
+
+const (
+	deedCreate   deed = iota + 1
+	deedLike          // a table like another
+	deedReread        // something that could not be read: the catalogue tells the new shape
+	deedAlter         //
+	deedRename        //
+	deedDrop          //
+	deedDropAll       // every table of a database
+	deedTruncate      //
+	deedStop          // the log does not carry what happened
+	deedKey           // an index is gone that may have been the key
+	deedParent        // a foreign key makes this table's changes cascade
+)
+
+// action is one step of a statement. It changes at most one table.
+type action struct {
+	deed   deed
+	name   row.Name
+	to     row.Name // rename: the new name; like: the old table; parent: the child
+	create *ast.CreateTableStmt
+	specs  []*ast.AlterTableSpec
+	reason string
+	ifNot  bool // create: only if it does not exist
+}
+
+// statement settings of the log that change how a text is read.
+const (
+	modeANSIQuotes  = 4
+	modeNoBackslash = 1 << 20
+	modeParsed      = 1 | 2 | modeANSIQuotes // bits that have the same value in the parser
+)
+
+// statementReader turns statements into actions. It is used by one goroutine.
+type statementReader struct {
+	parser *parser.Parser
+	lower  bool // names of tables are kept in lower case
+}
+
+// read returns what a statement does to tables; dml is set, with the names it
+// mentions, when it changes rows. A statement that cannot be read but names a
+// table gives deedReread for it.
+func (x *statementReader) read(text, database string, mode uint64) (acts []action, dml *dmlText) {
+	backslash := mode&modeNoBackslash == 0
+	text = clean(text, backslash)
+	w := words{tokens(text, backslash, mode&modeANSIQuotes != 0, maxTokens)}
+	name := func() row.Name { return x.take(&w, database) }
+	switch {
+	case w.skip("CREATE"):
+		return x.readCreate(&w, text, database, mode), nil
+	case w.skip("ALTER"):
+		w.skip("ONLINE")
+		w.skip("IGNORE")
+		if !w.skip("TABLE") {
+			return nil, nil
+		}
+		w.skipAll("IF", "EXISTS")
+		return x.readParsed(text, database, mode, name()), nil
+	case w.skip("DROP"):
+		return x.readDrop(&w, database), nil
+	case w.skip("RENAME"):
+		return x.readRename(&w, database), nil
+	case w.skip("TRUNCATE"):
+		w.skip("TABLE")
+		return []action{{deed: deedTruncate, name: name()}}, nil
+	case len(w.t) > 0 && changesRows(w.t[0]):
+		return nil, &dmlText{w.t, strings.ToUpper(w.t[0].text)}
+	}
+	return nil, nil
+}
+
+// dmlText is a statement that changes rows, as tokens.
+type dmlText struct {
+	tokens []token
+	verb   string
+}
+
+func changesRows(t token) bool {
+	for _, verb := range []string{"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL", "SELECT", "DO", "EXECUTE", "IMPORT"} {
+		if t.is(verb) {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *statementReader) take(w *words, database string) row.Name {
+	space, table, ok := w.name()
+	if !ok {
+		return row.Name{}
+	}
+	return x.name(space, table, database)
+}
+
+func (x *statementReader) name(space, table, database string) row.Name {
+	if space == "" {
+		space = database
+	}
+	if x.lower {
+		space, table = strings.ToLower(space), strings.ToLower(table)
+	}
+	return row.Name{Space: space, Table: table}
+}
+
+func (x *statementReader) nameOf(t *ast.TableName, database string) row.Name {
+	return x.name(t.Schema.O, t.Name.O, database)
+}
+
+func (x *statementReader) readCreate(w *words, text, database string, mode uint64) []action {
+	start := -1
+	replace := w.skipAll("OR", "REPLACE")
+	if replace {
+		start = w.t[0].at
+	}
+	if w.skip("TEMPORARY") {
+		return nil
+	}
+	if w.skip("UNIQUE") {
+		for len(w.t) > 0 && !w.skip("ON") {
+			w.t = w.t[1:]
+		}
+		return []action{{deed: deedKey, name: x.take(w, database)}}
+	}
+	if !w.skip("TABLE") {
+		return nil
+	}
+	ifNot := w.skipAll("IF", "NOT", "EXISTS")
+	name := x.take(w, database)
+	var out []action
+	if replace {
+		out = append(out, action{deed: deedDrop, name: name})
+		text = "CREATE " + text[start:]
+	}
+	made := x.readParsed(text, database, mode, name)
+	for i := range made {
+		made[i].ifNot = ifNot
+	}
+	return append(out, made...)
+}
+
+func (x *statementReader) readDrop(w *words, database string) []action {
+	switch {
+	case w.skip("DATABASE"), w.skip("SCHEMA"):
+		w.skipAll("IF", "EXISTS")
+		_, space, _ := w.name()
+		return []action{{deed: deedDropAll, name: x.name(space, "", "")}}
+	case w.skip("TABLE"), w.skip("TABLES"):
+		w.skipAll("IF", "EXISTS")
+		var out []action
+		for len(w.t) > 0 {
+			out = append(out, action{deed: deedDrop, name: x.take(w, database)})
+			if !w.skip(",") {
+				break
+			}
+		}
+		return out
+	case w.skip("INDEX"):
+		for len(w.t) > 0 && !w.skip("ON") {
+			w.t = w.t[1:]
+		}
+		return []action{{deed: deedKey, name: x.take(w, database)}}
+	}
+	return nil // temporary tables, views, users, …
+}
+
+func (x *statementReader) readRename(w *words, database string) []action {
+	if !w.skip("TABLE") && !w.skip("TABLES") {
+		return nil
+	}
+	w.skipAll("IF", "EXISTS")
+	var out []action
+	for len(w.t) > 0 {
+		a := action{deed: deedRename, name: x.take(w, database)}
+		if w.skip("WAIT") {
+			w.t = w.t[min(1, len(w.t)):]
+		}
+		w.skip("NOWAIT")
+		if !w.skip("TO") {
+			break
+		}
+		a.to = x.take(w, database)
+		out = append(out, a)
+		if !w.skip(",") {
+			break
+		}
+	}
+	return out
+}
+
+// readParsed reads CREATE TABLE and ALTER TABLE with the parser; what it cannot
+// read is left to the catalogue.
+func (x *statementReader) readParsed(text, database string, mode uint64, name row.Name) []action {
+	stmt, err := x.parse(text, mode)
+	if err != nil {
+		if bad := rowless(text); bad != "" {
+			return []action{{deed: deedStop, name: name, reason: bad}}
+		}
+		return []action{{deed: deedReread, name: name, reason: clip(err.Error(), 200)}}
+	}
+	switch s := stmt.(type) {
+	case *ast.CreateTableStmt:
+		out := []action{{deed: deedCreate, name: name, create: s}}
+		if s.ReferTable != nil {
+			out[0].deed, out[0].to = deedLike, x.nameOf(s.ReferTable, database)
+		}
+		for _, c := range s.Constraints {
+			out = x.appendParent(out, c, name, database)
+		}
+		return out
+	case *ast.AlterTableStmt:
+		return x.readAlter(s, name, database)
+	}
+	return []action{{deed: deedReread, name: name, reason: "it is not the statement it seemed to be"}}
+}
+
+// rowless returns what in a statement that the parser does not know changes rows
+// without logging them.
+func rowless(text string) string {
+	w := words{tokens(text, true, false, maxTokens)}
+	for len(w.t) > 0 {
+		for _, p := range [][]string{{"EXCHANGE", "PARTITION"}, {"DROP", "PARTITION"}, {"TRUNCATE", "PARTITION"}, {"CONVERT", "PARTITION"}, {"CONVERT", "TABLE"},
+			{"IMPORT", "TABLESPACE"}, {"DISCARD", "TABLESPACE"}, {"SYSTEM", "VERSIONING"}} {
+			if w.skipAll(p...) {
+				return strings.Join(p, " ")
+			}
+		}
+		w.t = w.t[1:]
+	}
+	return ""
+}
+
+// parse gives the text to the parser; a panic there is an error like any other.
+func (x *statementReader) parse(text string, mode uint64) (stmt ast.StmtNode, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			x.parser = nil
+			stmt, err = nil, fmt.Errorf("the parser gave up: %v", r)
+		}
+	}()
+	if len(text) > maxStatement {
+		return nil, fmt.Errorf("the statement has %d bytes", len(text))
+	}
+	if x.parser == nil {
+		x.parser = parser.New()
+	}
+	m := sqlmode.SQLMode(mode & modeParsed)
+	if mode&modeNoBackslash != 0 {
+		m |= sqlmode.ModeNoBackslashEscapes
+	}
+	x.parser.SetSQLMode(m)
+	return x.parser.ParseOneStmt(text, "", "")
+}
+
+// readAlter splits ALTER TABLE: what changes the shape stays together, renaming
+// comes after it.
+func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, database string) []action {
+	alter := action{deed: deedAlter, name: name}
+	var out []action
+	for _, spec := range s.Specs {
+		switch spec.Tp {
+		case ast.AlterTableRenameTable:
+			out = append(out, action{deed: deedRename, name: name, to: x.nameOf(spec.NewTable, database)})
+		case ast.AlterTableDropPartition, ast.AlterTableTruncatePartition, ast.AlterTableDropFirstPartition,
+			ast.AlterTableImportPartitionTablespace, ast.AlterTableDiscardPartitionTablespace,
+			ast.AlterTableImportTablespace, ast.AlterTableDiscardTablespace:
+			out = append(out, action{deed: deedStop, name: name, reason: "it changes rows without logging them"})
+		case ast.AlterTableExchangePartition:
+			why := "partitions were exchanged, which logs no rows"
+			out = append(out, action{deed: deedStop, name: name, reason: why}, action{deed: deedStop, name: x.nameOf(spec.NewTable, database), reason: why})
+		case ast.AlterTableDropIndex:
+			out = append(out, action{deed: deedKey, name: name})
+		case ast.AlterTableAddColumns, ast.AlterTableDropColumn, ast.AlterTableModifyColumn, ast.AlterTableChangeColumn,
+			ast.AlterTableRenameColumn, ast.AlterTableDropPrimaryKey, ast.AlterTableOption:
+			alter.specs = append(alter.specs, spec)
+		case ast.AlterTableAddConstraint:
+			alter.specs = append(alter.specs, spec)
+			out = x.appendParent(out, spec.Constraint, name, database)
+		}
+	}
+	if len(alter.specs) > 0 {
+		out = append([]action{alter}, out...)
+	}
+	return out
+}
+
+// appendParent adds the action of a foreign key that cascades.
+func (x *statementReader) appendParent(out []action, c *ast.Constraint, child row.Name, database string) []action {
+	if c == nil || c.Refer == nil || c.Refer.Table == nil {
+		return out
+	}
+	cascades := func(o ast.ReferOptionType) bool {
+		return o == ast.ReferOptionCascade || o == ast.ReferOptionSetNull || o == ast.ReferOptionSetDefault
+	}
+	if c.Refer.OnDelete != nil && cascades(c.Refer.OnDelete.ReferOpt) || c.Refer.OnUpdate != nil && cascades(c.Refer.OnUpdate.ReferOpt) {
+		out = append(out, action{deed: deedParent, name: x.nameOf(c.Refer.Table, database), to: child})
+	}
+	return out
+}

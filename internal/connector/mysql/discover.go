@@ -1,0 +1,435 @@
+package mysql
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/position"
+	"godwit/internal/row"
+)
+
+// fewTables is up to how many tables of one database are asked for by name: the
+// server then opens only these. Beyond it the whole database is read at once.
+const fewTables = 12
+
+// maxTries bounds how often shapes are read again because they changed.
+const maxTries = 10
+
+// systemSpaces are the server's own databases.
+func systemSpace(name string) bool {
+	switch strings.ToLower(name) {
+	case "mysql", "information_schema", "performance_schema", "sys":
+		return true
+	}
+	return false
+}
+
+// Discover returns the base tables that match and a place at which their shapes
+// hold. Views and sequences are no tables. The snapshot that gave the place is
+// kept for the first chunk.
+func (s *source) Discover(ctx context.Context, sel connector.Selector) ([]*row.Table, position.Position, error) {
+	c, err := s.dial(ctx)
+	if err != nil {
+		return nil, position.Position{}, err
+	}
+	defer c.close()
+	before, err := s.readShapes(ctx, c, sel.Match, spaceFilter(sel), true)
+	if err != nil {
+		return nil, position.Position{}, err
+	}
+	for range maxTries {
+		snap, err := s.openSnapshot(ctx)
+		if err != nil {
+			return nil, position.Position{}, err
+		}
+		after, err := s.readShapes(ctx, c, sel.Match, spaceFilter(sel), false)
+		if err != nil {
+			snap.close()
+			return nil, position.Position{}, err
+		}
+		if sameShapes(before, after) {
+			s.snapshots.put(snap)
+			return before, snap.mark, nil
+		}
+		snap.close()
+		keepEstimates(after, before)
+		before = after
+	}
+	return nil, position.Position{}, fault.New(fault.SourceShape, "the tables kept changing their shapes while they were read").At("%s", s.where())
+}
+
+func sameShapes(a, b []*row.Table) bool {
+	return slices.EqualFunc(a, b, func(x, y *row.Table) bool {
+		return x.Name == y.Name && x.SameShape(y) && slices.Equal(x.Cascades, y.Cascades)
+	})
+}
+
+func keepEstimates(to, from []*row.Table) {
+	old := map[row.Name]*row.Table{}
+	for _, t := range from {
+		old[t.Name] = t
+	}
+	for _, t := range to {
+		if o := old[t.Name]; o != nil {
+			t.Rows, t.Bytes = o.Rows, o.Bytes
+		}
+	}
+}
+
+// spaceFilter tells whether a database can have a table that matches.
+func spaceFilter(sel connector.Selector) func(string) bool {
+	var spaces connector.Selector
+	for _, p := range sel.Patterns {
+		if space, _, _ := strings.Cut(p, "."); !strings.HasPrefix(p, "!") {
+			spaces.Patterns = append(spaces.Patterns, space+".*")
+		}
+	}
+	return func(space string) bool { return spaces.Match(row.Name{Space: space, Table: "t"}) }
+}
+
+// shapeReader collects the tables of one reading of the catalogue.
+type shapeReader struct {
+	c      *conn
+	tables map[row.Name]*draft
+	// Type texts, character sets and collations repeat all over a catalogue.
+	types map[[3]string]row.Type
+}
+
+// draft is a table being read.
+type draft struct {
+	t       row.Table
+	charset string
+	json    map[string]bool // columns that the server checks with json_valid
+	keys    map[string]*draftKey
+	order   []string // names of the keys, in the server's order
+}
+
+type draftKey struct {
+	unique bool
+	usable bool // whole columns, not null, in a tree
+	cols   []string
+}
+
+// readShapes reads the shapes of the tables that match; with estimates it also
+// asks for sizes, which makes the server open every table.
+func (s *source) readShapes(ctx context.Context, c *conn, match func(row.Name) bool, space func(string) bool, estimates bool) ([]*row.Table, error) {
+	rows, err := c.query(ctx, "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA")
+	if err != nil {
+		return nil, err
+	}
+	r := &shapeReader{c: c, tables: map[row.Name]*draft{}, types: map[[3]string]row.Type{}}
+	for _, v := range rows {
+		name := v[0].text()
+		if systemSpace(name) || !space(name) {
+			continue
+		}
+		if err := r.space(ctx, name, match, estimates); err != nil {
+			return nil, err
+		}
+	}
+	return r.finish()
+}
+
+// shapeOf reads the present shape of one table; nil when there is none.
+func (s *source) shapeOf(ctx context.Context, c *conn, n row.Name) (*row.Table, error) {
+	r := &shapeReader{c: c, tables: map[row.Name]*draft{}, types: map[[3]string]row.Type{}}
+	if err := r.details(ctx, n.Space, []string{n.Table}, false); err != nil {
+		return nil, err
+	}
+	out, err := r.finish()
+	if err != nil || len(out) == 0 {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+// space reads the tables of one database.
+func (r *shapeReader) space(ctx context.Context, space string, match func(row.Name) bool, estimates bool) error {
+	// TABLE_TYPE alone needs no table to be opened.
+	rows, err := r.c.query(ctx, "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = "+quoteText(space))
+	if err != nil {
+		return err
+	}
+	var chosen []string
+	for _, v := range rows {
+		name, kind := row.Name{Space: space, Table: v[0].text()}, v[1].text()
+		if !match(name) {
+			continue
+		}
+		switch kind {
+		case "BASE TABLE":
+			chosen = append(chosen, name.Table)
+		case "SYSTEM VERSIONED":
+			return fault.New(fault.SourceType, "table %s is system-versioned, which is not supported: its history is logged as rows of its own", name).
+				Try("leave it out: add \"!%s\" to tables", name)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil
+	}
+	if len(chosen) > fewTables {
+		return r.details(ctx, space, nil, estimates, chosen...)
+	}
+	for _, t := range chosen {
+		if err := r.details(ctx, space, []string{t}, estimates); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// details reads columns, keys, checks and foreign keys: of the one table in only,
+// which the server finds without looking at others, or of those in chosen.
+func (r *shapeReader) details(ctx context.Context, space string, only []string, estimates bool, chosen ...string) error {
+	where := func(space_, table string) string {
+		w := " WHERE " + space_ + " = " + quoteText(space)
+		if len(only) == 1 {
+			w += " AND " + table + " = " + quoteText(only[0])
+		}
+		return w
+	}
+	for _, t := range append(chosen, only...) {
+		r.draft(row.Name{Space: space, Table: t})
+	}
+	tree := where("TABLE_SCHEMA", "TABLE_NAME")
+	steps := []struct {
+		sql string
+		f   func(*draft, []value) error
+	}{
+		{"SELECT TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS" + where("CONSTRAINT_SCHEMA", "TABLE_NAME"), addCheck},
+		{"SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, ORDINAL_POSITION FROM information_schema.COLUMNS" + tree + " ORDER BY TABLE_NAME, ORDINAL_POSITION", r.addColumn},
+		{"SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, NON_UNIQUE, SUB_PART, NULLABLE, INDEX_TYPE, IGNORED FROM information_schema.STATISTICS" + tree, addKeyColumn},
+	}
+	if estimates {
+		steps = append(steps, struct {
+			sql string
+			f   func(*draft, []value) error
+		}{"SELECT TABLE_NAME, TABLE_COLLATION, TABLE_ROWS, DATA_LENGTH FROM information_schema.TABLES" + tree, addEstimate})
+	} else {
+		steps = append(steps, struct {
+			sql string
+			f   func(*draft, []value) error
+		}{"SELECT TABLE_NAME, TABLE_COLLATION FROM information_schema.TABLES" + tree, addEstimate})
+	}
+	for _, step := range steps {
+		err := r.c.each(ctx, step.sql, func(v []value) error {
+			if d := r.tables[row.Name{Space: space, Table: v[0].text()}]; d != nil {
+				return step.f(d, v)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return r.cascades(ctx, space, where("CONSTRAINT_SCHEMA", "TABLE_NAME"))
+}
+
+// cascades notes, with the parent, the tables that are changed along with it. The
+// children are the tables being read; a parent that is not among the chosen
+// tables is not followed, but neither are its changes.
+func (r *shapeReader) cascades(ctx context.Context, space, where string) error {
+	const query = "SELECT TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME, UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS"
+	return r.c.each(ctx, query+where, func(v []value) error {
+		child := row.Name{Space: space, Table: v[0].text()}
+		parent := row.Name{Space: v[1].text(), Table: v[2].text()}
+		if d := r.tables[child]; d == nil || len(d.t.Columns) == 0 || !follows(v[3].text()) && !follows(v[4].text()) {
+			return nil
+		}
+		// The parent may not have been read yet, or not be chosen: finish drops
+		// what stays without columns.
+		d := r.draft(parent)
+		d.t.Cascades = append(d.t.Cascades, child)
+		return nil
+	})
+}
+
+// draft returns the draft of a table, a new one when there is none.
+func (r *shapeReader) draft(n row.Name) *draft {
+	d := r.tables[n]
+	if d == nil {
+		d = &draft{t: row.Table{Name: n, Rows: -1, Bytes: -1}, keys: map[string]*draftKey{}}
+		r.tables[n] = d
+	}
+	return d
+}
+
+func follows(rule string) bool { return rule == "CASCADE" || rule == "SET NULL" }
+
+// addCheck notes a column that is JSON: the server keeps it as longtext with a
+// check of the column's own name.
+func addCheck(d *draft, v []value) error {
+	col := v[1].text()
+	if v[2].text() != "json_valid("+quoteName(col)+")" {
+		return nil
+	}
+	if d.json == nil {
+		d.json = map[string]bool{}
+	}
+	d.json[col] = true
+	return nil
+}
+
+func (r *shapeReader) addColumn(d *draft, v []value) error {
+	name, native, charset, collation := v[1].text(), v[2].text(), v[3].text(), v[4].text()
+	if number(v[6]) != int64(len(d.t.Columns))+1 {
+		return fault.New(fault.SourceGrants, "the user may not see every column of table %s", d.t.Name).
+			Try("GRANT SELECT ON %s TO …; -- on the whole table: the log has all of its columns", tableName(d.t.Name))
+	}
+	if d.json[name] && native == "longtext" && collation == "utf8mb4_bin" {
+		native = "json"
+	}
+	t, ok := r.types[[3]string{native, charset, collation}]
+	if !ok {
+		var err error
+		if t, err = parseType(native, charset, collation); err != nil {
+			return typeFault(d.t.Name, name, err)
+		}
+		r.types[[3]string{native, charset, collation}] = t
+	}
+	d.t.Columns = append(d.t.Columns, row.Column{Name: name, Type: t, Nullable: v[5].text() == "YES"})
+	return nil
+}
+
+// typeFault names the column whose type cannot be moved.
+func typeFault(t row.Name, column string, err error) *fault.Error {
+	return fault.New(fault.SourceType, "column %s of table %s has a type that is not supported", column, t).By(err).
+		Try("leave the table out: add \"!%s\" to tables", t)
+}
+
+func addKeyColumn(d *draft, v []value) error {
+	name := v[1].text()
+	k := d.keys[name]
+	if k == nil {
+		k = &draftKey{unique: v[3].text() == "0", usable: true}
+		d.keys[name] = k
+		d.order = append(d.order, name)
+	}
+	k.cols = append(k.cols, v[2].text())
+	k.usable = k.usable && v[4].null && v[5].text() != "YES" && v[6].text() == "BTREE" && v[7].text() != "YES"
+	return nil
+}
+
+func addEstimate(d *draft, v []value) error {
+	d.t.Collation = v[1].text()
+	d.t.Charset, _, _ = strings.Cut(d.t.Collation, "_")
+	if len(v) < 4 {
+		return nil
+	}
+	d.t.Rows, d.t.Bytes = number(v[2]), number(v[3])
+	return nil
+}
+
+// number reads an estimate, -1 when it is unknown.
+func number(v value) int64 {
+	n, err := strconv.ParseInt(v.text(), 10, 64)
+	if v.null || err != nil {
+		return -1
+	}
+	return n
+}
+
+// finish returns the tables that have columns, ordered by name.
+func (r *shapeReader) finish() ([]*row.Table, error) {
+	out := make([]*row.Table, 0, len(r.tables))
+	for _, d := range r.tables {
+		if len(d.t.Columns) == 0 {
+			continue
+		}
+		d.t.Key = d.key()
+		d.t.Cascades = r.closure(d.t.Name)
+		out = append(out, &d.t)
+	}
+	slices.SortFunc(out, func(a, b *row.Table) int { return compareNames(a.Name, b.Name) })
+	return out, nil
+}
+
+func compareNames(a, b row.Name) int {
+	return cmp.Or(cmp.Compare(a.Space, b.Space), cmp.Compare(a.Table, b.Table))
+}
+
+// key returns the columns of the primary key, or of the first unique key without
+// nulls: the server lists those before others, and InnoDB orders the rows by the
+// same one.
+func (d *draft) key() []int {
+	best := d.keys["PRIMARY"]
+	for _, name := range d.order {
+		if k := d.keys[name]; best == nil && k.unique && k.usable {
+			best = k
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	var out []int
+	for _, c := range best.cols {
+		i := d.t.Column(c)
+		if i < 0 {
+			return nil
+		}
+		out = append(out, i)
+	}
+	return out
+}
+
+// closure returns every table that a change of parent may reach.
+func (r *shapeReader) closure(parent row.Name) []row.Name {
+	seen := map[row.Name]bool{}
+	next := []row.Name{parent}
+	for len(next) > 0 {
+		d := r.tables[next[0]]
+		next = next[1:]
+		if d == nil {
+			continue
+		}
+		for _, child := range d.t.Cascades {
+			if !seen[child] {
+				seen[child] = true
+				next = append(next, child)
+			}
+		}
+	}
+	out := make([]row.Name, 0, len(seen))
+	for n := range seen {
+		out = append(out, n)
+	}
+	slices.SortFunc(out, compareNames)
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// keyName returns the name of the index that the key of t stands for, for hints.
+// It is looked up by its columns, because shapes do not carry names of indexes.
+func (s *source) keyName(ctx context.Context, c *conn, t *row.Table) (string, error) {
+	rows, err := c.query(ctx, fmt.Sprintf("SELECT INDEX_NAME, COLUMN_NAME, NON_UNIQUE, SUB_PART, IGNORED FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
+		quoteText(t.Name.Space), quoteText(t.Name.Table)))
+	if err != nil {
+		return "", err
+	}
+	cols := map[string][]string{}
+	var order []string
+	for _, v := range rows {
+		name := v[0].text()
+		if v[2].text() != "0" || !v[3].null || v[4].text() == "YES" {
+			name = "" // of no use; its columns are thrown together
+		}
+		if cols[name] == nil {
+			order = append(order, name)
+		}
+		cols[name] = append(cols[name], v[1].text())
+	}
+	for _, name := range order {
+		if name != "" && slices.EqualFunc(cols[name], t.Key, func(c string, k int) bool { return c == t.Columns[k].Name }) {
+			return name, nil
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,172 @@
+// Package mysql reads MariaDB: tables as they are, in chunks at exactly known
+// places of the binary log, and the log itself.
+//
+// The snapshot half (conn, wire, discover, chunks, snapshot, text, types, check)
+// and the stream half (binlog, decode, ddl, shapes, rebase, place) meet in three
+// things: the types of columns (parseType), the canonical form of values
+// (types.go) and the order of rows (place).
+package mysql
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/option"
+	"godwit/internal/row"
+	"godwit/internal/secret"
+)
+
+// defaultPort is where a server listens when the address has no port.
+const defaultPort = "3306"
+
+// Modes of TLS. Preferred is the default: MariaDB 10.11 comes without a
+// certificate, so that requiring TLS would refuse most servers as installed,
+// and never asking for it would send rows in the clear to those that have one.
+const (
+	tlsOff            = "off"
+	tlsPreferred      = "preferred"
+	tlsRequired       = "required"
+	tlsVerifyCA       = "verify_ca"
+	tlsVerifyIdentity = "verify_identity"
+)
+
+// Driver returns the driver named mysql.
+func Driver() connector.SourceDriver {
+	return connector.SourceDriver{
+		Name:    "mysql",
+		Help:    "MariaDB 10.11: tables by chunks at exactly known places of the binary log, then the log.",
+		Options: options(),
+		Open: func(ctx context.Context, v option.Values, env connector.Env) (connector.Source, error) {
+			return open(ctx, v, env)
+		},
+	}
+}
+
+func options() []option.Field {
+	return []option.Field{
+		{Name: "address", Kind: option.Text, Help: "Host and port of the server; the port is 3306 when it is left out. Give either this or `socket`.", Example: "127.0.0.1:3306"},
+		{Name: "socket", Kind: option.Text, Help: "Path of the server's unix socket, instead of `address`.", Example: "/run/mysqld/mysqld.sock"},
+		{Name: "user", Kind: option.Text, Required: true, Help: "The user to log in as. It needs SELECT on the tables, and REPLICATION SLAVE and BINLOG MONITOR for their changes.", Example: "godwit"},
+		{Name: "password", Kind: option.Secret, Help: "The user's password, best as a reference.", Example: "${env:SHOP_PASSWORD}"},
+		{Name: "tls", Kind: option.Object, Help: "Encryption of the connections.", Fields: []option.Field{
+			{Name: "mode", Kind: option.Enum, Values: []string{tlsOff, tlsPreferred, tlsRequired, tlsVerifyCA, tlsVerifyIdentity}, Default: tlsPreferred,
+				Help: "`preferred` encrypts when the server can; `required` refuses a server that cannot; `verify_ca` also proves the server's certificate by `ca`; `verify_identity` also that it was issued for the server's name. Over a unix socket `preferred` does not encrypt."},
+			{Name: "ca", Kind: option.Text, Help: "File with the certificates (PEM) that may sign the server's; the system's own when it is left out."},
+			{Name: "cert", Kind: option.Text, Help: "File with the certificate (PEM) that this side shows."},
+			{Name: "key", Kind: option.Text, Help: "File with the key (PEM) of `cert`."},
+			{Name: "server_name", Kind: option.Text, Help: "The name that the server's certificate must have, when it is not the host of `address`."},
+		}},
+		{Name: "server_id", Kind: option.Int, Min: 0, Max: 1<<32 - 1, Help: "The id under which the log is read; it must differ from that of every other reader of this server. 0: a random one for each connection."},
+		{Name: "connect_timeout", Kind: option.Duration, Default: 10 * time.Second, Min: int64(100 * time.Millisecond), Max: int64(15 * time.Second), Help: "How long to try to connect and log in."},
+	}
+}
+
+// config is what the options say.
+type config struct {
+	network  string // tcp or unix
+	address  string // host:port or path
+	host     string // for the name in a certificate
+	user     string
+	password secret.Text
+	tls      tlsConfig
+	serverID uint32 // 0: random for each connection
+	connect  time.Duration
+}
+
+// source is one server. Its methods may be called concurrently.
+type source struct {
+	cfg  config
+	env  connector.Env
+	pool row.Pool
+
+	// plain is set once a server was found to have no TLS, so that "preferred"
+	// asks only once.
+	plain atomic.Bool
+
+	snapshots snapshotPool
+
+	// idTaken is set once another reader had the same server_id.
+	idTaken atomic.Bool
+
+	mu     sync.Mutex
+	closed bool
+	conns  map[*conn]struct{}
+	// altered holds the newer shape last seen by a chunk of a table, so that
+	// neighbouring chunks share it.
+	altered map[row.Name]*row.Table
+}
+
+func open(_ context.Context, v option.Values, env connector.Env) (*source, error) {
+	cfg, err := readConfig(v)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{cfg: cfg, env: env, conns: map[*conn]struct{}{}, altered: map[row.Name]*row.Table{}}
+	if env.Budget != nil {
+		s.pool.Freed = func(n int) { env.Budget.Give(int64(n)) }
+	}
+	return s, nil
+}
+
+func readConfig(v option.Values) (config, error) {
+	c := config{user: v.Text("user"), password: v.Secret("password"), serverID: uint32(v.Int("server_id")), connect: v.Duration("connect_timeout")}
+	address, socket := v.Text("address"), v.Text("socket")
+	switch {
+	case (address == "") == (socket == ""):
+		return c, fault.New(fault.JobValue, "the source needs either address or socket").At("%s", v.Place("address")).Try("address: 127.0.0.1:%s", defaultPort)
+	case socket != "":
+		c.network, c.address, c.host = "unix", socket, "localhost"
+	default:
+		host, port, err := splitAddress(address)
+		if err != nil {
+			return c, fault.New(fault.JobValue, "address %q is not of the form host:port", address).At("%s", v.Place("address")).By(err)
+		}
+		c.network, c.host, c.address = "tcp", host, net.JoinHostPort(host, port)
+	}
+	if c.connect == 0 {
+		c.connect = 10 * time.Second
+	}
+	var err error
+	c.tls, err = readTLS(v.Object("tls"), c)
+	return c, err
+}
+
+// splitAddress takes host, host:port, ::1 and [::1]:port.
+func splitAddress(s string) (host, port string, err error) {
+	if !strings.Contains(s, ":") || net.ParseIP(s) != nil {
+		return s, defaultPort, nil
+	}
+	if bare, ok := strings.CutPrefix(s, "["); ok {
+		if bare, ok = strings.CutSuffix(bare, "]"); ok {
+			return bare, defaultPort, nil
+		}
+	}
+	host, port, err = net.SplitHostPort(s)
+	if err == nil && host == "" {
+		host = "127.0.0.1"
+	}
+	return host, port, err
+}
+
+// Close ends all connections.
+func (s *source) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	conns := s.conns
+	s.conns = map[*conn]struct{}{}
+	s.mu.Unlock()
+	s.snapshots.drop()
+	for c := range conns {
+		_ = c.raw.Close()
+	}
+	return nil
+}
+
+// where names the server in errors.
+func (s *source) where() string { return s.cfg.address }

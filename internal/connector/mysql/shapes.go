@@ -1,0 +1,280 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/row"
+)
+
+// shapes are the tables at the place reached. It is used by the reader goroutine.
+type shapes struct {
+	s      *source
+	split  connector.Split
+	tables map[row.Name]*row.Table
+	known  *collations // read when the first statement needs it
+	lower  bool
+}
+
+func newShapes(s *source, split connector.Split) *shapes {
+	x := &shapes{s: s, split: split, tables: map[row.Name]*row.Table{}}
+	for _, t := range split.Tables {
+		x.tables[t.Name] = t
+	}
+	return x
+}
+
+// flowing returns the chosen table of that name unless it has left the stream.
+func (x *shapes) flowing(n row.Name) *row.Table {
+	t := x.tables[n]
+	if t == nil || t.Stopped != "" {
+		return nil
+	}
+	return t
+}
+
+// all returns the tables in the order of their names.
+func (x *shapes) all() []*row.Table {
+	return slices.SortedFunc(maps.Values(x.tables), func(a, b *row.Table) int { return strings.Compare(a.Name.String(), b.Name.String()) })
+}
+
+// done makes the shapes those after a change.
+func (x *shapes) done(c *row.SchemaChange) {
+	if c.Before != nil && x.tables[c.Before.Name] == c.Before {
+		delete(x.tables, c.Before.Name)
+	}
+	if c.After != nil {
+		x.tables[c.After.Name] = c.After
+	}
+}
+
+// prepare reads what the server knows of charsets, once.
+func (x *shapes) prepare(ctx context.Context) error {
+	if x.known != nil {
+		return nil
+	}
+	c, err := x.s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	rows, err := c.query(ctx, "SELECT FULL_COLLATION_NAME, CHARACTER_SET_NAME, ID, IS_DEFAULT, @@global.lower_case_table_names FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY")
+	if err != nil {
+		return err
+	}
+	known := &collations{byID: map[uint16]collation{}, byName: map[string]collation{}, byCharset: map[string]string{}}
+	for _, v := range rows {
+		c := collation{v[0].text(), v[1].text()}
+		id, err := strconv.ParseUint(v[2].text(), 10, 16)
+		if err != nil {
+			return fault.New(fault.SourceProtocol, "the server's collations cannot be read").By(err)
+		}
+		known.byID[uint16(id)], known.byName[c.name] = c, c
+		if v[3].text() == "Yes" {
+			known.byCharset[c.charset] = c.name
+		}
+		x.lower = v[4].text() != "0"
+	}
+	x.known = known
+	return nil
+}
+
+// catalogue reads the shape that a table has now; nil when there is none.
+func (x *shapes) catalogue(ctx context.Context, n row.Name) (*row.Table, error) {
+	c, err := x.s.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	t, err := x.s.shapeOf(ctx, c, n)
+	if fault.Has(err, fault.SourceType) {
+		return nil, nil // a type that cannot be moved: as good as no shape
+	}
+	return t, err
+}
+
+// apply returns the change that an action makes, nil for none.
+func (x *shapes) apply(ctx context.Context, a action, q queryEvent) (*row.SchemaChange, error) {
+	t := x.tables[a.name]
+	chosen := x.split.Selector.Match(a.name)
+	switch a.deed {
+	case deedCreate, deedLike:
+		if t != nil && a.ifNot || !chosen {
+			return nil, nil
+		}
+		return x.create(ctx, t, a, q)
+	case deedRename:
+		return x.rename(ctx, t, a)
+	}
+	if t == nil {
+		if a.deed == deedReread && chosen {
+			return x.reread(ctx, nil, a)
+		}
+		return nil, nil
+	}
+	switch a.deed {
+	case deedDrop:
+		return &row.SchemaChange{Kind: row.Drop, Before: t}, nil
+	case deedParent:
+		return x.parent(t, a.to), nil
+	}
+	if t.Stopped != "" {
+		return nil, nil
+	}
+	switch a.deed {
+	case deedAlter:
+		return x.alter(ctx, t, a)
+	case deedReread:
+		return x.reread(ctx, t, a)
+	case deedKey:
+		return x.recheckKey(ctx, t, a)
+	case deedStop:
+		return x.stop(t, a.reason), nil
+	}
+	return nil, nil
+}
+
+// next returns a copy of t as its next version.
+func next(t *row.Table) *row.Table {
+	n := *t
+	n.Version++
+	return &n
+}
+
+func (x *shapes) stop(t *row.Table, why string) *row.SchemaChange {
+	after := next(t)
+	after.Stopped = "resync needed: " + why
+	return &row.SchemaChange{Kind: row.Stop, Before: t, After: after}
+}
+
+func (x *shapes) create(ctx context.Context, old *row.Table, a action, q queryEvent) (*row.SchemaChange, error) {
+	if old != nil {
+		return x.stop(old, "it was created though it was there already"), nil
+	}
+	var t *row.Table
+	var err error
+	if a.deed == deedLike {
+		if like := x.tables[a.to]; like != nil && like.Stopped == "" {
+			c := *like
+			t = &c
+			t.Cascades = nil // foreign keys are not copied
+		} else {
+			err = fmt.Errorf("the table it is made like is not followed")
+		}
+	} else {
+		c := x.known.byID[q.spaceCollation]
+		t, err = tableOf(a.name, a.create, x.known, c.charset, c.name)
+	}
+	if err != nil {
+		a.reason = err.Error()
+		return x.reread(ctx, nil, a)
+	}
+	t.Name, t.Number, t.Version, t.Rows, t.Bytes = a.name, 0, 1, -1, -1
+	return &row.SchemaChange{Kind: row.Create, After: t}, nil
+}
+
+// rename moves a table, in the selection, out of it or into it. A table that
+// comes in has rows that were never read: it is stopped at once.
+func (x *shapes) rename(ctx context.Context, t *row.Table, a action) (*row.SchemaChange, error) {
+	in := x.split.Selector.Match(a.to)
+	switch {
+	case t != nil && in:
+		after := next(t)
+		after.Name = a.to
+		return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}, nil
+	case t != nil:
+		return &row.SchemaChange{Kind: row.Drop, Before: t}, nil
+	case !in:
+		return nil, nil
+	}
+	after, err := x.catalogue(ctx, a.to)
+	if err != nil {
+		return nil, err
+	}
+	if after == nil {
+		after = &row.Table{Name: a.to}
+	}
+	after.Number, after.Version, after.Rows, after.Bytes = 0, 1, -1, -1
+	after.Stopped = fmt.Sprintf("resync needed: it was renamed from %s, which is not among the tables read", a.name)
+	return &row.SchemaChange{Kind: row.Stop, After: after}, nil
+}
+
+func (x *shapes) alter(ctx context.Context, t *row.Table, a action) (*row.SchemaChange, error) {
+	e := newEditor(t, x.known)
+	err := e.alter(a.specs)
+	if err == nil {
+		var after *row.Table
+		var renamed map[string]string
+		if after, renamed, err = e.finish(); err == nil {
+			if t.SameShape(after) && t.Charset == after.Charset && t.Collation == after.Collation {
+				return nil, nil
+			}
+			after.Version++
+			return &row.SchemaChange{Kind: row.Alter, Before: t, After: after, Renamed: renamed}, nil
+		}
+	}
+	a.reason = err.Error()
+	return x.reread(ctx, t, a)
+}
+
+// reread takes the shape that the catalogue has now for a statement that could
+// not be followed. That it fits is proved by the next rows: their table map must
+// have the same columns and types, or the table stops.
+func (x *shapes) reread(ctx context.Context, t *row.Table, a action) (*row.SchemaChange, error) {
+	now, err := x.catalogue(ctx, a.name)
+	switch {
+	case err != nil:
+		return nil, err
+	case now == nil && t == nil:
+		x.s.warn("a table was created by a statement that cannot be read, and is gone again", "table", a.name.String(), "why", a.reason)
+		return nil, nil
+	case now == nil:
+		return x.stop(t, "its change cannot be read: "+a.reason), nil
+	case t == nil:
+		now.Number, now.Version, now.Rows, now.Bytes = 0, 1, -1, -1
+		return &row.SchemaChange{Kind: row.Create, After: now}, nil
+	}
+	if t.SameShape(now) {
+		return nil, nil
+	}
+	after := next(t)
+	after.Columns, after.Key, after.Charset, after.Collation, after.Cascades = now.Columns, now.Key, now.Charset, now.Collation, now.Cascades
+	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}, nil
+}
+
+// recheckKey asks the catalogue for the key of a table whose indexes changed. It
+// counts only while the columns are the same.
+func (x *shapes) recheckKey(ctx context.Context, t *row.Table, a action) (*row.SchemaChange, error) {
+	now, err := x.catalogue(ctx, t.Name)
+	if err != nil {
+		return nil, err
+	}
+	if now == nil || !sameColumns(t, now) {
+		return x.stop(t, "one of its unique keys changed, and its shape has changed again since: which key it had cannot be told"), nil
+	}
+	if slices.Equal(now.Key, t.Key) {
+		return nil, nil
+	}
+	after := next(t)
+	after.Key = now.Key
+	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}, nil
+}
+
+func sameColumns(a, b *row.Table) bool {
+	return slices.EqualFunc(a.Columns, b.Columns, func(x, y row.Column) bool { return x.Name == y.Name && x.Type.Native == y.Type.Native })
+}
+
+func (x *shapes) parent(t *row.Table, child row.Name) *row.SchemaChange {
+	if slices.Contains(t.Cascades, child) {
+		return nil
+	}
+	after := next(t)
+	after.Cascades = append(slices.Clip(slices.Clone(t.Cascades)), child)
+	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}
+}

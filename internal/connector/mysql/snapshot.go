@@ -1,0 +1,387 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/position"
+	"godwit/internal/row"
+)
+
+const (
+	// snapshotAge is how long one snapshot serves chunks: the server keeps old
+	// versions of rows for as long.
+	snapshotAge = 30 * time.Minute
+	// lockingAge replaces it where the metadata locks of tables that were read
+	// cannot be let go: an ALTER TABLE waits for no longer than this and a chunk.
+	lockingAge = time.Minute
+	// idleAge is how long a snapshot waits for the next chunk, lockingIdleAge where
+	// tables stay locked meanwhile.
+	idleAge        = 10 * time.Second
+	lockingIdleAge = time.Second
+)
+
+// Orders of snapshot rows. A chunk's rows stand at its mark, before everything
+// that is logged after it: event 0, and a counter of generation, chunk and row.
+// The server may give neighbouring chunks, or a chunk that is read again for a
+// new generation, the same mark; the counter keeps all their orders apart and
+// rising.
+const (
+	generationBits = 10
+	chunkBits      = 18
+	ordinalBits    = 36
+	maxGeneration  = 1<<generationBits - 1
+	maxChunk       = 1<<chunkBits - 1
+	maxOrdinal     = 1<<ordinalBits - 1
+)
+
+// counter packs the counter of a chunk's row 0.
+func counter(generation, chunk uint32) uint64 {
+	return uint64(generation)<<(chunkBits+ordinalBits) | uint64(chunk)<<ordinalBits
+}
+
+// snapshot is a connection inside a consistent snapshot.
+type snapshot struct {
+	c        *conn
+	mark     position.Position // exactly the transactions before it are seen; zero when the log is off
+	place    place
+	born     time.Time
+	releases bool // metadata locks are let go between chunks
+	// The chunk it read last: the next one of the same table is to have the same
+	// mark, because marks of neighbours fold.
+	table row.Name
+	chunk uint32
+	idle  *time.Timer
+}
+
+func (s *snapshot) close() { s.c.close() }
+
+func (s *snapshot) old() bool {
+	if s.releases {
+		return time.Since(s.born) > snapshotAge
+	}
+	return time.Since(s.born) > lockingAge
+}
+
+// openSnapshot opens a snapshot at an exactly known place of the log, without a
+// lock: the server notes, as one act with the snapshot, how far the log was.
+func (s *source) openSnapshot(ctx context.Context) (*snapshot, error) {
+	c, err := s.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snap := &snapshot{c: c, born: time.Now()}
+	if err := s.beginSnapshot(ctx, snap); err != nil {
+		c.close()
+		return nil, err
+	}
+	return snap, nil
+}
+
+func (s *source) beginSnapshot(ctx context.Context, snap *snapshot) error {
+	c := snap.c
+	// With logging off for this session, which writes nothing, rolling back to a
+	// savepoint lets go of metadata locks. It takes a privilege that godwit does
+	// not ask for; without it the snapshot just lives shorter.
+	err := c.exec(ctx, "SET SESSION sql_log_bin = 0")
+	snap.releases = err == nil
+	if err != nil && !fault.Has(err, fault.SourceGrants) {
+		return err
+	}
+	for _, sql := range []string{"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT"} {
+		if err := c.exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	if err := s.readMark(ctx, snap); err != nil {
+		return err
+	}
+	return c.exec(ctx, "SAVEPOINT godwit")
+}
+
+// readMark asks for the place of the snapshot, and for its GTIDs at once: the
+// server forgets those when the file is purged.
+func (s *source) readMark(ctx context.Context, snap *snapshot) error {
+	rows, err := snap.c.query(ctx, "SHOW STATUS LIKE 'binlog\\_snapshot\\_%'")
+	if err != nil {
+		return err
+	}
+	var file, offset string
+	for _, v := range rows {
+		switch strings.ToLower(v[0].text()) {
+		case "binlog_snapshot_file":
+			file = v[1].text()
+		case "binlog_snapshot_position":
+			offset = v[1].text()
+		}
+	}
+	if file == "" {
+		return nil // the log is off
+	}
+	at, err := strconv.ParseUint(offset, 10, 64)
+	if err != nil {
+		return fault.New(fault.SourceProtocol, "the server's place of a snapshot, %q, is not a number", clip(offset, 40)).At("%s", s.where())
+	}
+	log, err := s.serverLog(ctx, snap.c)
+	if err != nil {
+		return err
+	}
+	if snap.place, err = parsePlace(log, file, at); err != nil {
+		return err
+	}
+	gtids, err := snap.c.query(ctx, fmt.Sprintf("SELECT BINLOG_GTID_POS(%s, %d)", quoteText(file), at))
+	if err != nil {
+		return err
+	}
+	if len(gtids) != 1 || gtids[0][0].null {
+		return fault.New(fault.SourceBusy, "the server purged %s while a snapshot was opened at its place", file).At("%s", s.where())
+	}
+	snap.mark = s.position(snap.place, gtids[0][0].text(), lastTxn{})
+	return nil
+}
+
+// snapshotPool keeps open snapshots between chunks.
+type snapshotPool struct {
+	mu     sync.Mutex
+	idle   []*snapshot
+	closed bool
+}
+
+// put keeps snap for a later chunk, for a while.
+func (p *snapshotPool) put(snap *snapshot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || snap.old() || snap.c.broken {
+		snap.close()
+		return
+	}
+	wait := idleAge
+	if !snap.releases {
+		wait = lockingIdleAge
+	}
+	snap.idle = time.AfterFunc(wait, func() {
+		if p.remove(snap) {
+			snap.close()
+		}
+	})
+	p.idle = append(p.idle, snap)
+}
+
+// remove takes snap out and reports whether it was there.
+func (p *snapshotPool) remove(snap *snapshot) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.idle, snap)
+	if i < 0 {
+		return false
+	}
+	p.idle = slices.Delete(p.idle, i, i+1)
+	return true
+}
+
+// take returns an idle snapshot: the one that read the chunk before, or any.
+func (p *snapshotPool) take(table row.Name, chunk uint32) *snapshot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	best := -1
+	for i, s := range p.idle {
+		if best < 0 || s.table == table && s.chunk+1 == chunk {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	s := p.idle[best]
+	p.idle = slices.Delete(p.idle, best, best+1)
+	s.idle.Stop()
+	if s.old() {
+		s.close()
+		return nil
+	}
+	return s
+}
+
+// drop closes all and every later one.
+func (p *snapshotPool) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, s := range p.idle {
+		s.idle.Stop()
+		s.close()
+	}
+	p.idle = nil
+}
+
+// Read emits the rows of a chunk, or the changes of the log.
+func (s *source) Read(ctx context.Context, split connector.Split, from position.Position, emit func(*row.Batch) error) error {
+	if !split.Bounded {
+		return s.readStream(ctx, split, from, emit)
+	}
+	return s.readChunk(ctx, split, emit)
+}
+
+// readChunk emits the chunk's mark, then its rows. An error leaves the chunk to be
+// read again, under a new mark.
+func (s *source) readChunk(ctx context.Context, split connector.Split, emit func(*row.Batch) error) error {
+	if len(split.Tables) != 1 || split.Generation > maxGeneration || split.Chunk > maxChunk {
+		return fault.New(fault.Internal, "chunk %s is not of a form that can be read", split.ID)
+	}
+	bounds, err := parseRange(split.Range)
+	if err != nil {
+		return fault.New(fault.SourceProtocol, "the key range of chunk %s cannot be read", split.ID).By(err)
+	}
+	snap := s.snapshots.take(split.Tables[0].Name, split.Chunk)
+	if snap != nil && snap.c.exec(ctx, "ROLLBACK TO SAVEPOINT godwit") != nil {
+		snap.close() // it was killed while it waited
+		snap = nil
+	}
+	if snap == nil {
+		if snap, err = s.openSnapshot(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.readRows(ctx, snap, split, bounds, emit); err != nil {
+		snap.close()
+		return err
+	}
+	if snap.c.exec(ctx, "ROLLBACK TO SAVEPOINT godwit") != nil {
+		snap.close() // the rows are whole: only the snapshot is of no more use
+		return nil
+	}
+	snap.table, snap.chunk = split.Tables[0].Name, split.Chunk
+	s.snapshots.put(snap)
+	return nil
+}
+
+// readRows reads one chunk inside snap.
+func (s *source) readRows(ctx context.Context, snap *snapshot, split connector.Split, bounds keyRange, emit func(*row.Batch) error) error {
+	table, err := s.pinShape(ctx, snap, split.Tables[0])
+	if err != nil {
+		return err
+	}
+	if err := emit(row.Mark(snap.mark, 0)); err != nil {
+		return err
+	}
+	r := newChunkReader(s, table, snap, split)
+	defer r.giveBack()
+	err = s.runSelect(ctx, snap.c, table, bounds, r, emit)
+	var e *serverError
+	if bounds.index != "" && errors.As(err, &e) && e.code == errNoSuchIndex {
+		bounds.index = "" // dropped since the plan was made: the range is right without it
+		err = s.runSelect(ctx, snap.c, table, bounds, r, emit)
+	}
+	if r.emitted != nil {
+		return r.emitted
+	}
+	if err != nil {
+		return s.readFault(ctx, snap, table, err)
+	}
+	return nil
+}
+
+// runSelect sends the query of a chunk and reads its rows.
+func (s *source) runSelect(ctx context.Context, c *conn, t *row.Table, bounds keyRange, r *chunkReader, emit func(*row.Batch) error) error {
+	sql, err := s.selectRows(t, bounds)
+	if err != nil {
+		return err
+	}
+	return c.guard(ctx, func() error {
+		if err := c.send(sql); err != nil {
+			return err
+		}
+		n, err := c.columns()
+		if err != nil {
+			return err
+		}
+		if n != len(t.Columns) {
+			return errMalformed
+		}
+		return r.run(ctx, emit)
+	})
+}
+
+// errEmit says that the error to return is in chunkReader.emitted.
+var errEmit = errors.New("emit failed")
+
+// readFault gives an error of reading rows its code and the table's name.
+func (s *source) readFault(ctx context.Context, snap *snapshot, table *row.Table, err error) error {
+	err = snap.c.fault(ctx, err)
+	var f *fault.Error
+	if errors.As(err, &f) && f.Code != fault.SourceAuth {
+		named := *f
+		named.Where = fmt.Sprintf("%s, table %s", s.where(), table.Name)
+		return &named
+	}
+	return err
+}
+
+// pinShape locks the shape of the table against changes for as long as the chunk
+// is read (as any SELECT does) and returns it: planned itself when nothing
+// changed, otherwise the newer shape, with planned's number and a version one
+// above it. That version only says "newer": the versions of the log's history
+// are the stream's, which will meet the same change at its own place.
+//
+// A change that rebuilt the table after the snapshot was opened makes the server
+// refuse the SELECT (1412): the chunk is read again under a new mark. One that did
+// not (an instant ADD COLUMN) reads on, with the new column at its default.
+func (s *source) pinShape(ctx context.Context, snap *snapshot, planned *row.Table) (*row.Table, error) {
+	if err := snap.c.exec(ctx, "SELECT * FROM "+tableName(planned.Name)+" LIMIT 0"); err != nil {
+		return nil, s.readFault(ctx, snap, planned, err)
+	}
+	now, err := s.shapeOf(ctx, snap.c, planned.Name)
+	if err != nil {
+		return nil, err
+	}
+	if now == nil {
+		return nil, fault.New(fault.SourceShape, "table %s is gone", planned.Name).At("%s", s.where())
+	}
+	if now.SameShape(planned) {
+		return planned, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.altered[planned.Name]; known != nil && known.SameShape(now) && known.Number == planned.Number && known.Version == planned.Version+1 {
+		return known, nil
+	}
+	now.Number, now.Version, now.Cascades, now.Rows, now.Bytes = planned.Number, planned.Version+1, planned.Cascades, planned.Rows, planned.Bytes
+	s.altered[planned.Name] = now
+	return now, nil
+}
+
+func tableName(n row.Name) string { return quoteName(n.Space) + "." + quoteName(n.Table) }
+
+// selectRows returns the query of a chunk.
+func (s *source) selectRows(t *row.Table, bounds keyRange) (string, error) {
+	var b strings.Builder
+	b.WriteString("SELECT ")
+	for i := range t.Columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(selectExpr(&t.Columns[i]))
+	}
+	b.WriteString(" FROM " + tableName(t.Name))
+	if bounds.whole() {
+		return b.String(), nil
+	}
+	for _, name := range bounds.columns {
+		if t.Column(name) < 0 {
+			return "", fault.New(fault.SourceShape, "table %s lost the column %s, by which it was divided", t.Name, name).At("%s", s.where())
+		}
+	}
+	if bounds.index != "" {
+		b.WriteString(" FORCE INDEX (" + quoteName(bounds.index) + ")")
+	}
+	b.WriteString(" WHERE " + bounds.where())
+	return b.String(), nil
+}

@@ -1,0 +1,148 @@
+package option
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// defaultText returns a default as a job file would have it, nil when there is
+// none worth showing.
+func (f Field) defaultText() any {
+	switch d := f.Default.(type) {
+	case nil:
+		if f.Kind == Bool && !f.Required {
+			return false
+		}
+		return nil
+	case int64:
+		if f.Min > d { // means: not given
+			return nil
+		}
+		if f.Kind == Size {
+			return FormatSize(d)
+		}
+		return d
+	case time.Duration:
+		return FormatDuration(d)
+	case string:
+		if d == "" {
+			return nil
+		}
+		return d
+	case []string:
+		if len(d) == 0 {
+			return nil
+		}
+		return d
+	case bool:
+		return d
+	}
+	return nil
+}
+
+// Reference returns the fields as Markdown: a table for the object at path
+// (empty: the whole document), then one for each object in it.
+func Reference(path string, fields []Field) string {
+	var b strings.Builder
+	reference(&b, path, fields, false, "")
+	return b.String()
+}
+
+func reference(b *strings.Builder, path string, fields []Field, sink bool, help string) {
+	sink = sink || strings.HasPrefix(path, "sinks[]")
+	if path != "" {
+		fmt.Fprintf(b, "## `%s`\n\n", path)
+	}
+	if help != "" {
+		fmt.Fprintf(b, "%s\n\n", help)
+	}
+	if len(fields) == 0 {
+		b.WriteString("No options.\n\n")
+	} else {
+		b.WriteString("| key | value | default | what it is |\n|---|---|---|---|\n")
+	}
+	for _, f := range fields {
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.Name, cell(f.valueText()), cell(f.defaultCell()), cell(f.helpText(sink)))
+	}
+	if len(fields) > 0 {
+		b.WriteString("\n")
+	}
+	for _, f := range fields {
+		switch f.Kind {
+		case Object:
+			reference(b, join(path, f.Name), f.Fields, sink, f.Help)
+		case Objects:
+			reference(b, join(path, f.Name)+"[]", f.Fields, sink, "Each item of the list:")
+		}
+	}
+}
+
+func (f Field) valueText() string {
+	switch f.Kind {
+	case Text:
+		return "text"
+	case Secret:
+		return "text, `${env:NAME}` or `${file:PATH}`"
+	case Int:
+		return "whole number" + f.bounds()
+	case Bool:
+		return "`true`, `false`"
+	case Size:
+		return "size" + f.bounds()
+	case Duration:
+		return "duration" + f.bounds()
+	case Enum:
+		return "`" + strings.Join(f.Values, "`, `") + "`"
+	case List:
+		return "list of texts"
+	case Objects:
+		return "list of objects, below"
+	}
+	if f.OneOf {
+		return "object with one key, below"
+	}
+	return "object, below"
+}
+
+func (f Field) defaultCell() string {
+	switch d := f.defaultText().(type) {
+	case nil:
+		switch {
+		case f.Required:
+			return "**required**"
+		case f.Choice:
+			return "one of these"
+		}
+		return "none"
+	case string:
+		return code(d)
+	default:
+		return code(fmt.Sprint(d))
+	}
+}
+
+// code quotes s for Markdown, white space and all.
+func code(s string) string {
+	if strings.ContainsAny(s, "\t\n`") || s == " " {
+		s = strconv.Quote(s)
+	}
+	return "`" + s + "`"
+}
+
+func (f Field) helpText(sink bool) string {
+	h := f.Help
+	if f.Example != "" {
+		h += " Example: " + code(f.Example) + "."
+	}
+	if f.Live && sink {
+		h += " May be changed later."
+	}
+	return strings.TrimSpace(h)
+}
+
+// cell keeps text inside one cell of a table.
+func cell(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "\n", " "), "|", `\|`)
+}

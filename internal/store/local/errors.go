@@ -1,0 +1,63 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"godwit/internal/fault"
+	"godwit/internal/store"
+)
+
+// fail gives err, met while trying to do what with key, its code and place.
+func (s *Store) fail(what, key string, err error) error {
+	where := s.where(key)
+	e := fault.New(codeOf(err), "cannot %s", what).At("%s", where).By(err)
+	switch {
+	case e.Code == fault.TargetFull:
+		return e.Try("free space on the file system of %s, then run again", s.path)
+	case errors.Is(err, syscall.EROFS):
+		return e.Try("mount the file system of %s for writing", s.path)
+	case errors.Is(err, syscall.EXDEV):
+		return e.Try("keep %s and all folders in it on one file system", s.path)
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
+		return e.Try("a file is where a folder must be, or the other way round: move it away")
+	case e.Code == fault.TargetRefused:
+		return e.Try("let the user godwit runs as write in %s", s.path)
+	}
+	return e
+}
+
+func codeOf(err error) fault.Code {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fault.TargetFull
+	case refused(err), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR),
+		errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.EXDEV),
+		errors.Is(err, syscall.EFBIG), escapes(err):
+		return fault.TargetRefused
+	}
+	return fault.TargetFailed
+}
+
+func refused(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}
+
+// escapes tells the error of os.Root for a symbolic link that leads out, which is
+// not exported.
+func escapes(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && p.Err != nil && p.Err.Error() == "path escapes from parent"
+}
+
+// readError maps the error of finding an object.
+func (s *Store) readError(key string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return notFound(s.where(key))
+	}
+	return s.fail("read", key, err)
+}
+
+func notFound(where string) error { return fmt.Errorf("%s: %w", where, store.ErrNotFound) }

@@ -1,0 +1,225 @@
+package local_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"godwit/internal/fault"
+	"godwit/internal/store"
+	"godwit/internal/store/local"
+)
+
+func TestOS_when_the_file_system_is_full(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("godwit-test", dir, "tmpfs", 0, "size=1m,nr_inodes=64"); err != nil {
+		t.Skipf("no right to mount a small file system (%v); the same is tested on a modelled disk", err)
+	}
+	defer func() { _ = unix.Unmount(dir, 0) }()
+	s, err := local.New(local.OS{}, dir, local.Options{})
+	must(t, err)
+	defer s.Close()
+	must(t, put(s, "kept", "kept"))
+	big := strings.Repeat("x", 2<<20)
+	if _, err := stage(s, "k", big); !fault.Has(err, fault.TargetFull) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Stage: %v", err)
+	}
+	if err := put(s, "k", big); !fault.Has(err, fault.TargetFull) {
+		t.Errorf("Put: %v", err)
+	}
+	if err := s.Create(background, "k", []byte(big)); !fault.Has(err, fault.TargetFull) {
+		t.Errorf("Create: %v", err)
+	}
+	if keys := listed(t, s); len(keys) != 1 {
+		t.Errorf("%q", keys)
+	}
+	left, err := os.ReadDir(filepath.Join(dir, ".godwit-staging"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left in the staging folder: %v, %v", left, err)
+	}
+	r, err := stage(s, "k", big[:800<<10]) // the space is back
+	must(t, err)
+	_, err = s.Publish(background, r)
+	must(t, err)
+	err = nil
+	for i := 0; i < 100 && err == nil; i++ {
+		err = s.Create(background, "many/"+strings.Repeat("d/", i)+"f", nil)
+	}
+	if !fault.Has(err, fault.TargetFull) {
+		t.Errorf("without inodes: %v", err)
+	}
+	must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	if err := put(s, "k", "x"); !fault.Has(err, fault.TargetRefused) || !errors.Is(err, syscall.EROFS) {
+		t.Errorf("read-only: %v", err)
+	}
+	if got, err := get(s, "kept"); got != "kept" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// asNobody calls with the rights of a user who owns nothing.
+func asNobody(t *testing.T, call func()) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		const nobody = 65534
+		if _, err := unix.SetfsuidRetUid(nobody); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _, _ = unix.SetfsuidRetUid(0) }()
+		if now, _ := unix.SetfsuidRetUid(-1); now != nobody {
+			t.Skip("no right to act as another user")
+		}
+	}
+	call()
+}
+
+func TestOS_when_the_user_may_not_write(t *testing.T) {
+	dir := t.TempDir()
+	for p := dir; p != "/" && p != os.TempDir(); p = filepath.Dir(p) {
+		must(t, os.Chmod(p, 0o755))
+	}
+	s := openDir(t, dir)
+	must(t, put(s, "d/k", "kept"))
+	must(t, put(s, "closed/k", "hidden"))
+	r, err := stage(s, "d/new", "x")
+	must(t, err)
+	for p, mode := range map[string]os.FileMode{"": 0o555, "d": 0o555, "_godwit": 0o555, "_godwit/staging": 0o555, "closed": 0} {
+		must(t, os.Chmod(filepath.Join(dir, p), mode))
+		defer func() { _ = os.Chmod(filepath.Join(dir, p), 0o755) }()
+	}
+	asNobody(t, func() {
+		s := openDir(t, dir)
+		_, stageErr := stage(s, "d/k2", "x")
+		_, publishErr := s.Publish(background, r)
+		for what, err := range map[string]error{
+			"Put": put(s, "d/k", "x"), "Create": s.Create(background, "c", nil), "Delete": s.Delete(background, "d/k"),
+			"Stage": stageErr, "Publish": publishErr, "Discard": s.Discard(background, r),
+		} {
+			if !fault.Has(err, fault.TargetRefused) || !strings.Contains(err.Error(), dir) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if got, err := get(s, "d/k"); got != "kept" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		var keys, refused []string
+		for o, err := range s.List(background, "", "") {
+			if err == nil {
+				keys = append(keys, o.Key)
+			} else if fault.Has(err, fault.TargetRefused) {
+				refused = append(refused, o.Key)
+			}
+		}
+		if strings.Join(keys, " ") != "d/k" || strings.Join(refused, " ") != "closed" {
+			t.Errorf("listed %q, refused %q", keys, refused)
+		}
+		under, err := local.New(local.OS{}, filepath.Join(dir, "new", "folder"), local.Options{})
+		must(t, err)
+		if err := put(under, "k", "x"); !fault.Has(err, fault.TargetRefused) {
+			t.Errorf("root that cannot be made: %v", err)
+		}
+	})
+}
+
+func TestOS_when_symbolic_links_lead_about(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	must(t, os.WriteFile(filepath.Join(outside, "secret"), []byte("secret"), 0o600))
+	s := openDir(t, dir)
+	must(t, put(s, "in/real", "real"))
+	for name, to := range map[string]string{
+		"out": outside, "outfile": filepath.Join(outside, "secret"), "up": "../..", "inside": "in/real", "infolder": "in", "nowhere": "gone", "self": "self",
+	} {
+		must(t, os.Symlink(to, filepath.Join(dir, name)))
+	}
+	must(t, syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o666))
+	for _, key := range []string{"out/secret", "outfile", "up/x", "out/new", "self"} {
+		if got, err := get(s, key); err == nil || errors.Is(err, store.ErrNotFound) && key != "up/x" {
+			t.Errorf("Open(%q): %q, %v", key, got, err)
+		}
+	}
+	for _, key := range []string{"out/new", "up/new"} {
+		r, err := stage(s, key, "x")
+		must(t, err)
+		_, publishErr := s.Publish(background, r)
+		for what, err := range map[string]error{
+			"Put": put(s, key, "x"), "Create": s.Create(background, key, nil), "Publish": publishErr, "Delete": s.Delete(background, "out/secret"),
+		} {
+			if !fault.Has(err, fault.TargetRefused) {
+				t.Errorf("%s(%q): %v", what, key, err)
+			}
+		}
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) != 1 {
+		t.Errorf("outside: %v, %v", left, err)
+	}
+	if got, err := get(s, "inside"); got != "real" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := get(s, "pipe"); !fault.Has(err, fault.TargetRefused) {
+		t.Errorf("pipe: %v", err)
+	}
+	var keys, bad []string
+	for o, err := range s.List(background, "", "") {
+		if err == nil {
+			keys = append(keys, o.Key)
+		} else {
+			bad = append(bad, o.Key)
+		}
+	}
+	if strings.Join(keys, " ") != "in/real inside" || strings.Join(bad, " ") != "infolder nowhere out outfile pipe self up" {
+		t.Errorf("listed %q, errors for %q", keys, bad)
+	}
+	must(t, put(s, "outfile", "replaces the link, not what it leads to"))
+	if b, _ := os.ReadFile(filepath.Join(outside, "secret")); string(b) != "secret" {
+		t.Errorf("%q", b)
+	}
+}
+
+func TestOS_Sweep_leaves_a_live_writer_alone(t *testing.T) {
+	dir := t.TempDir()
+	s, other := openDir(t, dir), openDir(t, dir)
+	g, err := s.Stage(background, "k", store.PutOptions{})
+	must(t, err)
+	_, err = io.WriteString(g, "whole")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "_godwit/staging/t-000000000000000000000000"), []byte("left"), 0o600))
+	if n, err := other.Sweep(background, 0); n != 1 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	r, err := g.Close()
+	must(t, err)
+	if o, err := other.Publish(background, r); o != store.Published || err != nil {
+		t.Errorf("%d, %v", o, err)
+	}
+}
+
+func TestOS_when_a_file_is_cut_while_it_is_read(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	must(t, put(s, "k", strings.Repeat("x", 1000)))
+	o, err := s.Stat(background, "k")
+	must(t, err)
+	for _, match := range []*store.Object{nil, &o} {
+		must(t, put(s, "k", strings.Repeat("x", 1000)))
+		if match != nil {
+			o, err = s.Stat(background, "k")
+			must(t, err)
+		}
+		r, _, err := s.Open(background, "k", store.Read{Match: match})
+		must(t, err)
+		must(t, os.Truncate(filepath.Join(dir, "k"), 10))
+		if _, err := io.ReadAll(r); !errors.Is(err, store.ErrChanged) {
+			t.Errorf("match %v: %v", match != nil, err)
+		}
+		r.Close()
+	}
+}

@@ -1,0 +1,60 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"time"
+)
+
+// Sweep removes files that writers left behind when they died before they had
+// closed or published them, and returns how many. Staged objects are left alone:
+// they are for those who hold receipts.
+//
+// A file goes if it was not written to for grace, by the file system's own clock,
+// and nobody holds its lock; a writer holds it for as long as it lives. Should
+// both fail (locks that other machines do not see, a writer that slept for
+// longer), the writer meets an error where it gives the file its name: it never
+// publishes something else.
+func (s *Store) Sweep(ctx context.Context, grace time.Duration) (int, error) {
+	if root, err := s.open(); err != nil || !exists(root, s.staging) {
+		return 0, nil
+	}
+	probe, err := s.tmp("")
+	if err != nil {
+		return 0, err
+	}
+	defer probe.drop()
+	now, err := probe.w.Stat()
+	if err != nil {
+		return 0, s.fail("sweep", s.staging, err)
+	}
+	n := 0
+	err = s.inStaging(ctx, func(root Root, d Dir, name string) error {
+		if !strings.HasPrefix(name, tmpMark) || len(name) != len(tmpMark)+2*nonceBytes {
+			return nil
+		}
+		i, err := d.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && now.Modified.Sub(i.Modified) < grace {
+			return nil
+		}
+		if err != nil {
+			return s.fail("sweep", s.staging, err)
+		}
+		gone, err := root.Reap(s.staging + "/" + name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return s.fail("sweep", s.staging, err)
+		}
+		if gone {
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+func exists(root Root, name string) bool {
+	_, err := root.Stat(name)
+	return err == nil
+}

@@ -1,0 +1,234 @@
+// Package storetest is the conformance kit of stores: Run for the contract, and
+// RunPower for stores above a file system, whose power is cut at every step.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/zeebo/xxh3"
+
+	"godwit/internal/store"
+)
+
+// Options of Run. The zero Options are the defaults.
+type Options struct {
+	// Second opens another Store of the same place, as another process would.
+	// Default: the same Store serves for both.
+	Second func(t *testing.T, first store.Store) store.Store
+	// Keys that the store must take besides the kit's own.
+	Keys []string
+	// NameBytes is the longest part of a key. Default 255.
+	NameBytes int
+	// ListObjects is how many objects the test of large listings makes. Default 300.
+	ListObjects int
+	// LargeBytes is the size of the large object. Default 8 MiB.
+	LargeBytes int
+	// Rounds of each race. Default 8.
+	Rounds int
+	// Seed of all that is random; printed. Default 1.
+	Seed uint64
+}
+
+func (o Options) withDefaults() Options {
+	set := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	set(&o.NameBytes, 255)
+	set(&o.ListObjects, 300)
+	set(&o.LargeBytes, 8<<20)
+	set(&o.Rounds, 8)
+	if o.Seed == 0 {
+		o.Seed = 1
+	}
+	return o
+}
+
+// Run tests that what open returns, an empty store each time, keeps the contract
+// of package store with all its capabilities.
+func Run(t *testing.T, open func(t *testing.T) store.Store, o Options) {
+	o = o.withDefaults()
+	for _, c := range checks() {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t)
+			t.Cleanup(func() { _ = s.Close() })
+			second := s
+			if o.Second != nil {
+				second = o.Second(t, s)
+				t.Cleanup(func() { _ = second.Close() })
+			}
+			if err := newEnv(s, second, o).check(c); err != nil {
+				if errors.Is(err, errLacks) {
+					t.Skip(err)
+				}
+				t.Errorf("seed %d: %v", o.Seed, err)
+			}
+		})
+	}
+}
+
+type check struct {
+	name string
+	run  func(*env)
+}
+
+func checks() []check {
+	return slices.Concat(objectChecks(), listChecks(), createChecks(), stageChecks())
+}
+
+var errLacks = errors.New("the store has not this capability")
+
+// env is what a check works with. Its methods end the check by a panic that
+// check catches; goroutines of a check return errors instead.
+type env struct {
+	ctx       context.Context
+	s, second store.Store
+	o         Options
+	rng       *rand.Rand
+}
+
+func newEnv(s, second store.Store, o Options) *env {
+	return &env{ctx: context.Background(), s: s, second: second, o: o, rng: rand.New(rand.NewPCG(o.Seed, 1))}
+}
+
+type failure struct{ error }
+
+func (e *env) check(c check) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case failure:
+			err = r.error
+		default:
+			panic(r)
+		}
+	}()
+	c.run(e)
+	return nil
+}
+
+func (e *env) fail(format string, args ...any) { panic(failure{fmt.Errorf(format, args...)}) }
+
+func (e *env) ok(err error, format string, args ...any) {
+	if err != nil {
+		e.fail("%s: %w", fmt.Sprintf(format, args...), err)
+	}
+}
+
+func (e *env) is(err, want error, format string, args ...any) {
+	if !errors.Is(err, want) {
+		e.fail("%s: got %v, want %v", fmt.Sprintf(format, args...), err, want)
+	}
+}
+
+func (e *env) bytes(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(e.rng.Uint32())
+	}
+	return b
+}
+
+func body(b []byte) store.Body {
+	return store.Body{Size: int64(len(b)), Open: func(off int64) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(b[off:])), nil
+	}}
+}
+
+func (e *env) put(key string, b []byte) store.Object {
+	o, err := e.s.Put(e.ctx, key, body(b), store.PutOptions{})
+	e.ok(err, "Put(%q)", key)
+	return o
+}
+
+func read(ctx context.Context, s store.Store, key string) ([]byte, store.Object, error) {
+	return readPart(ctx, s, key, store.Read{})
+}
+
+func readPart(ctx context.Context, s store.Store, key string, r store.Read) ([]byte, store.Object, error) {
+	rc, o, err := s.Open(ctx, key, r)
+	if err != nil {
+		return nil, o, err
+	}
+	b, err := io.ReadAll(rc)
+	return b, o, errors.Join(err, rc.Close())
+}
+
+// holds checks that an object has contents want, however it is asked.
+func (e *env) holds(s store.Store, key string, want []byte) {
+	got, o, err := read(e.ctx, s, key)
+	e.ok(err, "Open(%q)", key)
+	if !bytes.Equal(got, want) {
+		e.fail("Open(%q): %s, want %s", key, brief(got), brief(want))
+	}
+	if o.Key != key || o.Size != int64(len(want)) {
+		e.fail("Open(%q): object %+v, want its key and size %d", key, o, len(want))
+	}
+	if st, ok := s.(store.Stat); ok {
+		so, err := st.Stat(e.ctx, key)
+		e.ok(err, "Stat(%q)", key)
+		if so.Key != key || so.Size != o.Size || so.Version != o.Version || !so.Modified.Equal(o.Modified) {
+			e.fail("Stat(%q): %+v, but Open says %+v", key, so, o)
+		}
+	}
+}
+
+// absent checks that no object is under key, however it is asked.
+func (e *env) absent(s store.Store, key string) {
+	_, _, err := read(e.ctx, s, key)
+	e.is(err, store.ErrNotFound, "Open(%q)", key)
+	if st, ok := s.(store.Stat); ok {
+		_, err := st.Stat(e.ctx, key)
+		e.is(err, store.ErrNotFound, "Stat(%q)", key)
+	}
+	if slices.Contains(e.keys(s.List(e.ctx, key, "")), key) {
+		e.fail("List: %q is listed", key)
+	}
+}
+
+func (e *env) keys(list iter.Seq2[store.Object, error]) []string {
+	out := []string{}
+	for o, err := range list {
+		e.ok(err, "List at %q", o.Key)
+		out = append(out, o.Key)
+	}
+	return out
+}
+
+func brief(b []byte) string {
+	if len(b) > 40 {
+		return fmt.Sprintf("%d bytes %q…", len(b), b[:40])
+	}
+	return fmt.Sprintf("%d bytes %q", len(b), b)
+}
+
+func checksum(b []byte) string {
+	s := xxh3.Hash128(b).Bytes()
+	return fmt.Sprintf("xxh3:%x", s[:])
+}
+
+func (e *env) goodKeys() []string {
+	return append([]string{
+		"a", "x/y/z", "with space/and more ", "ü/日本語/🐦", "50%/x%2Fy%", "dots.../.hidden/a..b", "-dash", "~tilde",
+		`quote"'`, "a+b&c=d;e,f", "colon:at@hash#?*[x]", `back\slash`, "Case", "case", "e\u0301", "\u00e9", "t-x", "s-x",
+		strings.Repeat("k", e.o.NameBytes), "deep/" + strings.Repeat("é", e.o.NameBytes/2) + "/end",
+		strings.Repeat("d/", 40) + "f",
+	}, e.o.Keys...)
+}
+
+func (e *env) badKeys() []string {
+	return []string{
+		"", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a/..", "./a", "a/./b", "a\x00b",
+		strings.Repeat("k", e.o.NameBytes+1), "a/" + strings.Repeat("k", e.o.NameBytes+1) + "/b",
+	}
+}

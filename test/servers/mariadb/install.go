@@ -1,0 +1,158 @@
+package mariadb
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"godwit/test/servers/apt"
+)
+
+const (
+	series  = "10.11"
+	pinned  = "1:10.11.19-0+deb12u1"
+	account = "root"
+	// secret is the password of root; tests look for it where it must not be.
+	secret = "Kustschnepfe-7141"
+)
+
+// install is where the server's programs are.
+type install struct {
+	root     string // "" when installed on the machine
+	version  string // what mariadbd prints
+	template string // a data folder ready to be copied
+}
+
+// located finds the programs once per process: those of the machine when they
+// are of the series, else packages unpacked into the cache.
+var located = sync.OnceValues(locate)
+
+func locate() (install, error) {
+	in := install{}
+	version, err := in.serverVersion()
+	if err != nil || !strings.Contains(version, " "+series+".") {
+		if in.root, err = apt.Root(packages()); err != nil {
+			return install{}, fmt.Errorf("no MariaDB %s on this machine and none could be fetched: %w", series, err)
+		}
+		if version, err = in.serverVersion(); err != nil {
+			return install{}, err
+		}
+	}
+	in.version = version
+	fields := strings.Fields(version)
+	in.template = filepath.Join(apt.Cache(), "mariadb-data-"+templateVersion+"-"+strings.ReplaceAll(fields[2], "/", "_"))
+	return in, apt.Once(in.template, in.bootstrap)
+}
+
+func packages() apt.Set {
+	set := apt.Set{
+		Name: "mariadb-" + series,
+		Packages: []apt.Package{
+			{Name: "mysql-common"},
+		},
+		Binaries: []string{"usr/sbin/mariadbd", "usr/bin/mariadb", "usr/bin/mariadb-binlog", "usr/bin/mariadb-dump"},
+	}
+	for _, name := range []string{"mariadb-server-core", "mariadb-server", "mariadb-client-core", "mariadb-client", "mariadb-common", "libmariadb3"} {
+		set.Packages = append(set.Packages, apt.Package{Name: name, Version: pinned, Series: "1:" + series + "."})
+	}
+	return set
+}
+
+func (in install) serverVersion() (string, error) {
+	cmd, err := in.command("mariadbd", "--no-defaults", "--version")
+	if err != nil {
+		return "", err
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("mariadbd --version: %w: %s", err, bytes.TrimSpace(out))
+	}
+	if len(strings.Fields(string(out))) < 3 {
+		return "", fmt.Errorf("mariadbd --version printed %q", out)
+	}
+	return string(out), nil
+}
+
+// command makes a call of one of the server's programs.
+func (in install) command(name string, args ...string) (*exec.Cmd, error) {
+	for _, dir := range []string{"usr/sbin", "usr/bin"} {
+		path := filepath.Join("/", in.root, dir, name)
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		cmd := exec.Command(path, args...)
+		if in.root != "" {
+			cmd.Env = apt.Env(in.root)
+		}
+		return cmd, nil
+	}
+	return nil, fmt.Errorf("MariaDB's program %s is not in %s/usr", name, in.root)
+}
+
+// base has the options every call of mariadbd needs.
+func (in install) base(data string) []string {
+	share := filepath.Join("/", in.root, "usr/share/mysql")
+	args := []string{
+		"--no-defaults", "--datadir=" + data,
+		"--lc-messages-dir=" + share, "--character-sets-dir=" + share + "/charsets",
+		"--plugin-dir=" + filepath.Join("/", in.root, "usr/lib/mysql/plugin"),
+		"--innodb-log-file-size=8M", "--skip-name-resolve", "--performance-schema=OFF",
+	}
+	if os.Getuid() == 0 {
+		// The cache and the test's folder are root's own, so is the server: it
+		// listens on loopback alone and asks for a password.
+		args = append(args, "--user=root")
+	}
+	return args
+}
+
+// templateVersion changes when bootstrap does, so that old templates are left.
+const templateVersion = "1"
+
+// bootstrap makes a data folder with the system tables and the account root.
+func (in install) bootstrap(dir string) error {
+	cmd, err := in.command("mariadbd", append(in.base(dir), "--bootstrap", "--innodb-fast-shutdown=0")...)
+	if err != nil {
+		return err
+	}
+	script, err := in.bootstrapScript()
+	if err != nil {
+		return err
+	}
+	cmd.Stdin = script
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("bootstrap of MariaDB's system tables: %w\n%s", err, tail(out))
+	}
+	return nil
+}
+
+// bootstrapScript joins the server's own scripts; the parser of --bootstrap
+// takes one statement a line.
+func (in install) bootstrapScript() (io.Reader, error) {
+	var b bytes.Buffer
+	b.WriteString("create database if not exists mysql;\nuse mysql;\nset @auth_root_socket=NULL;\nset @skip_auth_anonymous=1;\n")
+	for _, name := range []string{"mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql"} {
+		text, err := os.ReadFile(filepath.Join("/", in.root, "usr/share/mysql", name))
+		if err != nil {
+			return nil, err
+		}
+		b.Write(text)
+		b.WriteByte('\n')
+	}
+	b.WriteString("delete from global_priv where user='' or user='root';\nflush privileges;\n")
+	for _, host := range []string{"localhost", "127.0.0.1"} {
+		fmt.Fprintf(&b, "create user '%s'@'%s' identified by '%s';\ngrant all on *.* to '%s'@'%s' with grant option;\n",
+			account, host, secret, account, host)
+	}
+	return &b, nil
+}
+
+func tail(out []byte) []byte {
+	return bytes.TrimSpace(out[max(0, len(out)-4000):])
+}

@@ -1,0 +1,283 @@
+// Package mariadb starts real MariaDB servers for tests: fetched on first use,
+// each in a folder of its own, ready in under a second, gone with the test. A
+// server that cannot be had fails a test, it never skips one.
+package mariadb
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	startLimit = 60 * time.Second
+	stopLimit  = 60 * time.Second
+)
+
+// Server is one running MariaDB. It listens on 127.0.0.1 and a unix socket, has
+// one account (root, with a password), and logs rows to a binlog with the
+// server's own defaults besides. It is used by one goroutine, except for Exec,
+// Query, Lines and Command, which may be called concurrently.
+type Server struct {
+	Port     int
+	Socket   string
+	User     string
+	Password string
+	Dir      string // everything of this server; the data is in Dir/data
+	Version  string // e.g. "10.11.19-MariaDB-0+deb12u1-log"
+
+	in    install
+	extra []string
+	run   *running
+}
+
+// running is one process of a server.
+type running struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+	err  error         // how, valid after done
+}
+
+// Launch starts a server with extra options of mariadbd, which win over those
+// set here. The caller must Close it. Should the calling process die, the server
+// is killed.
+func Launch(extra ...string) (*Server, error) {
+	in, err := located()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := serverDir()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		Socket: filepath.Join(dir, "s.sock"), User: account, Password: secret, Dir: dir,
+		Version: strings.Fields(in.version)[2], in: in, extra: slices.Clone(extra),
+	}
+	if err := s.first(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return s, nil
+}
+
+// serverDir makes a folder whose path is short enough for a unix socket in it.
+func serverDir() (string, error) {
+	base := os.TempDir()
+	if len(base) > 60 {
+		base = "/tmp"
+	}
+	return os.MkdirTemp(base, "godwit-mariadb-")
+}
+
+// first copies the template and starts on a free port; one that was taken in
+// between is replaced by another.
+func (s *Server) first() error {
+	if err := os.CopyFS(s.data(), os.DirFS(s.in.template)); err != nil {
+		return err
+	}
+	client := fmt.Sprintf("[client]\nuser=%s\npassword=\"%s\"\nsocket=%s\ndefault-character-set=utf8mb4\n", s.User, s.Password, s.Socket)
+	if err := os.WriteFile(s.clientFile(), []byte(client), 0o600); err != nil {
+		return err
+	}
+	var err error
+	for range 5 {
+		if s.Port, err = freePort(); err != nil {
+			return err
+		}
+		if err = s.start(); err == nil || !strings.Contains(err.Error(), "Bind on TCP/IP port") {
+			return err
+		}
+	}
+	return err
+}
+
+// freePort finds a port below the range from which the kernel gives ports to
+// outgoing connections, so that a stopped server finds it free again.
+func freePort() (int, error) {
+	for range 200 {
+		port := 17000 + rand.IntN(15000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		return port, l.Close()
+	}
+	return 0, errors.New("no free port found on 127.0.0.1")
+}
+
+func (s *Server) data() string       { return filepath.Join(s.Dir, "data") }
+func (s *Server) clientFile() string { return filepath.Join(s.Dir, "client.cnf") }
+func (s *Server) logFile() string    { return filepath.Join(s.Dir, "server.log") }
+
+func (s *Server) args() []string {
+	args := append(s.in.base(s.data()),
+		"--bind-address=127.0.0.1", fmt.Sprintf("--port=%d", s.Port),
+		"--socket="+s.Socket, "--pid-file="+filepath.Join(s.Dir, "pid"),
+		fmt.Sprintf("--server-id=%d", s.Port), "--log-bin=bin", "--binlog-format=ROW", "--gtid-strict-mode=ON",
+		// A commit reaches the kernel, not the disk: it outlives the server, as
+		// kill -9 tests need.
+		"--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0",
+		"--innodb-buffer-pool-size=64M", "--key-buffer-size=1M", "--aria-pagecache-buffer-size=1M",
+		"--max-allowed-packet=256M", "--local-infile=1", "--secure-file-priv=",
+		"--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci",
+	)
+	return append(args, s.extra...)
+}
+
+// start runs the server and returns when it has said that it takes connections.
+func (s *Server) start() error {
+	note, notePath, err := listenReady(s.Dir)
+	if err != nil {
+		return err
+	}
+	defer note.Close()
+	cmd, err := s.in.command("mariadbd", s.args()...)
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+notePath)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	r, err := begin(cmd)
+	if err != nil {
+		return err
+	}
+	if err := s.awaitReady(note, r); err != nil {
+		r.signal(syscall.SIGKILL)
+		<-r.done
+		text, _ := os.ReadFile(s.logFile())
+		return fmt.Errorf("MariaDB on port %d: %w\n%s", s.Port, err, tail(text))
+	}
+	s.run = r
+	return nil
+}
+
+// begin starts cmd from a thread that lives as long as the process: the kernel
+// sends Pdeathsig when the starting thread ends.
+func begin(cmd *exec.Cmd) (*running, error) {
+	r := &running{cmd: cmd, done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		r.err = cmd.Wait()
+		close(r.done)
+	}()
+	return r, <-started
+}
+
+func (r *running) signal(sig syscall.Signal) {
+	_ = r.cmd.Process.Signal(sig) // it may have ended already
+}
+
+// listenReady makes the socket to which a server says that it is ready.
+func listenReady(dir string) (*net.UnixConn, string, error) {
+	path := filepath.Join(dir, "ready")
+	if err := os.RemoveAll(path); err != nil {
+		return nil, "", err
+	}
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	return c, path, err
+}
+
+func (s *Server) awaitReady(note *net.UnixConn, r *running) error {
+	ready := make(chan error, 1)
+	if err := note.SetReadDeadline(time.Now().Add(startLimit)); err != nil {
+		return err
+	}
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := note.Read(buf)
+			if err != nil {
+				ready <- fmt.Errorf("not ready: %w", err)
+				return
+			}
+			if slices.Contains(strings.Split(string(buf[:n]), "\n"), "READY=1") {
+				ready <- nil
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-ready:
+		return err
+	case <-r.done:
+		_ = note.Close() // ends the reader; buffered, it waits for nobody
+		return fmt.Errorf("ended while starting: %w", errors.Join(r.err, errors.New("see its log")))
+	}
+}
+
+// Addr is host:port.
+func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
+
+// Binlog is the folder with the binlog files, named bin.000001 and so on.
+func (s *Server) Binlog() string { return s.data() }
+
+// Pid is the process id of the server, 0 when it is stopped.
+func (s *Server) Pid() int {
+	if s.run == nil {
+		return 0
+	}
+	return s.run.cmd.Process.Pid
+}
+
+// Shutdown ends the server in order; its data stays for Boot.
+func (s *Server) Shutdown() error { return s.end(syscall.SIGTERM) }
+
+// Crash ends the server with SIGKILL; its data stays for Boot.
+func (s *Server) Crash() error { return s.end(syscall.SIGKILL) }
+
+func (s *Server) end(sig syscall.Signal) error {
+	if s.run == nil {
+		return nil
+	}
+	s.run.signal(sig)
+	select {
+	case <-s.run.done:
+		s.run = nil
+		return nil
+	case <-time.After(stopLimit):
+		s.run.signal(syscall.SIGKILL)
+		<-s.run.done
+		s.run = nil
+		return fmt.Errorf("MariaDB on port %d did not end within %s and was killed", s.Port, stopLimit)
+	}
+}
+
+// Boot starts a stopped server again on its port, with more options added for
+// good.
+func (s *Server) Boot(extra ...string) error {
+	if s.run != nil {
+		return errors.New("the server runs")
+	}
+	s.extra = append(s.extra, extra...)
+	return s.start()
+}
+
+// Close kills the server and removes its folder.
+func (s *Server) Close() error {
+	return errors.Join(s.Crash(), os.RemoveAll(s.Dir))
+}

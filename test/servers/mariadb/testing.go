@@ -1,0 +1,100 @@
+package mariadb
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Start starts a server for t, with extra options of mariadbd, and stops it when
+// t ends. It fails t when there is none to be had.
+func Start(t testing.TB, extra ...string) *Server {
+	t.Helper()
+	s, err := Launch(extra...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// Exec runs SQL, one or more statements.
+func (s *Server) Exec(t testing.TB, sql string) {
+	t.Helper()
+	if err := s.Run(sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Query runs SQL and returns the rows of all its results, as the server's own
+// client prints them; Null stands for SQL NULL.
+func (s *Server) Query(t testing.TB, sql string) [][]string {
+	t.Helper()
+	rows, err := s.Rows(sql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// Dump returns what mariadb-dump prints for a database, with more arguments for
+// it if any.
+func (s *Server) Dump(t testing.TB, database string, args ...string) string {
+	t.Helper()
+	cmd, err := s.Client("mariadb-dump", append(append([]string{"--single-transaction", "--skip-dump-date"}, args...), database)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return output(t, cmd)
+}
+
+// Stop ends the server in order; Restart starts it again.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	if err := s.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Kill ends the server with kill -9; Restart starts it again.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	if err := s.Crash(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Restart ends the server in order, if it runs, and starts it again on the same
+// port and data, with more options added to those it had.
+func (s *Server) Restart(t testing.TB, extra ...string) {
+	t.Helper()
+	s.Stop(t)
+	if err := s.Boot(extra...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Tool makes a call of one of the server's own programs.
+func Tool(t testing.TB, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd, err := Command(name, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+func output(t testing.TB, cmd *exec.Cmd) string {
+	t.Helper()
+	var problems strings.Builder
+	cmd.Stderr = &problems
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", cmd.Path, err, problems.String())
+	}
+	return string(out)
+}

@@ -234,7 +234,7 @@ func (v view) sinkLine(p watch.Progress) string {
 		if s.CommittedAt != nil {
 			t += "committed " + durationText(p.Sampled.Sub(*s.CommittedAt)) + " ago"
 		} else {
-			t += "nothing committed yet"
+			t += "nothing committed in this run"
 		}
 		if s.QueueLimit > 0 {
 			t += fmt.Sprintf(", queue %s of %s", bytesText(float64(s.Queue)), bytesText(float64(s.QueueLimit)))

@@ -54,7 +54,7 @@ func TestBlock_when_in_snapshot(t *testing.T) {
    shop.orders           58 %   70.2 M of ~121 M rows   chunk 401/690   52 k rows/s
    shop.items                   1.31 M rows, more than estimated (1.21 M)   chunk 0/1
    + 19 tables done, 3 waiting
- sinks     lake  committed 2 s ago, queue 12 MiB of 64 MiB   pg  nothing committed yet
+ sinks     lake  committed 2 s ago, queue 12 MiB of 64 MiB   pg  nothing committed in this run
  brake     lake: commit 71 % of the time   memory 96 MiB of 128 MiB   Ctrl-C stops cleanly; run again to go on`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

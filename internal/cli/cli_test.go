@@ -36,7 +36,7 @@ func moves(_ context.Context, _ *job.Spec, o Options) (watch.Outcome, error) {
 	w.Committed("lake", 127, at, 1_700_000_000_000_000)
 	w.Queue("lake", 1<<20, 64<<20)
 	w.Head(at, 0, time.Time{})
-	w.Stage("lake", "commit", 80*time.Millisecond, 0, 20*time.Millisecond)
+	w.Stage("lake", "commit", 8*time.Second, 0, 2*time.Second)
 	w.Phase(watch.Done)
 	o.Log.Info("a line for people", "password", "x"+canary)
 	return watch.Outcome{Run: 3, At: "bin.000007:8467", Where: []string{"file:///data/lake"}, Next: "godwit verify"}, nil

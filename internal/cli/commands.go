@@ -28,7 +28,7 @@ Examples:
 {{.Example}}
 {{end}}
 Usage:
-  {{if .Runnable}}{{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{end}}
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
 {{with .Long}}
 {{.}}
 {{end}}{{if .HasAvailableSubCommands}}

@@ -19,7 +19,7 @@ type screen struct {
 	mu     sync.Mutex
 	block  []string  // as wanted
 	drawn  time.Time // when the block was painted last
-	widths []int    // of the lines painted last
+	widths []int     // of the lines painted last
 }
 
 // newScreen returns a screen on w; it repaints only when w is a terminal.

@@ -199,8 +199,8 @@ func TestTerminal_when_a_job_runs(t *testing.T) {
 			for i := range 8 {
 				o.Watch.Rows("shop.表格"+strings.Repeat("x", 50), 10, 100)
 				o.Log.Info(fmt.Sprintf("log line %d", i))
-				shown := strings.Count(r.err.String(), "brake")
-				r.err.await(func(s string) bool { return strings.Count(s, "brake") > shown }) // the next frame
+				shown := strings.Count(r.err.String(), "shop-to-lake")
+				r.err.await(func(s string) bool { return strings.Count(s, "shop-to-lake") > shown }) // the next frame
 			}
 			return moves(ctx, s, o)
 		}

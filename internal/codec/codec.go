@@ -49,7 +49,7 @@ type Encoder interface {
 	Close() error
 }
 
-// MetaColumns are the columns of a changelog, before the table's own (seams S7).
+// MetaColumns are the columns of a changelog, before the table's own.
 var MetaColumns = []string{"_op", "_pos", "_ts", "_txn", "_absent"}
 
 // OpLetter is what _op says: r i u d t. A Before row is a d: the old row is gone.

@@ -17,7 +17,7 @@ type Shard struct {
 }
 
 // Claim orders attempts to own a shard: by run, then attempt. Runs are allocated
-// above every claim found in state and sinks (seams S1).
+// above every claim found in state and sinks.
 type Claim struct {
 	Run     uint64 `json:"run"`
 	Attempt uint64 `json:"attempt"`

@@ -16,7 +16,7 @@ type Source interface {
 	// Discover returns the tables that match, with shapes, keys and size
 	// estimates, ordered by name, and a place in the log at which these shapes
 	// hold: shapes are read, the place is taken, shapes are read again until
-	// both agree (seams S3). Everything committed before that place is seen by
+	// both agree. Everything committed before that place is seen by
 	// any snapshot taken afterwards. A source without a log returns the zero
 	// place. No match is not an error.
 	Discover(ctx context.Context, sel Selector) ([]*row.Table, position.Position, error)

@@ -215,7 +215,7 @@ func (j *Job) streamApplier(ctx context.Context, s *SinkState, l *lane) (*stream
 	}
 	n, err := a.passed()
 	if n > 0 || s.Generation > 0 && !s.Whole && len(a.passing) == 0 {
-		a.touch() // the marks lie behind already: that is to be committed even if nothing follows
+		a.dirty = true // the marks lie behind already: to be committed at once, even if nothing follows
 	}
 	return a, err
 }

@@ -29,7 +29,7 @@ func checkPattern(value any) error {
 // reference come from it.
 func Fields(reg connector.Registry) []option.Field {
 	return []option.Field{
-		{Name: "version", Kind: option.Int, Default: int64(1), Min: 1, Max: 1 << 30, Help: "The form of this file. Absent means 1."},
+		{Name: "version", Kind: option.Int, Default: int64(1), Min: 1, Help: "The form of this file. Absent means 1."},
 		{Name: "name", Kind: option.Text, Required: true, Check: checkName, Example: "shop-to-lake",
 			Help: "The job's name: 1 to 64 of a-z, 0-9 and -. Targets remember it; another job cannot write to them."},
 		{Name: "source", Kind: option.Object, Required: true, OneOf: true, Fields: sourceFields(reg),

@@ -93,10 +93,10 @@ type ActionKind uint8
 
 // Actions.
 const (
-	StartTask ActionKind = iota + 1 // ID, Attempt
-	CancelTask                      // ID
-	WakeAt                          // At: send a Tick then
-	Finish                          // the job ends: Code empty when all is done, or stopped
+	StartTask  ActionKind = iota + 1 // ID, Attempt
+	CancelTask                       // ID
+	WakeAt                           // At: send a Tick then
+	Finish                           // the job ends: Code empty when all is done, or stopped
 )
 
 // Action is one thing to do.

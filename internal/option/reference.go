@@ -46,35 +46,39 @@ func (f Field) defaultText() any {
 // (empty: the whole document), then one for each object in it.
 func Reference(path string, fields []Field) string {
 	var b strings.Builder
-	reference(&b, path, fields, false, "")
+	reference(&b, path, Field{Fields: fields}, false)
 	return b.String()
 }
 
-func reference(b *strings.Builder, path string, fields []Field, sink bool, help string) {
-	sink = sink || strings.HasPrefix(path, "sinks[]")
+// reference writes the table of the object o; sink says that it is part of one,
+// where it matters what may be changed later.
+func reference(b *strings.Builder, path string, o Field, sink bool) {
+	sink = sink || o.Kind == Objects
 	if path != "" {
 		fmt.Fprintf(b, "## `%s`\n\n", path)
 	}
-	if help != "" {
-		fmt.Fprintf(b, "%s\n\n", help)
+	if o.Help != "" {
+		fmt.Fprintf(b, "%s\n\n", o.Help)
 	}
-	if len(fields) == 0 {
+	if len(o.Fields) == 0 {
 		b.WriteString("No options.\n\n")
 	} else {
 		b.WriteString("| key | value | default | what it is |\n|---|---|---|---|\n")
 	}
-	for _, f := range fields {
+	for _, f := range o.Fields {
+		f.Choice = f.Choice || o.OneOf
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.Name, cell(f.valueText()), cell(f.defaultCell()), cell(f.helpText(sink)))
 	}
-	if len(fields) > 0 {
+	if len(o.Fields) > 0 {
 		b.WriteString("\n")
 	}
-	for _, f := range fields {
+	for _, f := range o.Fields {
 		switch f.Kind {
 		case Object:
-			reference(b, join(path, f.Name), f.Fields, sink, f.Help)
+			reference(b, join(path, f.Name), f, sink)
 		case Objects:
-			reference(b, join(path, f.Name)+"[]", f.Fields, sink, "Each item of the list:")
+			f.Help = "Each item of the list:"
+			reference(b, join(path, f.Name)+"[]", f, sink)
 		}
 	}
 }

@@ -73,7 +73,7 @@ type Table struct {
 	Charset   string `json:"charset,omitempty"`
 	Collation string `json:"collation,omitempty"`
 	// Cascades names the tables whose rows a foreign key changes along with this
-	// table's, unseen by the log (seams S21).
+	// table's, unseen by the log.
 	Cascades []Name `json:"cascades,omitempty"`
 	// Stopped tells why the stream left the table at this version ("resync
 	// needed"); empty while it flows. A stopped table has no more rows.

@@ -82,14 +82,14 @@ func (h *history) at(t time.Time, i int) float64 {
 }
 
 // rate is the mean rise of counter i per second over w before now, where it has
-// the value val. It is negative when there is no time to measure over.
+// the value val. It is negative when there is less than a second to measure over.
 func (h *history) rate(now time.Time, i int, val float64, w time.Duration) float64 {
 	from := now.Add(-w)
 	if from.Before(h.samples[0].at) {
 		from = h.samples[0].at
 	}
 	took := now.Sub(from).Seconds()
-	if took <= 0 {
+	if took < 1 {
 		return -1
 	}
 	return math.Max(0, val-h.at(from, i)) / took

@@ -51,6 +51,13 @@ func (j *Job) Committed(sinkName string, rows int64, at position.Position, logTi
 	j.tick()
 }
 
+// Opened says at which place of the stream a sink was found, committed by earlier
+// runs, and its commit time at the source (microseconds UTC, 0 unknown): its lag
+// is known before this run has committed anything.
+func (j *Job) Opened(sinkName string, at position.Position, logTime int64) {
+	j.sink(sinkName).last.CompareAndSwap(nil, &commit{at: at, log: logTime})
+}
+
 // Queue says how many bytes wait for a sink, of how many that may.
 func (j *Job) Queue(sinkName string, bytes, limit int64) {
 	s := j.sink(sinkName)
@@ -110,8 +117,11 @@ func (j *Job) sinkList(now time.Time) (out []Sink, worst Lag) {
 		c := s.last.Load()
 		o := Sink{Name: s.name, Rows: s.rows.Load(), Commits: s.commits.Load(), Queue: s.queue.Load(), QueueLimit: s.limit.Load(), Lag: j.lag(c, now)}
 		if c != nil {
-			when := c.when
-			o.CommittedAt, o.Position = &when, j.text(c.at)
+			o.Position = j.text(c.at)
+			if !c.when.IsZero() {
+				when := c.when.UTC()
+				o.CommittedAt = &when
+			}
 		}
 		out = append(out, o)
 		return true

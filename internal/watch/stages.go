@@ -38,6 +38,10 @@ func (j *Job) Stage(sinkName, name string, busy, blocked, waiting time.Duration)
 // below it nothing here is the brake, the source has nothing more.
 const brakeShare = 0.5
 
+// brakeTime is the least time a stage must have been measured for: what a second
+// showed is no brake.
+const brakeTime = 3 * time.Second
+
 // stageList returns the shares of the last five minutes, in the order in which
 // stages were first seen, and the brake; j.mu is held.
 func (j *Job) stageList(now time.Time) (out []Stage, brake *Brake) {
@@ -54,7 +58,7 @@ func (j *Job) stageList(now time.Time) (out []Stage, brake *Brake) {
 		}
 		s := Stage{Sink: k.sink, Stage: k.stage, Busy: d[0] / sum, Blocked: d[1] / sum, Waiting: d[2] / sum}
 		out = append(out, s)
-		if s.Busy >= brakeShare && (brake == nil || s.Busy > brake.Share) {
+		if s.Busy >= brakeShare && sum >= float64(brakeTime) && (brake == nil || s.Busy > brake.Share) {
 			brake = &Brake{Sink: s.Sink, Stage: s.Stage, Share: s.Busy}
 		}
 	}

@@ -298,6 +298,12 @@ func TestLag_when_read(t *testing.T) {
 			j.Committed("s", 100, position.Position{}, 0)
 			j.Head(at("6"), 1, c.now())
 		}, "behind 90"},
+		{"opened at the head", func(j *Job, c *clock) { j.Opened("s", at("5"), 0); j.Head(at("5"), 0, c.now()) }, "caught_up 0"},
+		{"opened after a commit", func(j *Job, c *clock) {
+			j.Committed("s", 1, at("5"), micro(0))
+			j.Opened("s", at("3"), 0)
+			j.Head(at("5"), 0, c.now())
+		}, "caught_up 0"},
 		{"two sinks", func(j *Job, c *clock) {
 			j.Committed("r", 1, at("6"), micro(0))
 			j.Committed("s", 1, at("5"), micro(-90*time.Second))
@@ -363,6 +369,7 @@ func TestBrake_when_stages_wait(t *testing.T) {
 		{"idle", map[string][3]time.Duration{"/source": {1, 0, 9}, "/decode": {1, 0, 9}, "pg/commit": {1, 0, 9}}, "none"},
 		{"balanced low", map[string][3]time.Duration{"/source": {4, 3, 3}, "/decode": {4, 3, 3}}, "none"},
 		{"nothing measured", nil, "none"},
+		{"measured for less than a moment", map[string][3]time.Duration{"pg/commit": {1, 0, 0}}, "none"},
 	} {
 		j, k := newTest(1)
 		for range 10 {

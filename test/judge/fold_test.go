@@ -116,7 +116,7 @@ func TestFoldSQL_when_histories_are_random(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, n := uint64(1), uint64(30)
+	base, n := uint64(1), uint64(24)
 	if os.Getenv("GODWIT_SOAK") == "1" {
 		base, n = uint64(time.Now().UnixNano()), 2000
 	}

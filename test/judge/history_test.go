@@ -303,7 +303,7 @@ func (m *model) run() {
 		if n == 12 && m.r.IntN(3) == 0 {
 			m.snapshot(2)
 		}
-		if m.r.IntN(4) == 0 {
+		if m.r.IntN(8) == 0 {
 			m.note()
 		}
 	}
@@ -320,7 +320,7 @@ func (m *model) files(t *testing.T, dir string) {
 	left := slices.Clone(m.log)
 	m.r.Shuffle(len(left), func(i, k int) { left[i], left[k] = left[k], left[i] })
 	for n := 0; len(left) > 0; n++ {
-		size := min(len(left), 1+m.r.IntN(30))
+		size := min(len(left), 1+m.r.IntN(90))
 		parts := map[int][]entry{}
 		for _, e := range left[:size] {
 			parts[e.shape] = append(parts[e.shape], e)

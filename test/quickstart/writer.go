@@ -13,7 +13,7 @@ import (
 )
 
 // pause between two transactions: some hundreds a second, as a busy shop has.
-const pause = 2 * time.Millisecond
+const pause = time.Millisecond
 
 // writer changes the shop until it is stopped.
 type writer struct {

@@ -338,7 +338,8 @@ func TestKit_when_a_bug_is_planted(t *testing.T) {
 			if len(crashes.Caught)+len(found) == 0 {
 				t.Error("not found")
 			} else {
-				t.Log(append(found, crashes.Caught...)[0])
+				first, _, _ := strings.Cut(append(found, crashes.Caught...)[0].Error(), "\nlast steps")
+				t.Log(first)
 			}
 		})
 	}

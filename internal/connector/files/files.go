@@ -80,6 +80,15 @@ type roll struct {
 	Rows  int64         // rows of a file; 0: any number
 }
 
+var (
+	_ connector.Sink      = (*sink)(nil)
+	_ connector.Planner   = (*sink)(nil)
+	_ connector.Announcer = (*sink)(nil)
+	_ connector.Roller    = (*sink)(nil)
+	_ connector.Checker   = (*sink)(nil)
+	_ connector.Placer    = (*sink)(nil)
+)
+
 // sink implements connector.Sink.
 type sink struct {
 	*objects
@@ -90,6 +99,7 @@ type sink struct {
 	memory int64 // bytes that encoders of one writer may hold
 	files  int   // files one writer may have open
 	grace  time.Duration
+	spread uint64 // seqs after the last recorded one that a sweep looks for
 
 	mu    sync.Mutex
 	names names
@@ -122,7 +132,7 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 		objects: &objects{st, creator, stager, log, time.Now, backOff, sideBySide},
 		url:     c.URL,
 		mine:    owner{Version: ownerVersion, Job: env.Job, Sink: env.Name, Layout: c.Layout, Format: c.Format, Options: c.Options},
-		codec:   c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace,
+		codec:   c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace, spread: maxSpread,
 		tables: map[string]bool{},
 	}
 	if env.Budget != nil {
@@ -213,6 +223,17 @@ func (s *sink) Plan(ctx context.Context, t *row.Table) (connector.Target, error)
 
 // Roll implements connector.Roller: roll.every and roll.size.
 func (s *sink) Roll() (every time.Duration, bytes int64) { return s.roll.Every, s.roll.Size }
+
+// Check implements connector.Checker: it does what Prepare does.
+func (s *sink) Check(ctx context.Context, tables []*row.Table) []connector.Finding {
+	f := connector.Finding{Name: "target folder", Detail: s.url}
+	if err := s.Prepare(ctx, tables); err != nil {
+		f.Fault = fault.Of(err)
+		return []connector.Finding{f}
+	}
+	f.Detail += ": ours or empty, can be written, creates files exclusively"
+	return []connector.Finding{f}
+}
 
 // Where implements connector.Placer.
 func (s *sink) Where() string { return s.url }

@@ -33,7 +33,6 @@ type version struct {
 	// first version.
 	Since   string            `json:"since,omitempty"`
 	Renamed map[string]string `json:"renamed,omitempty"` // column → the name it had before
-	Dropped bool              `json:"dropped,omitempty"`
 }
 
 // history is the versions of tables that ever changed, by number. The zero value

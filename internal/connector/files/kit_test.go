@@ -24,3 +24,14 @@ func TestSink_when_files_are_CSV(t *testing.T) {
 		t.Run(compression, func(t *testing.T) { sinktest.Interleavings(t, h, 100) })
 	}
 }
+
+// The same where a listing is not of one moment.
+func TestSink_when_listings_are_torn(t *testing.T) {
+	h := memHarness()
+	h.New = func() sinktest.World {
+		m := sinktest.NewMem()
+		m.Torn = true
+		return &memWorld{mem: m}
+	}
+	sinktest.Interleavings(t, h, 1_000)
+}

@@ -2,7 +2,6 @@ package files
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -41,8 +40,8 @@ type names struct {
 // escape returns s as one segment of a key. Letters, digits, "-" and "_" stand for
 // themselves, except "_" in front, which readers take for hidden; every other
 // byte of the UTF-8 form becomes % and two capital hex digits, and the empty name
-// "%". unescape undoes it. A result longer than maxName is cut and ends in "%~"
-// and the xxh3 hash of s, which only the status file can undo.
+// "%": it can be undone. A result longer than maxName is cut and ends in "%~" and
+// the xxh3 hash of s, which only the status file can undo.
 func (n names) escape(s string) string {
 	if s == "" {
 		return "%"
@@ -75,30 +74,6 @@ func (n names) plain(c byte) bool {
 		return !n.fold
 	}
 	return false
-}
-
-// unescape undoes escape; ok is false for what escape does not make or cut.
-func unescape(s string) (name string, ok bool) {
-	if s == "%" {
-		return "", true
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			b.WriteByte(s[i])
-			continue
-		}
-		if i+2 >= len(s) {
-			return "", false
-		}
-		c, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
-		if err != nil {
-			return "", false
-		}
-		b.WriteByte(byte(c))
-		i += 2
-	}
-	return b.String(), true
 }
 
 // folder returns the folder of a table's files, with a trailing "/".

@@ -90,7 +90,7 @@ func (s *sink) sweepAny(ctx context.Context, f stagedFinder, t *taken, folders [
 	spread := uint64(maxNames / max(1, len(folders)*len(t.record.Unswept)))
 	found, err := f.StagedAny(ctx, func(yield func(string) bool) {
 		for _, sp := range t.record.Unswept {
-			for seq := sp.From; seq < sp.From+min(spread, maxSpread); seq++ {
+			for seq := sp.From; seq < sp.From+min(spread, s.spread); seq++ {
 				for _, folder := range folders {
 					if !yield(folder + fileName(t.task, sp.Epoch, seq, s.codec.Extension())) {
 						return

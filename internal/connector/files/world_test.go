@@ -1,7 +1,6 @@
 package files
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -14,7 +13,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,6 +96,7 @@ func testSink(st store.Store, c config) (connector.Sink, error) {
 	}
 	s.wait = func(context.Context, int) error { return nil }
 	s.width = 1     // steps have one order
+	s.spread = 20   // more than any history stages
 	s.memory = 2500 // of line encoders: more than two close the oldest
 	return s, nil
 }
@@ -185,15 +184,9 @@ func addRows(to []string, key string, read func(string) ([]byte, error), name st
 	return append(to, rows...), err
 }
 
-func rowsOf(b []byte) (out []string) {
-	s := bufio.NewScanner(bytes.NewReader(b))
-	for s.Scan() {
-		out = append(out, s.Text())
-	}
-	return out
+func rowsOf(b []byte) []string {
+	return strings.FieldsFunc(string(b), func(c rune) bool { return c == '\n' })
 }
-
-var recordName = regexp.MustCompile(`^_godwit/shards/([a-z0-9.-]+)/commits/([0-9]{20})$`)
 
 type seenRecord struct {
 	Positions string `json:"positions"`
@@ -209,7 +202,8 @@ type seenReceipt struct {
 func lookTask(r reader, v *sinktest.View, keys []string, task string) error {
 	greatest := ""
 	for _, k := range keys {
-		if m := recordName.FindStringSubmatch(k); m != nil && m[1] == task && k > greatest {
+		number, ok := strings.CutPrefix(k, "_godwit/shards/"+task+"/commits/")
+		if ok && len(number) == 20 && k > greatest {
 			greatest = k
 		}
 	}
@@ -301,7 +295,7 @@ func (w *memWorld) staged(name string) ([]byte, error) {
 }
 
 func memHarness() sinktest.Harness {
-	return sinktest.Harness{Job: "shop", Sink: "lake",
+	return sinktest.Harness{Job: "shop", Sink: "lake", Publishes: "publish", Delays: true,
 		New:   func() sinktest.World { return &memWorld{mem: sinktest.NewMem()} },
 		Steps: []string{"open", "list", "create", "stage", "write", "close", "publish", "delete", "staged", "discard"}}
 }
@@ -323,7 +317,7 @@ func (w *diskWorld) Start(p *sinktest.Process) (connector.Sink, error) {
 	proc := w.disk.Process()
 	p.OnKill(proc.Kill)
 	if f := p.Fault; f != nil {
-		hit := &powerfs.Fault{N: f.N, After: f.After, Lasts: f.Lasts, Err: f.Err, Dies: f.Err == nil}
+		hit := &powerfs.Fault{Op: powerfs.Op(f.At), N: f.N, After: f.After || f.Late, Lasts: f.Lasts, Err: f.Err, Dies: f.Err == nil}
 		proc.Inject(hit)
 		proc.Before(func(s powerfs.Step) {
 			note(p, proc, hit)
@@ -337,7 +331,7 @@ func (w *diskWorld) Start(p *sinktest.Process) (connector.Sink, error) {
 	if w.plant != nil {
 		fs = w.plant(fs)
 	}
-	st, err := local.New(fs, diskRoot, local.Options{Staging: StagingDir})
+	st, err := local.New(fs, diskRoot, local.Options{Staging: StagingDir, BufferBytes: 256})
 	if err != nil {
 		return nil, err
 	}
@@ -400,7 +394,7 @@ func (w *diskWorld) object(key string) ([]byte, error) {
 func (w *diskWorld) staged(name string) ([]byte, error) { return w.object(StagingDir + "/" + name) }
 
 func diskHarness() sinktest.Harness {
-	return sinktest.Harness{Job: "shop", Sink: "lake",
+	return sinktest.Harness{Job: "shop", Sink: "lake", Publishes: "rename-new",
 		New:   func() sinktest.World { return &diskWorld{disk: powerfs.New()} },
 		Steps: []string{"mkdir", "create", "write", "sync", "link", "rename", "rename-new", "remove", "sync-dir"}}
 }
@@ -422,4 +416,28 @@ func parseFileName(key string) (task string, epoch uint64, ok bool) {
 		return "", 0, false
 	}
 	return head[:dash], n, true
+}
+
+// unescape undoes escape; ok is false for what escape does not make or cut.
+func unescape(s string) (name string, ok bool) {
+	if s == "%" {
+		return "", true
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i+2 >= len(s) {
+			return "", false
+		}
+		c, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
+		if err != nil {
+			return "", false
+		}
+		b.WriteByte(byte(c))
+		i += 2
+	}
+	return b.String(), true
 }

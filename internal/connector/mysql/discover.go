@@ -3,6 +3,7 @@ package mysql
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -39,6 +40,10 @@ func (s *source) Discover(ctx context.Context, sel connector.Selector) ([]*row.T
 		return nil, position.Position{}, err
 	}
 	defer c.close()
+	start, err := logged(ctx, c)
+	if err != nil {
+		return nil, position.Position{}, err
+	}
 	before, err := s.readShapes(ctx, c, sel.Match, spaceFilter(sel), true)
 	if err != nil {
 		return nil, position.Position{}, err
@@ -48,20 +53,44 @@ func (s *source) Discover(ctx context.Context, sel connector.Selector) ([]*row.T
 		if err != nil {
 			return nil, position.Position{}, err
 		}
-		after, err := s.readShapes(ctx, c, sel.Match, spaceFilter(sel), false)
+		after, end, err := s.readAgain(ctx, c, sel, start, before)
 		if err != nil {
 			snap.close()
 			return nil, position.Position{}, err
 		}
 		if sameShapes(before, after) {
+			s.snapshots.begin(snap)
+			place := snap.mark
 			s.snapshots.put(snap)
-			return before, snap.mark, nil
+			return before, place, nil
 		}
 		snap.close()
 		keepEstimates(after, before)
-		before = after
+		before, start = after, end
 	}
 	return nil, position.Position{}, fault.New(fault.SourceShape, "the tables kept changing their shapes while they were read").At("%s", s.where())
+}
+
+// readAgain returns the shapes after a place was taken, and what was logged before
+// they were read. They are those read before, and are not read again, when
+// nothing was logged since: a statement that changes a shape holds its tables
+// until it is in the log, so nobody can see the new shape before that.
+func (s *source) readAgain(ctx context.Context, c *conn, sel connector.Selector, start string, before []*row.Table) ([]*row.Table, string, error) {
+	end, err := logged(ctx, c)
+	if err != nil || end == start && end != "" {
+		return before, end, err
+	}
+	after, err := s.readShapes(ctx, c, sel.Match, spaceFilter(sel), false)
+	return after, end, err
+}
+
+// logged returns what names the last transactions in the log.
+func logged(ctx context.Context, c *conn) (string, error) {
+	rows, err := c.query(ctx, "SELECT @@global.gtid_binlog_pos")
+	if err != nil || len(rows) != 1 {
+		return "", err
+	}
+	return rows[0][0].text(), nil
 }
 
 func sameShapes(a, b []*row.Table) bool {
@@ -99,15 +128,15 @@ type shapeReader struct {
 	tables map[row.Name]*draft
 	// Type texts, character sets and collations repeat all over a catalogue.
 	types map[[3]string]row.Type
+	// checks: some column may be JSON, which only its check tells.
+	checks bool
 }
 
 // draft is a table being read.
 type draft struct {
-	t       row.Table
-	charset string
-	json    map[string]bool // columns that the server checks with json_valid
-	keys    map[string]*draftKey
-	order   []string // names of the keys, in the server's order
+	t     row.Table
+	keys  map[string]*draftKey
+	order []string // names of the keys, in the server's order
 }
 
 type draftKey struct {
@@ -187,8 +216,8 @@ func (r *shapeReader) space(ctx context.Context, space string, match func(row.Na
 // details reads columns, keys, checks and foreign keys: of the one table in only,
 // which the server finds without looking at others, or of those in chosen.
 func (r *shapeReader) details(ctx context.Context, space string, only []string, estimates bool, chosen ...string) error {
-	where := func(space_, table string) string {
-		w := " WHERE " + space_ + " = " + quoteText(space)
+	where := func(schema, table string) string {
+		w := " WHERE " + schema + " = " + quoteText(space)
 		if len(only) == 1 {
 			w += " AND " + table + " = " + quoteText(only[0])
 		}
@@ -198,37 +227,88 @@ func (r *shapeReader) details(ctx context.Context, space string, only []string, 
 		r.draft(row.Name{Space: space, Table: t})
 	}
 	tree := where("TABLE_SCHEMA", "TABLE_NAME")
-	steps := []struct {
-		sql string
-		f   func(*draft, []value) error
-	}{
-		{"SELECT TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS" + where("CONSTRAINT_SCHEMA", "TABLE_NAME"), addCheck},
-		{"SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, ORDINAL_POSITION FROM information_schema.COLUMNS" + tree + " ORDER BY TABLE_NAME, ORDINAL_POSITION", r.addColumn},
-		{"SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, NON_UNIQUE, SUB_PART, NULLABLE, INDEX_TYPE, IGNORED FROM information_schema.STATISTICS" + tree, addKeyColumn},
-	}
-	if estimates {
-		steps = append(steps, struct {
-			sql string
-			f   func(*draft, []value) error
-		}{"SELECT TABLE_NAME, TABLE_COLLATION, TABLE_ROWS, DATA_LENGTH FROM information_schema.TABLES" + tree, addEstimate})
-	} else {
-		steps = append(steps, struct {
-			sql string
-			f   func(*draft, []value) error
-		}{"SELECT TABLE_NAME, TABLE_COLLATION FROM information_schema.TABLES" + tree, addEstimate})
-	}
-	for _, step := range steps {
-		err := r.c.each(ctx, step.sql, func(v []value) error {
+	ask := func(sql string, f func(*draft, []value) error) error {
+		return r.c.each(ctx, sql, func(v []value) error {
 			if d := r.tables[row.Name{Space: space, Table: v[0].text()}]; d != nil {
-				return step.f(d, v)
+				return f(d, v)
 			}
 			return nil
 		})
-		if err != nil {
+	}
+	r.checks = false
+	if err := ask("SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, ORDINAL_POSITION FROM information_schema.COLUMNS"+tree+" ORDER BY TABLE_NAME, ORDINAL_POSITION", r.addColumn); err != nil {
+		return err
+	}
+	if err := r.exactLabels(ctx, space); err != nil {
+		return err
+	}
+	if r.checks {
+		if err := ask("SELECT TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS"+where("CONSTRAINT_SCHEMA", "TABLE_NAME"), r.addCheck); err != nil {
 			return err
 		}
 	}
+	if err := ask("SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, NON_UNIQUE, SUB_PART, NULLABLE, INDEX_TYPE, IGNORED FROM information_schema.STATISTICS"+tree, addKeyColumn); err != nil {
+		return err
+	}
+	sizes := ""
+	if estimates {
+		sizes = ", TABLE_ROWS, DATA_LENGTH"
+	}
+	if err := ask("SELECT TABLE_NAME, TABLE_COLLATION"+sizes+" FROM information_schema.TABLES"+tree, addEstimate); err != nil {
+		return err
+	}
 	return r.cascades(ctx, space, where("CONSTRAINT_SCHEMA", "TABLE_NAME"))
+}
+
+// exactLabels reads labels again that the catalogue may have changed: it prints
+// types in three-byte UTF-8 and puts "?" for what does not fit. A variable of the
+// column's own type gives each of them as it is, whether or not rows use it.
+func (r *shapeReader) exactLabels(ctx context.Context, space string) error {
+	for _, d := range r.tables {
+		if d.t.Name.Space != space {
+			continue
+		}
+		for i := range d.t.Columns {
+			c := &d.t.Columns[i]
+			if !slices.ContainsFunc(c.Type.Labels, func(l string) bool { return strings.Contains(l, "?") }) {
+				continue
+			}
+			labels, err := r.labelsOf(ctx, d.t.Name, c)
+			if err != nil {
+				return err
+			}
+			name, _, _ := strings.Cut(c.Type.Native, "(")
+			c.Type.Labels, c.Type.Native = labels, name+labelList(labels)
+		}
+	}
+	return nil
+}
+
+func (r *shapeReader) labelsOf(ctx context.Context, t row.Name, c *row.Column) ([]string, error) {
+	labels := slices.Clone(c.Type.Labels)
+	for i, l := range labels {
+		if !strings.Contains(l, "?") {
+			continue
+		}
+		at := uint64(i) + 1
+		if c.Type.Kind == row.Labels {
+			at = 1 << i
+		}
+		err := r.c.exec(ctx, fmt.Sprintf("BEGIN NOT ATOMIC DECLARE v TYPE OF %s.%s; SET v = %d; SET @godwit = HEX(CONVERT(v USING utf8mb4)); END", tableName(t), quoteName(c.Name), at))
+		if err != nil {
+			return nil, err
+		}
+		rows, err := r.c.query(ctx, "SELECT @godwit")
+		if err != nil {
+			return nil, err
+		}
+		text, err := hex.DecodeString(rows[0][0].text())
+		if err != nil {
+			return nil, fault.New(fault.SourceProtocol, "a label of column %s of table %s cannot be read", c.Name, t).By(err)
+		}
+		labels[i] = string(text)
+	}
+	return labels, nil
 }
 
 // cascades notes, with the parent, the tables that are changed along with it. The
@@ -262,18 +342,32 @@ func (r *shapeReader) draft(n row.Name) *draft {
 
 func follows(rule string) bool { return rule == "CASCADE" || rule == "SET NULL" }
 
-// addCheck notes a column that is JSON: the server keeps it as longtext with a
-// check of the column's own name.
-func addCheck(d *draft, v []value) error {
-	col := v[1].text()
-	if v[2].text() != "json_valid("+quoteName(col)+")" {
+// addCheck finds a column that is JSON: the server keeps it as longtext with a
+// check under the column's own name.
+func (r *shapeReader) addCheck(d *draft, v []value) error {
+	i := d.t.Column(v[1].text())
+	if i < 0 || v[2].text() != "json_valid("+quoteName(v[1].text())+")" || !maybeJSON(d.t.Columns[i].Type) {
 		return nil
 	}
-	if d.json == nil {
-		d.json = map[string]bool{}
+	t, err := r.parse("json", "utf8mb4", "utf8mb4_bin")
+	d.t.Columns[i].Type = t
+	return err
+}
+
+// maybeJSON reports whether a column has the type that JSON ones are kept as.
+func maybeJSON(t row.Type) bool { return t.Native == "longtext" && t.Collation == "utf8mb4_bin" }
+
+// parse is parseType, once for each type of a catalogue.
+func (r *shapeReader) parse(native, charset, collation string) (row.Type, error) {
+	key := [3]string{native, charset, collation}
+	if t, ok := r.types[key]; ok {
+		return t, nil
 	}
-	d.json[col] = true
-	return nil
+	t, err := parseType(native, charset, collation)
+	if err == nil {
+		r.types[key] = t
+	}
+	return t, err
 }
 
 func (r *shapeReader) addColumn(d *draft, v []value) error {
@@ -282,17 +376,11 @@ func (r *shapeReader) addColumn(d *draft, v []value) error {
 		return fault.New(fault.SourceGrants, "the user may not see every column of table %s", d.t.Name).
 			Try("GRANT SELECT ON %s TO …; -- on the whole table: the log has all of its columns", tableName(d.t.Name))
 	}
-	if d.json[name] && native == "longtext" && collation == "utf8mb4_bin" {
-		native = "json"
+	t, err := r.parse(native, charset, collation)
+	if err != nil {
+		return typeFault(d.t.Name, name, err)
 	}
-	t, ok := r.types[[3]string{native, charset, collation}]
-	if !ok {
-		var err error
-		if t, err = parseType(native, charset, collation); err != nil {
-			return typeFault(d.t.Name, name, err)
-		}
-		r.types[[3]string{native, charset, collation}] = t
-	}
+	r.checks = r.checks || maybeJSON(t)
 	d.t.Columns = append(d.t.Columns, row.Column{Name: name, Type: t, Nullable: v[5].text() == "YES"})
 	return nil
 }

@@ -108,6 +108,7 @@ func open(_ context.Context, v option.Values, env connector.Env) (*source, error
 		return nil, err
 	}
 	s := &source{cfg: cfg, env: env, conns: map[*conn]struct{}{}, altered: map[row.Name]*row.Table{}}
+	s.snapshots.most = env.Parallel
 	if env.Budget != nil {
 		s.pool.Freed = func(n int) { env.Budget.Give(int64(n)) }
 	}

@@ -368,6 +368,51 @@ func TestRead_after_the_connection_was_killed(t *testing.T) {
 	}
 }
 
+func TestRead_never_lies_before_a_place_that_Discover_gave(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	srv.Exec(t, "USE "+db+"; CREATE TABLE t (id int primary key)")
+	s := sourceOf(t, srv, nil)
+	sel := connector.Selector{Patterns: []string{db + ".*"}}
+	table := discover(t, s, db+".t")[0]
+	for i := range 4 {
+		srv.Exec(t, fmt.Sprintf("INSERT INTO %s.t VALUES (%d)", db, i))
+		var place position.Position
+		again := func() (err error) {
+			_, place, err = s.Discover(within(t), sel)
+			return err
+		}
+		if i%2 == 0 {
+			if err := again(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows := 0
+		for range 2 {
+			rows = 0
+			err := s.Read(within(t), wholeOf(t, s, table), position0, func(b *row.Batch) error {
+				defer b.Release()
+				rows += b.Rows()
+				if b.Rows() == 0 && i%2 == 1 && place.IsZero() {
+					// While this chunk is read from an older snapshot.
+					srv.Exec(t, fmt.Sprintf("INSERT INTO %s.t VALUES (%d)", db, 100+i))
+					return again()
+				}
+				if c, err := place.Compare(b.End); b.Rows() == 0 && (err != nil || c > 0) {
+					t.Error("a mark lies before the place", err)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := i + 1 + (i+1)/2; rows != want {
+			t.Errorf("%d rows, want %d", rows, want)
+		}
+	}
+}
+
 func TestRead_with_no_more_than_SELECT(t *testing.T) {
 	srv := server(t)
 	db := space(t, srv)
@@ -384,4 +429,49 @@ func TestRead_with_no_more_than_SELECT(t *testing.T) {
 	// Such a snapshot keeps tables locked: it is soon let go.
 	s.snapshots.put(snap)
 	srv.Exec(t, "SET lock_wait_timeout = 20; ALTER TABLE "+db+".t ADD COLUMN a int")
+}
+
+func TestDiscover_shapes_hold_at_the_place_while_tables_are_altered(t *testing.T) {
+	srv := mariadb.Start(t, "--sync-binlog=0", "--innodb-flush-log-at-trx-commit=0")
+	srv.Exec(t, "CREATE DATABASE m; CREATE TABLE m.t (id int primary key)")
+	s := sourceOf(t, srv, nil)
+	_, p0, err := s.Discover(within(t), connector.Selector{Patterns: []string{"m.t"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := seqOf(t, p0)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var sql strings.Builder
+		for i := range 250 {
+			fmt.Fprintf(&sql, "ALTER TABLE m.t ADD COLUMN c%d int;", i)
+		}
+		if err := srv.Run(sql.String()); err != nil {
+			t.Error(err)
+		}
+	}()
+	seen := map[int]bool{}
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		tables, p, err := s.Discover(within(t), connector.Selector{Patterns: []string{"m.t"}})
+		if fault.Has(err, fault.SourceShape) {
+			continue // it never stood still for long enough
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := len(tables[0].Columns) - 1
+		if uint64(n) != seqOf(t, p)-base {
+			t.Fatalf("a shape after %d changes at a place after %d", n, seqOf(t, p)-base)
+		}
+		seen[n] = true
+	}
+	if !seen[250] || len(seen) < 2 {
+		t.Errorf("seen after %d different changes", len(seen))
+	}
 }

@@ -54,6 +54,7 @@ type snapshot struct {
 	mark     position.Position // exactly the transactions before it are seen; zero when the log is off
 	place    place
 	born     time.Time
+	era      int  // of the pool when it was opened
 	releases bool // metadata locks are let go between chunks
 	// The chunk it read last: the next one of the same table is to have the same
 	// mark, because marks of neighbours fold.
@@ -63,6 +64,12 @@ type snapshot struct {
 }
 
 func (s *snapshot) close() { s.c.close() }
+
+// release lets go of the metadata locks of what was read, where that is possible,
+// and reports whether the snapshot can go on.
+func (s *snapshot) release(ctx context.Context) bool {
+	return s.c.exec(ctx, "ROLLBACK TO SAVEPOINT godwit") == nil
+}
 
 func (s *snapshot) old() bool {
 	if s.releases {
@@ -74,11 +81,12 @@ func (s *snapshot) old() bool {
 // openSnapshot opens a snapshot at an exactly known place of the log, without a
 // lock: the server notes, as one act with the snapshot, how far the log was.
 func (s *source) openSnapshot(ctx context.Context) (*snapshot, error) {
+	era := s.snapshots.current()
 	c, err := s.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	snap := &snapshot{c: c, born: time.Now()}
+	snap := &snapshot{c: c, born: time.Now(), era: era}
 	if err := s.beginSnapshot(ctx, snap); err != nil {
 		c.close()
 		return nil, err
@@ -152,14 +160,38 @@ func (s *source) readMark(ctx context.Context, snap *snapshot) error {
 type snapshotPool struct {
 	mu     sync.Mutex
 	idle   []*snapshot
+	most   int // how many may wait at once
+	era    int // rises when a place is given out that older snapshots lie before
 	closed bool
+}
+
+// current returns the era of a snapshot that is about to be opened.
+func (p *snapshotPool) current() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.era
+}
+
+// begin starts an era with snap, whose place is given out: no chunk that is read
+// from now on may lie before it, so older snapshots are let go, idle ones now and
+// others when they come back.
+func (p *snapshotPool) begin(snap *snapshot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.era++
+	snap.era = p.era
+	for _, s := range p.idle {
+		s.idle.Stop()
+		s.close()
+	}
+	p.idle = nil
 }
 
 // put keeps snap for a later chunk, for a while.
 func (p *snapshotPool) put(snap *snapshot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || snap.old() || snap.c.broken {
+	if p.closed || snap.old() || snap.c.broken || snap.era != p.era {
 		snap.close()
 		return
 	}
@@ -173,6 +205,12 @@ func (p *snapshotPool) put(snap *snapshot) {
 		}
 	})
 	p.idle = append(p.idle, snap)
+	if most := max(p.most, 1); len(p.idle) > most {
+		oldest := p.idle[0]
+		p.idle = slices.Delete(p.idle, 0, 1)
+		oldest.idle.Stop()
+		oldest.close()
+	}
 }
 
 // remove takes snap out and reports whether it was there.
@@ -241,7 +279,7 @@ func (s *source) readChunk(ctx context.Context, split connector.Split, emit func
 		return fault.New(fault.SourceProtocol, "the key range of chunk %s cannot be read", split.ID).By(err)
 	}
 	snap := s.snapshots.take(split.Tables[0].Name, split.Chunk)
-	if snap != nil && snap.c.exec(ctx, "ROLLBACK TO SAVEPOINT godwit") != nil {
+	if snap != nil && !snap.release(ctx) {
 		snap.close() // it was killed while it waited
 		snap = nil
 	}
@@ -254,7 +292,7 @@ func (s *source) readChunk(ctx context.Context, split connector.Split, emit func
 		snap.close()
 		return err
 	}
-	if snap.c.exec(ctx, "ROLLBACK TO SAVEPOINT godwit") != nil {
+	if !snap.release(ctx) {
 		snap.close() // the rows are whole: only the snapshot is of no more use
 		return nil
 	}

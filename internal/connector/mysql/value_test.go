@@ -197,6 +197,22 @@ func TestParseType_refuses(t *testing.T) {
 	}
 }
 
+func TestDiscover_tells_labels_that_the_catalogue_cannot_print(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	srv.Exec(t, "SET NAMES utf8mb4; USE "+db+"; CREATE TABLE `t``1` (id int, `e``1` enum('a','😀','?','x?y','\\'😸'), s set('?','b','🐦 ü'), l enum('ü','?') character set latin1)")
+	columns := discover(t, sourceOf(t, srv, nil), db+".*")[0].Columns
+	want := [][]string{nil, {"a", "😀", "?", "x?y", "'😸"}, {"?", "b", "🐦 ü"}, {"ü", "?"}}
+	for i, c := range columns {
+		if !slices.Equal(c.Type.Labels, want[i]) {
+			t.Errorf("%s: labels %q, want %q", c.Name, c.Type.Labels, want[i])
+		}
+		if p, err := parseType(c.Type.Native, c.Type.Charset, c.Type.Collation); err != nil || !slices.Equal(p.Labels, want[i]) {
+			t.Errorf("%s: type %s, %v", c.Name, c.Type.Native, err)
+		}
+	}
+}
+
 func TestDiscover_tells_keys_columns_and_cascades(t *testing.T) {
 	srv := server(t)
 	db := space(t, srv)

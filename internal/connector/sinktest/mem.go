@@ -24,7 +24,20 @@ import (
 type Mem struct {
 	Objects map[string]*MemObject // by key
 	Waiting map[string]*MemObject // staged, by staged name
-	names   int
+	// Torn makes listings take a step for each entry, as those of large folders do:
+	// an entry is told if it is there when its turn comes, and one that came after
+	// the beginning is not told.
+	Torn bool
+
+	names int
+	steps int
+	late  []lateEffect
+}
+
+// lateEffect is a request whose answer was lost and that is still on its way.
+type lateEffect struct {
+	due    int
+	effect func() error
 }
 
 // MemObject is an object of a Mem.
@@ -42,13 +55,34 @@ func NewMem() *Mem {
 
 // Cut forgets what is not durable.
 func (m *Mem) Cut(*rand.Rand) {
+	m.late = nil
 	lost := func(_ string, o *MemObject) bool { return o.Lost }
 	maps.DeleteFunc(m.Objects, lost)
 	maps.DeleteFunc(m.Waiting, lost)
 }
 
 // View returns the store as process p has it.
-func (m *Mem) View(p *Process) *MemView { return &MemView{Mem: m, p: p} }
+func (m *Mem) View(p *Process) *MemView {
+	p.later = func(effect func() error) {
+		m.late = append(m.late, lateEffect{m.steps + 3 + len(p.steps)%60, effect})
+	}
+	return &MemView{Mem: m, p: p}
+}
+
+// do is one step of a process, before which late requests arrive.
+func (v *MemView) do(step string, effect func() error) error {
+	return v.p.Do(step, func() error {
+		v.steps++
+		for i := 0; i < len(v.late); i++ {
+			if l := v.late[i]; l.due <= v.steps {
+				v.late = slices.Delete(v.late, i, i+1)
+				i--
+				_ = l.effect() // nobody hears the answer
+			}
+		}
+		return effect()
+	})
+}
 
 // MemView implements store.Store, Creator and Stager.
 type MemView struct {
@@ -59,7 +93,7 @@ type MemView struct {
 // Open implements store.Store.
 func (v *MemView) Open(_ context.Context, key string, r store.Read) (io.ReadCloser, store.Object, error) {
 	var data []byte
-	err := v.p.Do("open "+key, func() error {
+	err := v.do("open "+key, func() error {
 		o := v.Objects[key]
 		if o == nil {
 			return fmt.Errorf("%s: %w", key, store.ErrNotFound)
@@ -88,21 +122,21 @@ func (v *MemView) Put(_ context.Context, key string, body store.Body, _ store.Pu
 	if err != nil {
 		return store.Object{}, err
 	}
-	err = v.p.Do("put "+key, func() error {
+	err = v.do("put "+key, func() error {
 		v.Objects[key] = &MemObject{Data: data}
 		return nil
 	})
 	return store.Object{Key: key, Size: int64(len(data))}, err
 }
 
-// List implements store.Store. A listing is one step, as of a small folder.
+// List implements store.Store.
 func (v *MemView) List(_ context.Context, prefix, after string) iter.Seq2[store.Object, error] {
 	return func(yield func(store.Object, error) bool) {
-		var found []store.Object
-		err := v.p.Do("list "+prefix, func() error {
-			for k, o := range v.Objects {
+		var found []string
+		err := v.do("list "+prefix, func() error {
+			for k := range v.Objects {
 				if strings.HasPrefix(k, prefix) && k > after {
-					found = append(found, store.Object{Key: k, Size: int64(len(o.Data)), Modified: time.Time{}})
+					found = append(found, k)
 				}
 			}
 			return nil
@@ -111,8 +145,20 @@ func (v *MemView) List(_ context.Context, prefix, after string) iter.Seq2[store.
 			yield(store.Object{}, err)
 			return
 		}
-		slices.SortFunc(found, func(a, b store.Object) int { return strings.Compare(a.Key, b.Key) })
-		for _, o := range found {
+		slices.Sort(found)
+		told := make([]store.Object, 0, len(found))
+		for _, k := range found {
+			if v.Torn {
+				if err := v.do("entry "+k, func() error { return nil }); err != nil {
+					yield(store.Object{}, err)
+					return
+				}
+			}
+			if o := v.Objects[k]; o != nil {
+				told = append(told, store.Object{Key: k, Size: int64(len(o.Data)), Modified: time.Time{}})
+			}
+		}
+		for _, o := range told {
 			if !yield(o, nil) {
 				return
 			}
@@ -122,7 +168,7 @@ func (v *MemView) List(_ context.Context, prefix, after string) iter.Seq2[store.
 
 // Delete implements store.Store.
 func (v *MemView) Delete(_ context.Context, key string) error {
-	return v.p.Do("delete "+key, func() error {
+	return v.do("delete "+key, func() error {
 		delete(v.Objects, key)
 		return nil
 	})
@@ -134,7 +180,7 @@ func (v *MemView) Close() error { return nil }
 // Create implements store.Creator.
 func (v *MemView) Create(_ context.Context, key string, value []byte) error {
 	value = bytes.Clone(value)
-	return v.p.Do("create "+key, func() error {
+	return v.do("create "+key, func() error {
 		if v.Objects[key] != nil {
 			return fmt.Errorf("%s: %w", key, store.ErrExists)
 		}
@@ -146,7 +192,7 @@ func (v *MemView) Create(_ context.Context, key string, value []byte) error {
 // Stage implements store.Stager.
 func (v *MemView) Stage(_ context.Context, key string, _ store.PutOptions) (store.Staging, error) {
 	s := &memStaging{v: v, key: key}
-	err := v.p.Do("stage "+key, func() error {
+	err := v.do("stage "+key, func() error {
 		v.names++
 		s.name = fmt.Sprintf("staged-%d", v.names)
 		return nil
@@ -162,7 +208,7 @@ type memStaging struct {
 }
 
 func (s *memStaging) Write(p []byte) (int, error) {
-	err := s.v.p.Do("write "+s.key, func() error {
+	err := s.v.do("write "+s.key, func() error {
 		s.data = append(s.data, p...)
 		return nil
 	})
@@ -174,7 +220,7 @@ func (s *memStaging) Write(p []byte) (int, error) {
 
 func (s *memStaging) Close() (store.Receipt, error) {
 	r := store.Receipt{Key: s.key, Staged: s.name, Size: int64(len(s.data)), Checksum: fmt.Sprintf("xxh3:%x", xxh3.Hash128(s.data).Bytes())}
-	err := s.v.p.Do("close "+s.key, func() error {
+	err := s.v.do("close "+s.key, func() error {
 		s.v.Waiting[s.name] = &MemObject{Receipt: r, Data: s.data}
 		s.closed = true
 		return nil
@@ -188,7 +234,7 @@ var errOther = errors.New("other contents are there")
 
 // Publish implements store.Stager.
 func (v *MemView) Publish(_ context.Context, r store.Receipt) (out store.Outcome, err error) {
-	err = v.p.Do("publish "+r.Key, func() error {
+	err = v.do("publish "+r.Key, func() error {
 		staged, final := v.Waiting[r.Staged], v.Objects[r.Key]
 		switch {
 		case final != nil && final.Receipt.Checksum != r.Checksum:
@@ -210,7 +256,7 @@ func (v *MemView) Publish(_ context.Context, r store.Receipt) (out store.Outcome
 
 // Staged implements store.Stager.
 func (v *MemView) Staged(_ context.Context, key string) (out []store.Receipt, err error) {
-	err = v.p.Do("staged "+key, func() error {
+	err = v.do("staged "+key, func() error {
 		for _, o := range v.Waiting {
 			if o.Receipt.Key == key {
 				out = append(out, o.Receipt)
@@ -224,7 +270,7 @@ func (v *MemView) Staged(_ context.Context, key string) (out []store.Receipt, er
 
 // StagedAny returns what is staged for any of keys.
 func (v *MemView) StagedAny(_ context.Context, keys iter.Seq[string]) (out []store.Receipt, err error) {
-	err = v.p.Do("staged", func() error {
+	err = v.do("staged", func() error {
 		if len(v.Waiting) == 0 {
 			return nil
 		}
@@ -243,7 +289,7 @@ func (v *MemView) StagedAny(_ context.Context, keys iter.Seq[string]) (out []sto
 
 // Discard implements store.Stager.
 func (v *MemView) Discard(_ context.Context, r store.Receipt) error {
-	return v.p.Do("discard "+r.Key, func() error {
+	return v.do("discard "+r.Key, func() error {
 		delete(v.Waiting, r.Staged)
 		return nil
 	})

@@ -3,6 +3,7 @@ package sinktest
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // ErrDead is what everything returns that a dead process tries.
@@ -10,10 +11,15 @@ var ErrDead = errors.New("the process is dead")
 
 // Fault makes one step of a process fail.
 type Fault struct {
+	// At names a kind of step, the first word of a step; N counts those. Empty: all.
+	At    string
 	N     int   // which step, counted from 0
 	After bool  // the step has its effect before it fails
 	Err   error // what it fails with; nil: the process dies there
 	Lasts bool  // all later steps fail too
+	// Late: the step has its effect some steps after it failed, where the world can
+	// do that; else before it fails.
+	Late bool
 }
 
 func (f Fault) String() string {
@@ -36,12 +42,14 @@ type Process struct {
 	// Fault is what is to fail; nil: nothing.
 	Fault *Fault
 
-	steps  []string
-	struck string
-	dead   bool
-	pass   func(step string)
-	killed []func()
-	ended  []func()
+	steps   []string
+	fitting int // steps that the fault could have struck
+	struck  string
+	dead    bool
+	pass    func(step string)
+	later   func(effect func() error)
+	killed  []func()
+	ended   []func()
 }
 
 // Pass is called before each step, with no lock held. It returns when it is this
@@ -94,14 +102,22 @@ func (p *Process) Do(step string, effect func() error) error {
 	if p.dead {
 		return ErrDead
 	}
-	n := len(p.steps)
 	p.steps = append(p.steps, step)
 	f := p.Fault
-	if f == nil || n != f.N && !(f.Lasts && n > f.N) {
+	if f == nil || f.At != "" && f.At != kind(step) {
+		return effect()
+	}
+	n := p.fitting
+	p.fitting++
+	if n != f.N && !(f.Lasts && n > f.N) {
 		return effect()
 	}
 	p.Struck(step)
-	if f.After {
+	if f.Late && p.later != nil && f.Err != nil {
+		p.later(effect)
+		return f.Err
+	}
+	if f.After || f.Late {
 		if err := effect(); err != nil {
 			return err
 		}
@@ -111,4 +127,9 @@ func (p *Process) Do(step string, effect func() error) error {
 		return ErrDead
 	}
 	return f.Err
+}
+
+func kind(step string) string {
+	k, _, _ := strings.Cut(step, " ")
+	return k
 }

@@ -130,10 +130,11 @@ func (x *interleaving) start(late bool) *actor {
 }
 
 // fault draws one that processes survive: they end with an error, or their step
-// had its effect and they do not know.
+// had its effect, or will have it later, and they do not know.
 func (x *interleaving) fault() *Fault {
 	errs := []error{fault.New(fault.TargetFailed, "an injected error"), fault.New(fault.TargetFull, "an injected full disk")}
-	return &Fault{N: x.rng.IntN(40), After: x.rng.IntN(2) == 0, Err: errs[x.rng.IntN(2)]}
+	how := x.rng.IntN(3)
+	return &Fault{N: x.rng.IntN(40), After: how == 1, Late: how == 2, Err: errs[x.rng.IntN(2)]}
 }
 
 // enter makes p an actor, stopped before its first step.

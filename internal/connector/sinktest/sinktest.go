@@ -61,8 +61,11 @@ func errorsAnywhere(t *testing.T, h Harness) {
 	for name, y := range h.histories() {
 		for _, f := range []Fault{
 			{Err: storeError(syscall.ENOSPC)}, {Err: storeError(syscall.ENOSPC), Lasts: true}, {Err: storeError(syscall.EACCES)},
-			{Err: storeError(syscall.EROFS), Lasts: true}, {Err: storeError(syscall.EIO)}, {Err: storeError(syscall.EIO), After: true},
+			{Err: storeError(syscall.EROFS), Lasts: true}, {Err: storeError(syscall.EIO)}, {Err: storeError(syscall.EIO), After: true}, {Err: storeError(syscall.EIO), Late: true},
 		} {
+			if f.Late && !h.Delays {
+				continue
+			}
 			s, err := y.sweep(f, false)
 			if err != nil {
 				t.Fatalf("%s, %v: %v", name, f.Err, err)
@@ -99,7 +102,7 @@ func spaceRunsOut(t *testing.T, h Harness) {
 			log, world := NewLog(y.seed, y.shape), h.New()
 			d := &driver{Harness: h, log: log, world: world}
 			if y.before.claim.Run > 0 {
-				if err := d.run(&Process{Name: "before"}, y.before); err != nil {
+				if err := y.begin(d); err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
 			}

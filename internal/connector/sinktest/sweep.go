@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 
 	"godwit/internal/connector"
 	"godwit/internal/fault"
@@ -39,6 +38,8 @@ type history struct {
 	// before brings the target to some state, undisturbed; then work runs with the
 	// fault.
 	before, work script
+	// crash, when set, ends the life before.
+	crash *Fault
 }
 
 // histories covers a first run, one that goes on where another stopped in order,
@@ -50,13 +51,18 @@ func (h Harness) histories() map[string]history {
 	next.claim.Run, next.again = 2, 1
 	half, cut := first, first
 	half.stop, cut.stop, cut.closes, cut.torn = 5, 5, false, true
-	return map[string]history{
-		"first run":             {h: h, shape: shape, seed: 1, work: first},
-		"after a clean end":     {h: h, shape: shape, seed: 2, before: half, work: next},
-		"after a sudden end":    {h: h, shape: shape, seed: 3, before: cut, work: next},
+	all := map[string]history{
+		"first run":          {h: h, shape: shape, seed: 1, work: first},
+		"after a clean end":  {h: h, shape: shape, seed: 2, before: half, work: next},
+		"after a sudden end": {h: h, shape: shape, seed: 3, before: cut, work: next},
+		"after a crash between record and publication": {h: h, shape: shape, seed: 6, before: first, crash: &Fault{At: h.Publishes, N: 3}, work: next},
 		"many files":            {h: h, shape: Shape{Txns: 3, Rows: 3, Long: 40}, seed: 4, work: script{claim: first.claim, batch: 4, every: 9, closes: true}},
 		"nothing but the place": {h: h, shape: Shape{Txns: 4, Rows: 0}, seed: 5, work: first},
 	}
+	if h.Publishes == "" {
+		delete(all, "after a crash between record and publication")
+	}
+	return all
 }
 
 // run makes f strike in one life of the history and judges there, then lets
@@ -67,11 +73,9 @@ func (y history) run(f Fault, cut bool, rng *rand.Rand) (step string, err error)
 	world := y.h.New()
 	d := &driver{Harness: y.h, log: log, world: world}
 	if y.before.claim.Run > 0 {
-		p := &Process{Name: "before"}
-		if err := d.run(p, y.before); err != nil {
-			return "", fmt.Errorf("before the fault: %w", err)
+		if err := y.begin(d); err != nil {
+			return "", err
 		}
-		p.Kill()
 	}
 	p := &Process{Name: "struck", Fault: &f}
 	failed := d.run(p, y.work)
@@ -98,6 +102,20 @@ func (y history) run(f Fault, cut bool, rng *rand.Rand) (step string, err error)
 		return p.struck, fmt.Errorf("%v (%s), then: %w", f, p.struck, err)
 	}
 	return p.struck, nil
+}
+
+// begin brings the target to where the work starts.
+func (y history) begin(d *driver) error {
+	p := &Process{Name: "before", Fault: y.crash}
+	err := d.run(p, y.before)
+	p.Kill()
+	switch {
+	case y.crash == nil && err != nil:
+		return fmt.Errorf("before the fault: %w", err)
+	case y.crash != nil && p.struck == "":
+		return fmt.Errorf("no step is a %q", y.crash.At)
+	}
+	return nil
 }
 
 // clear checks that an error that came up to the flow says what it was. One that
@@ -148,8 +166,7 @@ func (y history) sweep(f Fault, cut bool) (Sweep, error) {
 			return out, nil
 		}
 		out.Points++
-		kind, _, _ := strings.Cut(step, " ")
-		out.Hit[kind]++
+		out.Hit[kind(step)]++
 		if err != nil {
 			out.Caught = append(out.Caught, err)
 		}
@@ -157,19 +174,17 @@ func (y history) sweep(f Fault, cut bool) (Sweep, error) {
 	return out, fmt.Errorf("the history has more than %d steps", maxSteps)
 }
 
-// Crashes sweeps crashes before and after every step, with and without power cut,
-// over all histories. The error says that the sweep itself went wrong.
+// Crashes sweeps crashes before every step, with and without a power cut, and after
+// every step, over all histories. The error says that the sweep itself went wrong.
 func Crashes(h Harness) (Sweep, error) {
 	var all Sweep
 	for name, y := range h.histories() {
-		for _, after := range []bool{false, true} {
-			for _, cut := range []bool{false, true} {
-				s, err := y.sweep(Fault{After: after}, cut)
-				if err != nil {
-					return all, fmt.Errorf("%s: %w", name, err)
-				}
-				all.add(s)
+		for _, c := range []struct{ after, cut bool }{{false, false}, {false, true}, {true, false}} {
+			s, err := y.sweep(Fault{After: c.after}, c.cut)
+			if err != nil {
+				return all, fmt.Errorf("%s: %w", name, err)
 			}
+			all.add(s)
 		}
 	}
 	return all, nil

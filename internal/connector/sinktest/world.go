@@ -41,6 +41,11 @@ type Harness struct {
 	New func() World
 	// Steps are names, or beginnings of names, of steps that crashes must have hit.
 	Steps []string
+	// Publishes is the kind of step that makes a committed file, or what stands for
+	// it, visible after its record; empty where the commit is one step.
+	Publishes string
+	// Delays says that the world can let a step have its effect after it failed.
+	Delays bool
 	// Job and Sink name the shards.
 	Job, Sink string
 }

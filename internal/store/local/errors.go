@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"syscall"
 
 	"godwit/internal/fault"
@@ -48,8 +49,10 @@ func refused(err error) bool {
 // escapes tells the error of os.Root for a symbolic link that leads out, which is
 // not exported.
 func escapes(err error) bool {
+	const text = "path escapes from parent"
 	var p *fs.PathError
-	return errors.As(err, &p) && p.Err != nil && p.Err.Error() == "path escapes from parent"
+	var l *os.LinkError
+	return errors.As(err, &p) && p.Err.Error() == text || errors.As(err, &l) && l.Err.Error() == text
 }
 
 // readError maps the error of finding an object.

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"godwit/internal/store"
@@ -183,6 +184,7 @@ func (f tampered) OpenRoot(name string) (local.Root, error) {
 type tamperedRoot struct {
 	local.Root
 	t    tamper
+	mu   sync.Mutex
 	open map[string]local.Writer
 }
 
@@ -210,7 +212,10 @@ func (r *tamperedRoot) RenameNew(from, to string) error {
 
 func (r *tamperedRoot) Rename(from, to string) error {
 	err := r.Root.Rename(from, to)
-	if w := r.open[from]; w != nil && err == nil {
+	r.mu.Lock()
+	w := r.open[from]
+	r.mu.Unlock()
+	if w != nil && err == nil {
 		return w.Sync()
 	}
 	return err
@@ -219,6 +224,8 @@ func (r *tamperedRoot) Rename(from, to string) error {
 func (r *tamperedRoot) Create(name string) (local.Writer, error) {
 	w, err := r.Root.Create(name)
 	if err == nil && r.t.late {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.open = map[string]local.Writer{name: w}
 	}
 	return tamperedWriter{w, r.t}, err

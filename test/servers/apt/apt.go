@@ -261,6 +261,11 @@ func (a archive) choose(p Package) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return p.pick(served)
+}
+
+// pick chooses among the versions served, newest first.
+func (p Package) pick(served []string) (string, error) {
 	if p.Version != "" && slices.Contains(served, p.Version) {
 		return p.Version, nil
 	}
@@ -272,26 +277,31 @@ func (a archive) choose(p Package) (string, error) {
 	return "", fmt.Errorf("the package archive serves %s in versions %q, not %s nor another %s*", p.Name, served, p.Version, p.Series)
 }
 
-// providing returns the package that has a shared library, by Debian's rule for
-// naming library packages: libaio.so.1 is in libaio1 or, since the change to
-// 64-bit times, libaio1t64; libglib-2.0.so.0 is in libglib2.0-0.
+// providing returns the package that has a shared library.
 func (a archive) providing(soname string) (string, error) {
+	for _, name := range candidates(soname) {
+		if served, err := a.versions(name); err == nil && len(served) > 0 {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("no package found for shared library %s: tried %q", soname, candidates(soname))
+}
+
+// candidates are the packages that may have a shared library, by Debian's rule
+// for naming them: libaio.so.1 is in libaio1 or, since the change to 64-bit
+// times, libaio1t64; libglib-2.0.so.0 is in libglib2.0-0.
+func candidates(soname string) []string {
 	base, version, _ := strings.Cut(soname, ".so.")
 	major, _, _ := strings.Cut(version, ".")
 	joint := ""
 	if base != "" && base[len(base)-1] >= '0' && base[len(base)-1] <= '9' {
 		joint = "-"
 	}
-	var candidates []string
+	var names []string
 	for _, name := range []string{base, strings.Replace(base, "-", "", 1)} {
-		candidates = append(candidates, name+joint+major, name+joint+major+"t64")
+		names = append(names, name+joint+major, name+joint+major+"t64")
 	}
-	for _, name := range candidates {
-		if served, err := a.versions(name); err == nil && len(served) > 0 {
-			return name, nil
-		}
-	}
-	return "", fmt.Errorf("no package found for shared library %s: tried %q", soname, candidates)
+	return names
 }
 
 func (a archive) unpack(dir string, packages []string) error {

@@ -158,6 +158,14 @@ func TestLaunch_when_the_process_dies(t *testing.T) {
 			t.Fatal("the server outlives the process that started it")
 		}
 	}
+	live := mariadb.Start(t)
+	if _, err := os.Stat(f[2]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder of a server whose owner was killed is still there: %v", err)
+	}
+	mariadb.Start(t)
+	if _, err := os.Stat(live.Dir); err != nil {
+		t.Errorf("the folder of a server that lives was swept: %v", err)
+	}
 }
 
 // alive reports whether a process runs; one that has ended but has no parent to

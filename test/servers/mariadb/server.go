@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -37,6 +39,7 @@ type Server struct {
 
 	in    install
 	extra []string
+	lock  *os.File // held as long as the owner of Dir lives
 	run   *running
 }
 
@@ -55,27 +58,61 @@ func Launch(extra ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := serverDir()
+	dir, lock, err := serverDir()
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
 		Socket: filepath.Join(dir, "s.sock"), User: account, Password: secret, Dir: dir,
-		Version: strings.Fields(in.version)[2], in: in, extra: slices.Clone(extra),
+		Version: strings.Fields(in.version)[2], in: in, extra: slices.Clone(extra), lock: lock,
 	}
 	if err := s.first(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, os.RemoveAll(dir), lock.Close())
 	}
 	return s, nil
 }
 
-// serverDir makes a folder whose path is short enough for a unix socket in it.
-func serverDir() (string, error) {
+// prefix begins the names of servers' folders.
+const prefix = "godwit-mariadb-"
+
+// serverDir makes a folder whose path is short enough for a unix socket in it,
+// and the lock that says that its owner lives. Folders whose owner was killed,
+// and their server with it, are removed first.
+func serverDir() (string, *os.File, error) {
 	base := os.TempDir()
 	if len(base) > 60 {
 		base = "/tmp"
 	}
-	return os.MkdirTemp(base, "godwit-mariadb-")
+	sweep(base)
+	dir, err := os.MkdirTemp(base, prefix)
+	if err != nil {
+		return "", nil, err
+	}
+	// Locked under another name first: a lock that others see is held.
+	path := filepath.Join(dir, "lock")
+	lock, err := os.Create(path + ".new")
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	err = errors.Join(unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB), os.Rename(path+".new", path))
+	if err != nil {
+		return "", nil, errors.Join(err, lock.Close(), os.RemoveAll(dir))
+	}
+	return dir, lock, nil
+}
+
+func sweep(base string) {
+	locks, _ := filepath.Glob(filepath.Join(base, prefix+"*", "lock")) // the pattern is well formed
+	for _, path := range locks {
+		lock, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			continue // another user's, or just removed
+		}
+		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = os.RemoveAll(filepath.Dir(path)) // what stays is found next time
+		}
+		_ = lock.Close()
+	}
 }
 
 // first copies the template and starts on a free port; one that was taken in
@@ -279,5 +316,5 @@ func (s *Server) Boot(extra ...string) error {
 
 // Close kills the server and removes its folder.
 func (s *Server) Close() error {
-	return errors.Join(s.Crash(), os.RemoveAll(s.Dir))
+	return errors.Join(s.Crash(), os.RemoveAll(s.Dir), s.lock.Close())
 }

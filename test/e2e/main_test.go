@@ -1,0 +1,245 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary is the godwit that the tests run, built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "godwit-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(dir, "godwit")
+	build := exec.Command("go", "build", "-o", binary, "godwit/cmd/godwit")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	code := 1
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+	} else {
+		code = m.Run()
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+func soak() bool { return os.Getenv("GODWIT_SOAK") == "1" }
+
+// event is a line of --json, as far as the tests look at it.
+type event struct {
+	Type   string `json:"type"`
+	Phase  string `json:"phase"`
+	Code   string `json:"code"`
+	What   string `json:"what"`
+	Done   int    `json:"done"`
+	Total  int    `json:"total"`
+	Exit   int    `json:"exit_code"`
+	Stream *struct {
+		Changes int64 `json:"changes"`
+	} `json:"stream"`
+	Sinks []struct {
+		Commits int64 `json:"commits"`
+		Rows    int64 `json:"rows"`
+	} `json:"sinks"`
+	Outcome *struct {
+		At      string `json:"at"`
+		Stopped bool   `json:"stopped"`
+	} `json:"outcome"`
+}
+
+// process is one running godwit. It dies with the test.
+type process struct {
+	t     testing.TB
+	cmd   *exec.Cmd
+	ended chan struct{}
+	err   error // valid after ended
+
+	mu     sync.Mutex
+	events []event
+	moved  chan struct{} // closed and made anew at each event
+	out    bytes.Buffer
+	fail   bytes.Buffer
+}
+
+// start runs godwit with the password in its environment.
+func start(t testing.TB, password string, args ...string) *process {
+	t.Helper()
+	return startAs(t, nil, password, args...)
+}
+
+func startAs(t testing.TB, who *syscall.Credential, password string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(binary, args...), ended: make(chan struct{}), moved: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "E2E_PASSWORD="+password)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: who}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.Stderr = writer{p}
+	started := make(chan error)
+	go func() {
+		// The kernel sends Pdeathsig when the starting thread ends.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		lines := bufio.NewReader(out)
+		for {
+			line, err := lines.ReadBytes('\n')
+			p.line(line)
+			if err != nil {
+				break
+			}
+		}
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.kill)
+	return p
+}
+
+type writer struct{ p *process }
+
+func (w writer) Write(b []byte) (int, error) {
+	w.p.mu.Lock()
+	defer w.p.mu.Unlock()
+	return w.p.fail.Write(b)
+}
+
+func (p *process) line(b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out.Write(b)
+	var e event
+	if json.Unmarshal(b, &e) == nil {
+		p.events = append(p.events, e)
+	}
+	close(p.moved)
+	p.moved = make(chan struct{})
+}
+
+// kill is kill -9, and waits for the end.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.ended
+}
+
+func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// wait returns the exit code, -1 for a signal's.
+func (p *process) wait(within time.Duration) int {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(within):
+		p.t.Errorf("godwit does not end within %v\n%s", within, p.said())
+		p.kill()
+	}
+	return p.exit()
+}
+
+func (p *process) exit() int {
+	var e *exec.ExitError
+	if errors.As(p.err, &e) {
+		return e.ExitCode()
+	}
+	if p.err != nil {
+		p.t.Error(p.err)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// said is all output.
+func (p *process) said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fail.String() + p.out.String()
+}
+
+// problems is the output on stderr.
+func (p *process) problems() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fail.String()
+}
+
+// until waits for an event; false: the process ended first.
+func (p *process) until(what string, found func(event) bool) bool {
+	p.t.Helper()
+	limit := time.After(90 * time.Second)
+	for seen := 0; ; {
+		p.mu.Lock()
+		for ; seen < len(p.events); seen++ {
+			if found(p.events[seen]) {
+				p.mu.Unlock()
+				return true
+			}
+		}
+		moved := p.moved
+		p.mu.Unlock()
+		select {
+		case <-moved:
+		case <-p.ended:
+			return false
+		case <-limit:
+			p.t.Fatalf("%s did not come\n%s", what, p.said())
+		}
+	}
+}
+
+func phase(name string) func(event) bool {
+	return func(e event) bool { return e.Phase == name }
+}
+
+// run runs godwit to its end and returns the exit code and all output.
+func run(t testing.TB, password string, args ...string) (int, string) {
+	t.Helper()
+	p := start(t, password, args...)
+	code := p.wait(120 * time.Second)
+	return code, p.said()
+}
+
+// want fails unless the code is the one expected and the output has all the words.
+func want(t testing.TB, code int, said string, expected int, words ...string) {
+	t.Helper()
+	if code != expected {
+		t.Errorf("exit code %d, want %d\n%s", code, expected, clip(said))
+	}
+	for _, w := range words {
+		if !strings.Contains(said, w) {
+			t.Errorf("the output lacks %q:\n%s", w, clip(said))
+		}
+	}
+}
+
+func clip(s string) string {
+	if len(s) > 3000 {
+		return s[:1500] + "\n…\n" + s[len(s)-1500:]
+	}
+	return s
+}

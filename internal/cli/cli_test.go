@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/job"
+	"godwit/internal/option"
 	"godwit/internal/position"
 	"godwit/internal/watch"
 )
@@ -471,5 +473,45 @@ func TestPositions_when_shown_and_reset(t *testing.T) {
 	}
 	if resets != 1 {
 		t.Errorf("%d resets", resets)
+	}
+}
+
+func TestRun_when_the_engine_panics(t *testing.T) {
+	r := newTry(t, "run", "job.yaml")
+	r.engine.run = func(_ context.Context, _ *job.Spec, o Options) (watch.Outcome, error) {
+		if err := o.OpenLog(r.dir); err != nil {
+			return watch.Outcome{}, err
+		}
+		panic("a defect")
+	}
+	r.want(1, "", "error[INTERNAL]: panic: a defect")
+	if b, err := os.ReadFile(r.path(LogName)); err != nil || !strings.Contains(string(b), "cli_test.go") {
+		t.Errorf("the log has no stack: %v\n%s", err, b)
+	}
+}
+
+func TestFlags_when_wrong_with_json(t *testing.T) {
+	r := newTry(t, "run", "job.yaml", "--stat", "x", "--json")
+	r.want(2, `"type":"summary"`, `"type":"error"`)
+}
+
+func TestMasker_when_secrets_are_in_other_forms(t *testing.T) {
+	text := strings.Replace(example, `"${env:SHOP_PASSWORD}"`, `'p"ä/x y&z'`, 1)
+	spec, ps := job.Parse("job.yaml", []byte(text), testRegistry, option.Resolver{})
+	if len(ps) > 0 {
+		t.Fatal(ps.Err())
+	}
+	hide := masker(spec.Values())
+	for _, s := range []string{`p"ä/x y&z`, fmt.Sprintf("%q", `p"ä/x y&z`), "mysql://u:" + url.PathEscape(`p"ä/x y&z`) + "@h", "?p=" + url.QueryEscape(`p"ä/x y&z`)} {
+		if got := hide("a " + s + " b"); strings.Contains(got, "x") || !strings.Contains(got, "******") {
+			t.Errorf("%s becomes %s", s, got)
+		}
+	}
+	spec, ps = job.Parse("job.yaml", []byte(strings.Replace(example, `"${env:SHOP_PASSWORD}"`, `godwit`, 1)), testRegistry, option.Resolver{})
+	if len(ps) > 0 {
+		t.Fatal(ps.Err())
+	}
+	if got := masker(spec.Values())("godwit run"); got != "godwit run" {
+		t.Errorf("a password that is a public word makes %q", got)
 	}
 }

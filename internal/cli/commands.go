@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -61,7 +62,11 @@ func (a *app) commands() *cobra.Command {
 	root.SetOut(a.p.Out)
 	root.SetErr(a.p.Err)
 	root.SetHelpTemplate(helpText)
-	root.SetFlagErrorFunc(flagError)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		// Parsing stopped at the wrong flag: --json may stand behind it.
+		a.json = a.json || slices.Contains(a.p.Args, "--json")
+		return flagError(c, err)
+	})
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	f := root.PersistentFlags()
 	f.BoolVar(&a.json, "json", false, "JSON lines on stdout and nothing else there; errors as JSON on stderr")
@@ -241,7 +246,7 @@ func (a *app) confirm(given, name, what string) error {
 
 // act runs one short act of the engine under signals.
 func (a *app) act(parent context.Context, f func(context.Context) error) error {
-	ctx, again, stop := a.signals(parent, func() {})
+	ctx, again, stop := a.signals(parent, "stopping", func() {})
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- f(ctx) }()

@@ -82,7 +82,8 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelInfo {
 		h.show(r.Level, b.String())
 	}
-	return h.file.line(jsonLine(fields))
+	h.file.line(jsonLine(fields))
+	return nil
 }
 
 // logFile is the durable log. Until open names a folder its lines are kept in
@@ -95,8 +96,9 @@ type logFile struct {
 	f      *os.File
 }
 
-// line appends one line; an error to write the log does not stop a run.
-func (l *logFile) line(text string) error {
+// line appends one line. That it cannot be written, on a full disk for one, does
+// not stop a run: it is the log of it and no more.
+func (l *logFile) line(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := int64(len(text) + 1)
@@ -105,14 +107,13 @@ func (l *logFile) line(text string) error {
 			l.before = append(l.before, text)
 			l.bytes += n
 		}
-		return nil
+		return
 	}
 	if l.bytes+n > logBytes {
 		l.rotate()
 	}
 	l.bytes += n
-	_, err := io.WriteString(l.f, text+"\n")
-	return err
+	_, _ = io.WriteString(l.f, text+"\n")
 }
 
 // open makes the log durable in folder, which exists.

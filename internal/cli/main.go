@@ -203,9 +203,10 @@ func (a *app) stateFolder() (string, error) {
 	return "", fault.New(fault.Usage, "no folder for state: neither --state nor HOME is set").Try("add --state DIR")
 }
 
-// signals returns a context that ends at the first SIGINT or SIGTERM, and a
-// channel that is closed at the second.
-func (a *app) signals(parent context.Context, onUser func()) (ctx context.Context, again <-chan struct{}, stop func()) {
+// signals returns a context that ends at the first SIGINT or SIGTERM, which says
+// word to people, and a channel that is closed at the second. onUser is called at
+// SIGUSR1.
+func (a *app) signals(parent context.Context, word string, onUser func()) (ctx context.Context, again <-chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	in := a.p.Signals
 	var own chan os.Signal
@@ -225,7 +226,7 @@ func (a *app) signals(parent context.Context, onUser func()) (ctx context.Contex
 				case s == syscall.SIGUSR1:
 					onUser()
 				case ctx.Err() == nil:
-					a.first(s)
+					a.first(s, word)
 					cancel()
 				default:
 					close(twice)
@@ -244,10 +245,10 @@ func (a *app) signals(parent context.Context, onUser func()) (ctx context.Contex
 }
 
 // first notes the signal that ends the command and says so.
-func (a *app) first(s os.Signal) {
+func (a *app) first(s os.Signal, word string) {
 	a.stopped.Store(&s)
 	if !a.json {
-		a.scr.print("stopping: finishing the commit; a second signal stops at once")
+		a.scr.print(word + "; a second signal stops at once")
 	}
 }
 

@@ -20,8 +20,11 @@ const shortSecret = 4
 // repeats what it was sent.
 func masker(v option.Values) func(string) string {
 	var forms []string
+	public := append(textsOf(v), "godwit")
 	for _, s := range secretsOf(v) {
-		if len(s) < shortSecret {
+		// A password that is also the user's name, say, cannot be told from it.
+		known := slices.ContainsFunc(public, func(t string) bool { return strings.Contains(t, s) })
+		if len(s) < shortSecret || known {
 			continue
 		}
 		quoted := strconv.Quote(s)
@@ -50,6 +53,24 @@ func secretsOf(v option.Values) []string {
 		case option.Objects:
 			for _, o := range v.Objects(f.Name) {
 				out = append(out, secretsOf(o)...)
+			}
+		}
+	}
+	return out
+}
+
+// textsOf returns the texts below v that are no secrets.
+func textsOf(v option.Values) []string {
+	var out []string
+	for _, f := range v.Fields() {
+		switch f.Kind {
+		case option.Text, option.Enum:
+			out = append(out, v.Written(f.Name))
+		case option.Object:
+			out = append(out, textsOf(v.Object(f.Name))...)
+		case option.Objects:
+			for _, o := range v.Objects(f.Name) {
+				out = append(out, textsOf(o)...)
 			}
 		}
 	}

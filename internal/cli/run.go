@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -150,22 +151,33 @@ type ended struct {
 
 // run starts the engine and shows the run until it ends.
 func (r *runner) run(parent context.Context) error {
-	ctx, again, stop := r.a.signals(parent, func() { r.with(func(p watch.Progress) { r.show.status(p) }) })
+	ctx, again, stop := r.a.signals(parent, "stopping: finishing the commit", func() { r.with(func(p watch.Progress) { r.show.status(p) }) })
 	defer stop()
 	defer r.log.close()
 	r.log.line(jsonLine(map[string]any{"t": stamp(r.a.p.Now()), "level": "info", "what": "run begins", "job": r.spec.Name, "version": r.a.version(), "pid": os.Getpid()}))
 	r.with(func(p watch.Progress) { r.show.start(p) })
 	result := make(chan ended, 1)
-	go func() {
-		o, err := r.a.engine.Run(ctx, r.spec, r.o)
-		result <- ended{o, err}
-	}()
+	go func() { result <- r.engineRun(ctx) }()
 	end, stopped := r.follow(result, again)
 	if stopped {
 		r.with(r.abandon)
 		return errStopped
 	}
 	return r.finish(end)
+}
+
+// engineRun runs the engine. A panic in it ends the run like any other failure:
+// the terminal is left in order, the exit code is right and the log has the
+// stack.
+func (r *runner) engineRun(ctx context.Context) (e ended) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.line(jsonLine(map[string]any{"t": stamp(r.a.p.Now()), "level": "error", "what": "panic", "stack": r.a.hide(string(debug.Stack()))}))
+			e = ended{err: fault.New(fault.Internal, "panic: %v", p)}
+		}
+	}()
+	o, err := r.a.engine.Run(ctx, r.spec, r.o)
+	return ended{o, err}
 }
 
 // with calls f with a Progress, one caller at a time.
@@ -177,16 +189,23 @@ func (r *runner) with(f func(watch.Progress)) {
 
 // follow shows the run until it ends, or is stopped by a second signal.
 func (r *runner) follow(result <-chan ended, again <-chan struct{}) (ended, bool) {
-	timer := time.NewTimer(0)
+	timer, rest := time.NewTimer(0), time.NewTimer(time.Hour)
 	defer timer.Stop()
+	defer rest.Stop()
+	changed := r.w.Changed()
 	for {
 		select {
 		case e := <-result:
 			return e, false
 		case <-again:
 			return ended{}, true
-		case <-r.w.Changed():
+		case <-changed:
 			r.with(r.news)
+			// Thousands of small tables end in a second: news rest a moment.
+			changed = nil
+			rest.Reset(frame / 2)
+		case <-rest.C:
+			changed = r.w.Changed()
 		case <-timer.C:
 			var wait time.Duration
 			r.with(func(p watch.Progress) {

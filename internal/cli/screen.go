@@ -63,7 +63,7 @@ func (s *screen) print(lines ...string) {
 	if s.now().Sub(s.drawn) >= frame {
 		s.draw(&b)
 	}
-	s.w.Write(b.Bytes())
+	_, _ = s.w.Write(b.Bytes()) // a closed terminal does not stop a run
 }
 
 // paint replaces the block; nil removes it.
@@ -77,7 +77,7 @@ func (s *screen) paint(block []string) {
 	var b bytes.Buffer
 	s.erase(&b)
 	s.draw(&b)
-	s.w.Write(b.Bytes())
+	_, _ = s.w.Write(b.Bytes()) // a closed terminal does not stop a run
 }
 
 // erase moves to where the block begins and clears from there. A terminal made

@@ -265,12 +265,12 @@ func (a *app) schemaCommand() *cobra.Command {
   godwit schema --output`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
+			text := Schema(a.reg)
 			if output {
-				a.out.Write(OutputSchema())
-				return nil
+				text = OutputSchema()
 			}
-			a.out.Write(Schema(a.reg))
-			return nil
+			_, err := a.out.Write(text)
+			return err
 		},
 	}
 	c.Flags().BoolVar(&output, "output", false, "instead, the schema of the lines that --json prints")

@@ -58,7 +58,7 @@ func (j *Job) readChunks(ctx context.Context, g *group, t *ChunkTask, appliers [
 	for _, split := range t.Splits {
 		var lacking []*lane
 		for i, a := range appliers {
-			if _, has := a.(*chunkApplier).had.mark(split.Chunk); !has {
+			if !a.(*chunkApplier).had.has(split.Chunk) {
 				lacking = append(lacking, g.lanes[i])
 			}
 		}
@@ -110,7 +110,7 @@ func (j *Job) readChunk(ctx context.Context, g *group, split connector.Split, la
 	left.Store(int32(len(lacking)))
 	for i, l := range g.lanes {
 		a := appliers[i].(*chunkApplier)
-		if _, has := a.had.mark(split.Chunk); has {
+		if a.had.has(split.Chunk) {
 			continue
 		}
 		last := func() { // lanes run side by side: the one that ends last reports

@@ -36,6 +36,8 @@ type Job struct {
 	Pool   *row.Pool
 	// ChunkBytes is the size of a chunk aimed at.
 	ChunkBytes int64
+	// QueueBytes is what may wait for a sink, for the record.
+	QueueBytes int64
 	commits    atomic.Int64
 }
 

@@ -80,7 +80,7 @@ func startGroup(ctx context.Context, lanes []*lane, appliers []applier) *group {
 func (g *group) put(ctx context.Context, l *lane, it item) error {
 	if it.batch != nil {
 		it.batch.Retain()
-		l.job.Record.Queue(l.sink.Name, l.bytes.Add(int64(it.batch.Payload())), 0)
+		l.job.Record.Queue(l.sink.Name, l.bytes.Add(int64(it.batch.Payload())), l.job.QueueBytes)
 	}
 	select {
 	case l.queue <- it:
@@ -167,7 +167,7 @@ func (l *lane) handle(ctx context.Context, a applier, it item) error {
 		return it.act(ctx)
 	}
 	defer it.batch.Release()
-	l.job.Record.Queue(l.sink.Name, l.bytes.Add(-int64(it.batch.Payload())), 0)
+	l.job.Record.Queue(l.sink.Name, l.bytes.Add(-int64(it.batch.Payload())), l.job.QueueBytes)
 	l.rows += int64(it.batch.Rows())
 	start := time.Now()
 	committing := l.committing

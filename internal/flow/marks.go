@@ -36,7 +36,7 @@ func (j *Job) tableMark(ctx context.Context, s *SinkState, number uint32) (great
 		}
 		first := p.firstChunk(r)
 		for i := range run {
-			if _, ok := done.mark(first + uint32(i)); !ok {
+			if !done.has(first + uint32(i)) {
 				missing++
 			}
 		}

@@ -43,7 +43,6 @@ type logSource struct {
 	batch   int // rows in a batch of the stream
 	pool    row.Pool
 	shape   [2]*row.Table
-	opened  int
 }
 
 func newLogSource(seed uint64, n int) *logSource {

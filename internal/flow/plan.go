@@ -184,7 +184,7 @@ func (j *Job) Lacking(ctx context.Context, t *ChunkTask) (int, error) {
 			return 0, err
 		}
 		for _, split := range t.Splits {
-			if _, ok := done.mark(split.Chunk); !ok {
+			if !done.has(split.Chunk) {
 				lacking[split.Chunk] = true
 			}
 		}

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"godwit/internal/connector"
@@ -232,6 +233,11 @@ func (a *streamApplier) apply(ctx context.Context, b *row.Batch) error {
 	if len(a.floors) > 0 {
 		rest = rest.After(func(t *row.Table) string { return a.floors[t.Number] })
 	}
+	if len(a.passing) > 0 {
+		if err := a.traceable(rest); err != nil {
+			return err
+		}
+	}
 	if rest.Rows() > 0 {
 		if err := a.lane.writer.Apply(ctx, rest.In(a.state.Incarnation)); err != nil {
 			return err
@@ -288,13 +294,34 @@ func (a *streamApplier) barrier(ctx context.Context, b *row.Batch) error {
 	if err := a.lane.writer.Evolve(ctx, b.Change); err != nil {
 		return err
 	}
+	if b.Change.Kind == row.Drop {
+		if err := a.empty(ctx, b); err != nil {
+			return err
+		}
+	}
 	a.shapes = next
 	if b.Change.Kind == row.Stop {
 		a.lane.job.Record.Marked(b.Change.After.Name.String(), b.Change.After.Stopped)
 	}
+	if b.Change.Kind == row.Create {
+		a.inherit(b.Change.After)
+	}
 	a.at, a.time = b.End, max(a.time, b.EndTime)
 	a.touch()
 	return a.commit(ctx)
+}
+
+// inherit gives a table that was made again under its name, while chunks were
+// read, the mark of the one before: its chunk may hold rows of the new one.
+func (a *streamApplier) inherit(t *row.Table) {
+	if a.state.Whole || a.state.snapshot == nil || len(t.Key) > 0 {
+		return
+	}
+	for _, old := range a.state.snapshot.tables {
+		if m, ok := a.state.marks[old.Number]; ok && old.Name == t.Name {
+			a.floors[t.Number] = m.Order()
+		}
+	}
 }
 
 func (a *streamApplier) due() time.Time {
@@ -358,4 +385,39 @@ func (a *streamApplier) announce(ctx context.Context) error {
 		described = d.Describe(at)
 	}
 	return sink.Announce(ctx, at, described, a.completions())
+}
+
+// traceable refuses the one change that no reader could make whole: a row that
+// takes another key while chunks are being read, logged without all its cells. Its
+// old key may lie in a chunk read after the change and its new key in one read
+// before it: then the cells it keeps are in neither.
+func (a *streamApplier) traceable(b *row.Batch) error {
+	ahead := map[uint32]string{}
+	for _, m := range a.passing {
+		ahead[m.number] = m.mark.Order()
+	}
+	for _, s := range b.Sections() {
+		mark := ahead[s.Table.Number]
+		if len(s.Table.Key) == 0 || b.Rows() == 0 || b.Order(s.Row) > mark {
+			continue
+		}
+		for i := s.Row + 1; i < s.Row+s.Rows; i++ {
+			if b.Op(i) != row.Update || b.Op(i-1) != row.Before || b.Order(i) > mark {
+				continue
+			}
+			if _, flags := b.Cells(&s, i); slices.Contains(flags, row.Absent) {
+				return fault.New(fault.ResyncNeeded, "a row of %s took another key while its chunks were read, and the log has only a part of it", s.Table.Name).
+					Try("set binlog_row_image=FULL on the source, then read everything again: godwit run --again")
+			}
+		}
+	}
+	return nil
+}
+
+// empty ends the rows of a table that was dropped: another one may get its name,
+// and then they share a folder.
+func (a *streamApplier) empty(ctx context.Context, b *row.Batch) error {
+	t := row.TruncateOrder(a.lane.job.Pool, b.Change.Before, b.At, row.Txn{Time: b.EndTime})
+	defer t.Release()
+	return a.lane.writer.Apply(ctx, t.In(a.state.Incarnation))
 }

@@ -1,6 +1,7 @@
 package option
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -130,10 +131,7 @@ func (d *document) build(tokens token.Tokens, secrets []string) (ps Problems) {
 	f, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		var y yaml.Error
-		if e, ok := err.(yaml.Error); ok {
-			y = e
-		}
-		if y == nil || y.GetToken() == nil {
+		if !errors.As(err, &y) || y.GetToken() == nil {
 			return Problems{d.syntax(Place{File: d.file}, 1, "the file is not YAML")}
 		}
 		return Problems{d.syntax(d.place(y.GetToken()), 1, "%s", y.GetMessage())}

@@ -2,6 +2,7 @@ package option
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -270,9 +271,9 @@ func (r *reader) scalar(v *Values, f Field, n ast.Node, path string) (any, bool)
 	if err == nil {
 		return x, true
 	}
-	if e, ok := err.(*refError); ok {
+	if ref := (*refError)(nil); errors.As(err, &ref) {
 		at, width := r.span(n)
-		r.add(Problem{Code: fault.JobSecret, Place: at, Path: path, What: e.Error(), Width: width})
+		r.add(Problem{Code: fault.JobSecret, Place: at, Path: path, What: ref.Error(), Width: width})
 		return nil, false
 	}
 	what := err.Error()

@@ -33,9 +33,18 @@ func ChunkCounter(generation, chunk uint32, ordinal uint64) uint64 {
 // the given generation of its snapshot starts: after every row of earlier
 // generations, before every row of this one.
 func TruncateAt(pool *Pool, t *Table, p position.Position, generation uint32) *Batch {
-	x := NewBuilder(pool)
 	o := p.Order()
-	x.At(o[:len(o)-8], ChunkCounter(generation, 0, 0), Txn{})
+	return truncate(pool, t, o[:len(o)-8], ChunkCounter(generation, 0, 0), Txn{})
+}
+
+// TruncateOrder returns a batch with one Truncate row of t at the given order.
+func TruncateOrder(pool *Pool, t *Table, order string, txn Txn) *Batch {
+	return truncate(pool, t, order[:len(order)-8], Counter(order), txn)
+}
+
+func truncate(pool *Pool, t *Table, prefix string, counter uint64, txn Txn) *Batch {
+	x := NewBuilder(pool)
+	x.At(prefix, counter, txn)
 	x.Row(t, Truncate)
 	for range t.Columns {
 		x.Absent()

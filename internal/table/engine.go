@@ -94,12 +94,16 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 		return out, err
 	}
 	out.Run = w.run
+	for _, st := range w.states {
+		o.Watch.Opened(st.Sink.Name, st.At, 0)
+	}
 	if !o.Again {
 		if err := w.fits(); err != nil {
 			return out, err
 		}
 		if w.finished() {
 			out.Nothing = true
+			out.Next = "godwit run --again " + s.File
 			return w.outcome(ctx, out), nil
 		}
 	}
@@ -116,9 +120,13 @@ func (e Engine) drive(ctx context.Context, state *local.State, w *work, s *job.S
 	if err := errors.Join(state.StartRun(keep, w.run), state.Keep(keep, keptSpec, s.Kept())); err != nil {
 		return err
 	}
-	w.record.Began(w.run, "")
+	w.record.Parallel(parallel(s, o))
+	w.record.Began(w.run, w.begins())
 	stop := keepProgress(keep, state, w.record)
 	err := local.Run(ctx, w, parallel(s, o), o.Log, nil)
+	if err == nil {
+		w.record.Phase(watch.Done)
+	}
 	stop()
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil

@@ -50,7 +50,7 @@ func open(ctx context.Context, spec *job.Spec, e env) (*opened, error) {
 	o.source = source
 	o.flow = &flow.Job{
 		Name: spec.Name, Source: source, Tables: spec.Tables,
-		Record: e.record, Log: e.log, Pool: &row.Pool{}, ChunkBytes: chunkBytes,
+		Record: e.record, Log: e.log, Pool: &row.Pool{}, ChunkBytes: chunkBytes, QueueBytes: e.budget.Size(),
 	}
 	if d, ok := source.(connector.Describer); ok && e.record != nil {
 		e.record.Describe(d.Describe)

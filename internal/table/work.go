@@ -81,6 +81,23 @@ func (w *work) fits() error {
 	return nil
 }
 
+// begins says in words where the run goes on.
+func (w *work) begins() string {
+	if w.again {
+		return "begins again"
+	}
+	for _, s := range w.states {
+		switch {
+		case s.At.IsZero():
+		case s.Generation > 0 && !s.Whole:
+			return "goes on with the snapshot"
+		default:
+			return "goes on at " + w.describe(s.At)
+		}
+	}
+	return ""
+}
+
 // prepare fixes where the run ends and makes sure every sink has a place to start
 // from.
 func (w *work) prepare(ctx context.Context) error {
@@ -151,7 +168,7 @@ func (w *work) Find(ctx context.Context, found func(job.Task)) error {
 		w.record.Phase(watch.Stream)
 		return nil
 	}
-	w.record.Phase(watch.Snapshot)
+	w.record.Phase(watch.Planning)
 	return w.findCopies(ctx, copying, found)
 }
 
@@ -241,6 +258,7 @@ func (w *work) findTable(ctx context.Context, number uint32, sinks []*flow.SinkS
 		w.copies[task.ID] = task
 	}
 	w.mu.Unlock()
+	w.record.Phase(watch.Snapshot)
 	for _, task := range open {
 		found(job.Task{ID: task.ID, Kind: job.Copy})
 	}

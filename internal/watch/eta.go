@@ -11,9 +11,27 @@ const (
 	etaShare = 0.01
 )
 
+// The paces that an end is reckoned with: the mean since the snapshot began, of
+// the last two minutes, and of the window of all rates.
+const (
+	paceMean = iota
+	paceShort
+	paceChosen
+	paces
+)
+
+// windows are the stretches that the paces are measured over; j.mu is held.
+func (j *Job) windows(now time.Time) (w [paces]time.Duration) {
+	if j.snapHist == nil {
+		return w
+	}
+	elapsed := now.Sub(j.snapHist.start)
+	return [paces]time.Duration{paceMean: elapsed, paceShort: min(shortWindow, elapsed), paceChosen: min(window(elapsed), elapsed)}
+}
+
 // left tells when the snapshot will be done at the present rate; j.mu is held.
-// It is nil while nothing can be said: too early, or a table has more rows than
-// estimated, or unknown many.
+// It is nil while nothing can be said: too early, it stalls, or a table has more
+// rows than estimated, or unknown many.
 func (j *Job) left(ts []tally, c Count, now time.Time) *Left {
 	h := j.snapHist
 	if h == nil || j.phase != Snapshot || c.Kind != Estimate || c.Total <= 0 {
@@ -23,69 +41,112 @@ func (j *Job) left(ts []tally, c Count, now time.Time) *Left {
 	if elapsed < etaAfter || float64(c.Done) < etaShare*float64(c.Total) {
 		return nil
 	}
-	base := modelSeconds(ts, j.parallel)
-	if base < 0 {
+	if h.rate(now, cRows, j.values()[cRows], window(elapsed)) <= 0 {
 		return nil
 	}
-	val := j.values()[cBytes]
-	average := h.rate(now, cBytes, val, elapsed)
-	short := h.rate(now, cBytes, val, shortWindow)
-	chosen := h.rate(now, cBytes, val, window(elapsed))
-	if average <= 0 || chosen <= 0 {
-		return nil // it stalls: no end at this rate
+	var ends [paces]float64
+	for i := range ends {
+		ends[i] = modelSeconds(ts, j.parallel, i)
 	}
-	// The model counts with each table's mean since the start; the windows say
-	// how much faster or slower everything goes now.
-	end := base * average / chosen
-	low, high := min(base, end), max(base, end)
-	if short > 0 {
-		low, high = min(low, base*average/short), max(high, base*average/short)
+	if ends[paceChosen] < 0 {
+		return nil
 	}
-	return &Left{Seconds: end, Low: 0.9 * low, High: 1.1 * high, Basis: "at this rate"}
+	return &Left{Seconds: ends[paceChosen], Low: 0.9 * min(ends[0], ends[1], ends[2]), High: 1.1 * max(ends[0], ends[1], ends[2]), Basis: "at this rate"}
 }
 
 // modelSeconds is the time that the rows left need when every table goes on at
 // its own pace: the work of all divided among the readers, but no less than any
 // one table needs with as many readers as it has chunks left. It is negative
 // when nothing is known.
-func modelSeconds(ts []tally, parallel int) float64 {
-	var busy, bytes float64
-	for _, t := range ts {
-		busy += t.busy.Seconds()
-		bytes += float64(t.runBytes)
-	}
-	if busy <= 0 || bytes <= 0 {
+func modelSeconds(ts []tally, parallel, pace int) float64 {
+	cost := costOf(ts, pace)
+	if cost == nil {
 		return -1
 	}
-	perByte := busy / bytes
-	var sum, longest float64
+	var sum, longest, chunk float64
 	for _, t := range ts {
 		if t.done {
 			continue
 		}
-		rows := float64(max(t.total-t.rows, 0))
-		work := rows * secondsPerRow(t, perByte)
-		readers := min(parallel, max(t.chunks-t.finished, 1))
+		work := float64(max(t.total-t.rows, 0)) * cost(t)
 		sum += work
-		longest = math.Max(longest, work/float64(readers))
+		chunk = max(chunk, work/float64(max(t.chunks-t.finished, 1)))
+		longest = max(longest, work/float64(min(parallel, max(t.chunks-t.finished, 1))))
 	}
-	return math.Max(sum/float64(max(parallel, 1)), longest)
+	// Readers do not end together: the last chunk keeps one of them, half of its
+	// time on the mean, while the others have nothing left.
+	n := float64(max(parallel, 1))
+	return max(sum/n+chunk/2*(1-1/n), longest)
 }
 
-// secondsPerRow is a table's own pace once it has been read for some seconds;
-// before that its bytes per row at the pace of all.
-func secondsPerRow(t tally, perByte float64) float64 {
-	if t.runRows > 0 && t.busy >= 5*time.Second {
-		return t.busy.Seconds() / float64(t.runRows)
+// paceTime is how long a table must have been read for its pace to count.
+const paceTime = 5.0
+
+// costOf returns how long a reader needs for a row of a table: as long as it did
+// lately; for a table not read yet, as long as the others did for such rows, at
+// the speed they have now. It is nil when nothing is known.
+func costOf(ts []tally, pace int) func(tally) float64 {
+	var seen []spent
+	var now, then float64 // seconds of what was read lately, and what it took on the mean
+	for _, t := range ts {
+		whole := spent{float64(t.runRows), t.busy.Seconds(), float64(t.runBytes)}
+		if whole.busy <= 0 || whole.rows <= 0 || whole.bytes <= 0 {
+			continue
+		}
+		seen = append(seen, whole)
+		if s := t.recent[pace]; s.rows > 0 {
+			now, then = now+s.busy, then+s.rows*whole.busy/whole.rows
+		}
 	}
-	width := 64.0
+	if len(seen) == 0 {
+		return nil
+	}
+	perRow, perByte, mean := fit(seen)
+	slower := 1.0
+	if now > 0 && then > 0 {
+		slower = now / then
+	}
+	return func(t tally) float64 {
+		s := t.recent[pace]
+		switch {
+		case s.busy >= paceTime && s.rows > 0:
+			return s.busy / s.rows
+		case t.busy.Seconds() >= paceTime && t.runRows > 0:
+			return slower * t.busy.Seconds() / float64(t.runRows)
+		case t.runRows > 0:
+			return slower * (perRow + perByte*float64(t.runBytes)/float64(t.runRows))
+		case t.estimated > 0 && t.estBytes > 0:
+			return slower * (perRow + perByte*float64(t.estBytes)/float64(t.estimated))
+		}
+		return slower * mean
+	}
+}
+
+// fit finds what a row costs for itself and for each of its bytes, by least
+// squares of seconds = perRow·rows + perByte·bytes over tables; both are never
+// negative. With one table all is put down to the bytes. mean is the cost of a
+// row of unknown size.
+func fit(seen []spent) (perRow, perByte, mean float64) {
+	var all spent
+	var rr, rb, bb, rs, bs float64
+	for _, s := range seen {
+		all = spent{all.rows + s.rows, all.busy + s.busy, all.bytes + s.bytes}
+		rr, rb, bb = rr+s.rows*s.rows, rb+s.rows*s.bytes, bb+s.bytes*s.bytes
+		rs, bs = rs+s.rows*s.busy, bs+s.bytes*s.busy
+	}
+	mean = all.busy / all.rows
+	det := rr*bb - rb*rb
+	if len(seen) < 2 || det <= 1e-6*rr*bb { // as good as one table
+		return 0, all.busy / all.bytes, mean
+	}
+	perRow, perByte = (rs*bb-bs*rb)/det, (bs*rr-rs*rb)/det
 	switch {
-	case t.runRows > 0:
-		width = float64(t.runBytes) / float64(t.runRows)
-	case t.estimated > 0 && t.estBytes > 0:
-		width = float64(t.estBytes) / float64(t.estimated)
+	case perRow < 0:
+		return 0, all.busy / all.bytes, mean
+	case perByte < 0:
+		return mean, 0, mean
 	}
-	return width * perByte
+	return perRow, perByte, mean
 }
 
 // follow tells how the stream gains on the head or falls behind; j.mu is held.

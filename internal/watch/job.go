@@ -50,6 +50,7 @@ type Job struct {
 	since     time.Time
 	parallel  int
 	order     []*table // as planned
+	reading   map[*table]bool
 	marks     map[string]string
 	stageSeq  []stageKey
 	describe  func(position.Position) string
@@ -88,7 +89,7 @@ func New(o Options) *Job {
 	return &Job{
 		o: o, started: now, changed: make(chan struct{}, 1),
 		phase: Starting, since: now, parallel: max(o.Parallel, 1),
-		marks: map[string]string{}, hist: newHistory(now, counters), stageHist: map[stageKey]*history{},
+		marks: map[string]string{}, reading: map[*table]bool{}, hist: newHistory(now, counters), stageHist: map[stageKey]*history{},
 	}
 }
 
@@ -208,6 +209,9 @@ func (j *Job) sample(now time.Time) {
 	j.hist.add(now, vals)
 	if j.snapHist != nil {
 		j.snapHist.add(now, vals)
+	}
+	for t := range j.reading {
+		t.sample(now)
 	}
 	for k, h := range j.stageHist {
 		if s, ok := j.stages.Load(k); ok && h.due(now) {

@@ -35,7 +35,16 @@ type table struct {
 	busySince time.Time
 	first     time.Time
 	done      bool
+	hist      *history // of runRows, busy seconds and bytes, while it is being read
 }
+
+// Counters of a table's hist.
+const (
+	tRows = iota
+	tBusy
+	tBytes
+	tableCounters
+)
 
 // tally is a table's counters read together.
 type tally struct {
@@ -50,7 +59,11 @@ type tally struct {
 	estBytes                int64
 	busy                    time.Duration
 	first                   time.Time
+	recent                  [paces]spent
 }
+
+// spent is what a stretch of time has brought.
+type spent struct{ rows, busy, bytes float64 }
 
 func (j *Job) table(name string) *table {
 	if t, ok := j.tables.Load(name); ok {
@@ -89,11 +102,17 @@ func (j *Job) Resumed(name string, rows int64, chunks int) {
 func (j *Job) ChunkStarted(name string) {
 	t, now := j.table(name), j.o.Now()
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.settle(now)
 	t.active++
-	if t.first.IsZero() {
-		t.first = now
+	first := t.first.IsZero()
+	if first {
+		t.first, t.hist = now, newHistory(now, tableCounters)
+	}
+	t.mu.Unlock()
+	if first {
+		j.mu.Lock()
+		j.reading[t] = true
+		j.mu.Unlock()
 	}
 }
 
@@ -126,8 +145,11 @@ func (j *Job) ChunkAgain(name string, rows int, bytes int64) {
 func (j *Job) TableDone(name string) {
 	t := j.table(name)
 	t.mu.Lock()
-	t.done = true
+	t.done, t.hist = true, nil
 	t.mu.Unlock()
+	j.mu.Lock()
+	delete(j.reading, t)
+	j.mu.Unlock()
 	j.notify()
 }
 
@@ -149,8 +171,32 @@ func (t *table) settle(now time.Time) {
 	t.busySince = now
 }
 
-// tally reads the counters at now.
-func (t *table) tally(now time.Time) tally {
+// values are the counters of hist; t.mu is held and busy is settled.
+func (t *table) values() []float64 {
+	return []float64{float64(t.rows.Load()), t.busy.Seconds(), float64(t.bytes.Load())}
+}
+
+// sample keeps the counters of now.
+func (t *table) sample(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.hist != nil && t.active > 0 && t.hist.due(now) {
+		t.settle(now)
+		t.hist.add(now, t.values())
+	}
+}
+
+// since returns what the time after from has brought; t.mu is held.
+func (t *table) since(from time.Time) spent {
+	if t.hist == nil { // done, or not begun
+		return spent{}
+	}
+	v := t.values()
+	return spent{v[tRows] - t.hist.at(from, tRows), v[tBusy] - t.hist.at(from, tBusy), v[tBytes] - t.hist.at(from, tBytes)}
+}
+
+// tally reads the counters at now; recent is filled for windows back from now.
+func (t *table) tally(now time.Time, windows [paces]time.Duration) tally {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.settle(now)
@@ -160,6 +206,9 @@ func (t *table) tally(now time.Time) tally {
 		estimated: t.estRows, estBytes: t.estBytes, busy: t.busy, first: t.first,
 	}
 	y.rows = t.before + y.runRows
+	for i, w := range windows {
+		y.recent[i] = t.since(now.Add(-w))
+	}
 	y.total = t.total()
 	switch {
 	case t.done:
@@ -190,9 +239,10 @@ func (t *table) total() int64 {
 
 // tallies reads all tables; j.mu is held.
 func (j *Job) tallies(now time.Time) []tally {
+	windows := j.windows(now)
 	out := make([]tally, 0, len(j.order))
 	for _, t := range j.order {
-		out = append(out, t.tally(now))
+		out = append(out, t.tally(now, windows))
 	}
 	return out
 }

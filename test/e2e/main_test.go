@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// binary is the godwit that the tests run, built once.
-var binary string
+// godwit is the binary that the tests run, built once.
+var godwit string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "godwit-e2e-")
@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	binary = filepath.Join(dir, "godwit")
-	build := exec.Command("go", "build", "-o", binary, "godwit/cmd/godwit")
+	godwit = filepath.Join(dir, "godwit")
+	build := exec.Command("go", "build", "-o", godwit, "godwit/cmd/godwit")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	code := 1
 	if out, err := build.CombinedOutput(); err != nil {
@@ -87,7 +87,7 @@ func start(t testing.TB, password string, args ...string) *process {
 
 func startAs(t testing.TB, who *syscall.Credential, password string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), ended: make(chan struct{}), moved: make(chan struct{})}
+	p := &process{t: t, cmd: exec.Command(godwit, args...), ended: make(chan struct{}), moved: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "E2E_PASSWORD="+password)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: who}
 	out, err := p.cmd.StdoutPipe()
@@ -157,8 +157,7 @@ func (p *process) wait(within time.Duration) int {
 	select {
 	case <-p.ended:
 	case <-time.After(within):
-		p.t.Errorf("godwit does not end within %v\n%s", within, p.said())
-		p.kill()
+		p.t.Errorf("godwit does not end within %v\n%s\n%s", within, clip(p.said()), p.stacks())
 	}
 	return p.exit()
 }
@@ -242,4 +241,12 @@ func clip(s string) string {
 		return s[:1500] + "\n…\n" + s[len(s)-1500:]
 	}
 	return s
+}
+
+// stacks ends a process that hangs and returns where its goroutines were.
+func (p *process) stacks() string {
+	p.signal(syscall.SIGQUIT)
+	<-p.ended
+	_, text, _ := strings.Cut(p.problems(), "SIGQUIT")
+	return text[:min(len(text), 200000)]
 }

@@ -56,8 +56,7 @@ type model struct {
 	minimal bool
 	changes bool // of the columns
 	shapes  []*row.Table
-	columns []*column // of the present shape
-	dropped int
+	columns []*column  // of the present shape
 	rows    [][]string // the table now, in no order
 	log     []entry
 	states  []state

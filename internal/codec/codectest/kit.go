@@ -141,11 +141,9 @@ func Compare(s codec.Shape, got, want [][]string) error {
 			return fmt.Errorf("row %d has %d columns, not %d: %s", i, len(got[i]), len(want[i]), clip(fmt.Sprintf("%q", got[i])))
 		}
 		for k := range want[i] {
-			kind, name := row.Text, ""
+			kind, name := row.Text, codec.MetaColumns[min(k, len(codec.MetaColumns)-1)]
 			if k >= first {
 				kind, name = s.Table.Columns[k-first].Type.Kind, s.Table.Columns[k-first].Name
-			} else {
-				name = codec.MetaColumns[k]
 			}
 			if !same(kind, got[i][k], want[i][k]) {
 				return fmt.Errorf("row %d column %s: read %s, written %s", i, name, clip(fmt.Sprintf("%q", got[i][k])), clip(fmt.Sprintf("%q", want[i][k])))

@@ -391,7 +391,7 @@ func TestKit_when_the_store_does_not_sync(t *testing.T) {
 	for _, f := range []noSync{{files: true}, {folders: true}} {
 		h := diskHarness()
 		h.New = func() sinktest.World {
-			return &diskWorld{disk: powerfs.New(), plant: func(fs local.FS) local.FS { f.FS = fs; return f }}
+			return &diskWorld{disk: powerfs.New(), plant: func(fs local.FS) local.FS { return noSync{fs, f.files, f.folders} }}
 		}
 		crashes, found, played := hunt(h, 1000)
 		t.Logf("files %v, folders %v: found by %d of %d crashes and by %d of %d histories", f.files, f.folders, len(crashes.Caught), crashes.Points, len(found), played)

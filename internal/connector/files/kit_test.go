@@ -1,11 +1,19 @@
 package files
 
 import (
+	"os"
+	"runtime/debug"
 	"testing"
 
 	"godwit/internal/connector/sinktest"
 	"godwit/internal/store/powerfs"
 )
+
+// Histories live for a millisecond: collecting them rarely halves the time.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(800)
+	os.Exit(m.Run())
+}
 
 // The protocol on a store in memory whose every call is one step: cheap enough for
 // very many histories.
@@ -13,7 +21,7 @@ func TestSink_when_store_is_a_model(t *testing.T) { sinktest.Run(t, memHarness()
 
 // The protocol with the local store on a disk that forgets what was not synced:
 // every call of the file system is a step.
-func TestSink_when_power_is_cut(t *testing.T) { sinktest.Run(t, diskHarness(), 1_000) }
+func TestSink_when_power_is_cut(t *testing.T) { sinktest.Run(t, diskHarness(), 1_500) }
 
 // The same with the format that users have.
 func TestSink_when_files_are_CSV(t *testing.T) {

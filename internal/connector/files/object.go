@@ -102,10 +102,9 @@ func at(err error, key string) error {
 // sideBySide is the width of a sink.
 const sideBySide = 8
 
-// each calls do for 0 to n-1, in order when they are few and width at once when
-// they are more. It returns the first error after all calls have ended.
+// each calls do for 0 to n-1, width of them at once. It returns the first error after all calls have ended.
 func each(n, width int, do func(i int) error) error {
-	if n <= width || width == 1 {
+	if n == 1 || width == 1 {
 		for i := range n {
 			if err := do(i); err != nil {
 				return err
@@ -126,7 +125,7 @@ func each(n, width int, do func(i int) error) error {
 		next++
 		return next - 1
 	}
-	for range width {
+	for range min(n, width) {
 		wg.Go(func() {
 			for i := take(); i >= 0; i = take() {
 				if err := do(i); err != nil {

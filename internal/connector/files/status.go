@@ -114,7 +114,7 @@ func (s *sink) Announce(ctx context.Context, at position.Position, described str
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	list := s.statusTables(tables)
-	doc := s.statusDocument(posText(st.incarnation, at.Order()), described, list)
+	doc := s.statusDocument(row.PlacePos(st.incarnation, at), described, list)
 	if bytes.Equal(list, st.tables) && s.now().Sub(st.written) < time.Duration(len(doc)>>20)*time.Second {
 		st.pending = doc
 		return nil
@@ -176,7 +176,7 @@ func (s *sink) statusTables(tables []connector.Completion) []byte {
 func (s *sink) statusTable(c connector.Completion) statusTable {
 	t := c.Table
 	out := statusTable{Name: t.Name.String(), Space: t.Name.Space, Table: t.Name.Table, Number: t.Number, Shape: t.Version,
-		Folder: s.know(t), Complete: c.Complete, From: posText(s.status.incarnation, c.From.Order()), Stopped: c.Stopped,
+		Folder: s.know(t), Complete: c.Complete, From: row.PlacePos(s.status.incarnation, c.From), Stopped: c.Stopped,
 		Folders: []string{}, Key: []string{}}
 	for _, k := range t.Key {
 		out.Key = append(out.Key, t.Columns[k].Name)

@@ -163,11 +163,11 @@ func TestAnnounce(t *testing.T) {
 		Tables []statusTable
 	}
 	b.must(json.Unmarshal([]byte(got), &doc))
-	if doc.Version != 1 || doc.Job != "shop" || doc.At.Described != "bin.1:9" || doc.At.Pos != posText(3, at64(9)) || len(doc.Tables) != 2 {
+	if doc.Version != 1 || doc.Job != "shop" || doc.At.Described != "bin.1:9" || doc.At.Pos != row.PlacePos(3, streamSet(9)["stream"]) || len(doc.Tables) != 2 {
 		t.Fatalf("%s", got)
 	}
 	m := doc.Tables[0]
-	if m.Name != "shop.Moved" || strings.Join(m.Folders, " ") != "shop/t000/ shop/Moved/" || !m.Complete || m.From != posText(3, at64(6)) || m.Folder != "shop/Moved/" {
+	if m.Name != "shop.Moved" || strings.Join(m.Folders, " ") != "shop/t000/ shop/Moved/" || !m.Complete || m.From != row.PlacePos(3, streamSet(6)["stream"]) || m.Folder != "shop/Moved/" {
 		t.Errorf("%+v", m)
 	}
 	c := m.Columns

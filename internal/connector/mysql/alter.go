@@ -30,7 +30,11 @@ type editor struct {
 	table row.Table
 	cols  []editedColumn
 	key   []string // present names
-	moved []editedColumn
+	// unique are the unique keys that the statement makes; stands: one of them
+	// became the key.
+	unique [][]string
+	stands bool
+	moved  []editedColumn
 }
 
 type editedColumn struct {
@@ -229,9 +233,7 @@ func (e *editor) constraints(s *ast.AlterTableSpec) error {
 		}
 	}
 	for _, def := range s.NewColumns {
-		if len(e.key) == 0 && e.uniqueColumn(def) {
-			return errKeyUnsure
-		}
+		e.uniqueColumn(def)
 	}
 	return nil
 }
@@ -251,25 +253,22 @@ func (e *editor) constraint(c *ast.Constraint) error {
 		if len(e.key) > 0 {
 			return nil
 		}
-		if key, err := e.keyColumns(c); err == nil && e.allNotNull(key) {
-			return errKeyUnsure // which of several unique keys stands for a primary key is the catalogue's affair
+		if key, err := e.keyColumns(c); err == nil && wholeColumns(c) {
+			e.unique = append(e.unique, key)
 		}
 	}
 	return nil
 }
 
-// errKeyUnsure says that a statement changes the unique keys of a table without
-// a primary key.
-var errKeyUnsure = fmt.Errorf("the key that the table has now is not certain")
-
-func (e *editor) allNotNull(names []string) bool {
-	for _, n := range names {
-		if e.cols[e.present(n)].Nullable {
-			return false
-		}
-	}
-	return true
+// wholeColumns reports whether a key has no column of which only the front is in
+// it.
+func wholeColumns(c *ast.Constraint) bool {
+	return !slices.ContainsFunc(c.Keys, func(k *ast.IndexPartSpecification) bool { return k.Length > 0 })
 }
+
+// errKeyUnsure says that several unique keys of a table without a primary key may
+// stand for one: the catalogue chooses.
+var errKeyUnsure = fmt.Errorf("the key that the table has now is not certain")
 
 func (e *editor) keyColumns(c *ast.Constraint) ([]string, error) {
 	var out []string
@@ -299,6 +298,10 @@ func (e *editor) options(list []*ast.TableOption) error {
 			}
 		case ast.TableOptionCollate:
 			coll = strings.ToLower(o.StrValue)
+		case ast.TableOptionComment:
+			if cs, co, ok := undisguise(o.StrValue); ok {
+				charset, coll = cs, co
+			}
 		}
 	}
 	if charset == "" && coll == "" {
@@ -309,16 +312,32 @@ func (e *editor) options(list []*ast.TableOption) error {
 		return err
 	}
 	for i := range e.cols {
-		t := &e.cols[i].Type
-		if t.Charset == "" || t.Kind == row.JSON {
-			continue
+		if err := e.convert(&e.cols[i].Type); err != nil {
+			return err
 		}
-		if t.Kind == row.Text && strings.HasSuffix(nativeWord(t.Native), "text") {
-			return fmt.Errorf("a text column may become larger") // the server picks the type by bytes
-		}
-		t.Charset, t.Collation = e.table.Charset, e.table.Collation
 	}
 	return nil
+}
+
+// convert gives a column the charset of the table. Texts that may take more bytes
+// then become larger types; JSON is a text of a certain collation only.
+func (e *editor) convert(t *row.Type) (err error) {
+	if t.Charset == "" {
+		return nil
+	}
+	old, now := characterBytes(t.Charset), characterBytes(e.table.Charset)
+	native := t.Native
+	switch word := nativeWord(t.Native); {
+	case t.Kind == row.JSON && e.table.Collation == "utf8mb4_bin":
+		return nil
+	case t.Kind == row.JSON:
+		native = "longtext"
+	case t.Kind == row.Text && now > old && strings.HasSuffix(word, "text"):
+		size, _ := textSize(word)
+		native = sizedBlob(size/old*now, "text", true, "", "")
+	}
+	*t, err = parseType(native, e.table.Charset, e.table.Collation)
+	return err
 }
 
 // resolve completes a charset and a collation, of which either may be missing.
@@ -368,6 +387,13 @@ func (e *editor) column(def *ast.ColumnDef, added bool) (row.Column, error) {
 	charset := strings.ToLower(def.Tp.GetCharset())
 	if charset == "binary" {
 		charset = ""
+	}
+	for _, o := range def.Options {
+		if v, ok := o.Expr.(ast.ValueExpr); ok && o.Tp == ast.ColumnOptionComment {
+			if cs, co, ok := undisguise(v.GetString()); ok {
+				charset, coll = cs, co
+			}
+		}
 	}
 	var err error
 	text := ""
@@ -459,6 +485,9 @@ func nativeText(t *types.FieldType, tableCharset, charset string) (string, error
 	case parsed.TypeJSON:
 		return "json", nil
 	case parsed.TypeEnum:
+		if list := t.GetElems(); len(list) == 1 && strings.HasPrefix(list[0], disguised) {
+			return list[0][len(disguised):], nil
+		}
 		return "enum" + labelList(t.GetElems()), nil
 	case parsed.TypeSet:
 		return "set" + labelList(t.GetElems()), nil
@@ -585,6 +614,9 @@ func impliedDefault(c row.Column) *string {
 
 // finish returns the new shape.
 func (e *editor) finish() (*row.Table, map[string]string, error) {
+	if err := e.standIn(); err != nil {
+		return nil, nil, err
+	}
 	t := e.table
 	t.Columns, t.Key = nil, nil
 	renamed := map[string]string{}
@@ -631,22 +663,34 @@ func tableOf(name row.Name, s *ast.CreateTableStmt, known *collations, charset, 
 		}
 	}
 	for _, def := range s.Cols {
-		if len(e.key) == 0 && e.uniqueColumn(def) {
-			return nil, errKeyUnsure
-		}
+		e.uniqueColumn(def)
 	}
 	t, _, err := e.finish()
 	return t, err
 }
 
-// uniqueColumn reports whether a column is declared to be a unique key that may
-// stand for a primary one.
-func (e *editor) uniqueColumn(def *ast.ColumnDef) bool {
+// uniqueColumn takes a unique key that is declared with its column.
+func (e *editor) uniqueColumn(def *ast.ColumnDef) {
 	for _, o := range def.Options {
 		if o.Tp == ast.ColumnOptionUniqKey {
-			i := e.present(def.Name.Name.O)
-			return i >= 0 && !e.cols[i].Nullable
+			e.unique = append(e.unique, []string{def.Name.Name.O})
 		}
 	}
-	return false
+}
+
+// standIn makes the only unique key over columns that are never null the key of a
+// table without a primary one.
+func (e *editor) standIn() error {
+	for _, u := range e.unique {
+		if slices.ContainsFunc(u, func(n string) bool { return e.present(n) < 0 || e.cols[e.present(n)].Nullable }) {
+			continue
+		}
+		if e.stands {
+			return errKeyUnsure
+		}
+		if len(e.key) == 0 {
+			e.key, e.stands = u, true
+		}
+	}
+	return nil
 }

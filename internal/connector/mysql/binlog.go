@@ -25,6 +25,10 @@ const (
 // errDump is the server's error number for everything that a dump can fail with.
 const errDump = 1236
 
+// errSameID is the server's error number when another reader came with the same
+// server id.
+const errSameID = 4052
+
 // heartbeatEvery is how long the log may be idle before the server says so.
 const heartbeatEvery = 3 * time.Second
 
@@ -158,7 +162,7 @@ func (c *conn) nextEvent() ([]byte, error) {
 // dumpFault gives an error of a dump its code.
 func (s *source) dumpFault(err error) error {
 	var e *serverError
-	if !errors.As(err, &e) || e.code != errDump {
+	if !errors.As(err, &e) || e.code != errDump && e.code != errSameID {
 		return serverFault(err, s.where())
 	}
 	text := strings.ToLower(e.text)
@@ -171,7 +175,7 @@ func (s *source) dumpFault(err error) error {
 		return false
 	}
 	switch {
-	case has("same server_id", "same server_uuid"):
+	case e.code == errSameID, has("same server_id", "same server_uuid"):
 		s.idTaken.Store(true)
 		s.warn("another reader of the log has the same server_id and ended this one; a random id is used from now on", "server_id", s.cfg.serverID)
 		return fault.New(fault.SourceBusy, "another reader of the log has the same server_id %d", s.cfg.serverID).At("%s", s.where()).By(e).Try("remove server_id from the source, or give one that nobody else has")

@@ -34,8 +34,8 @@ const (
 // index. Bounds need not be values that exist.
 func (s *source) Splits(ctx context.Context, r connector.Request) ([]connector.Split, error) {
 	t := r.Table
-	if r.Generation > maxGeneration {
-		return nil, fault.New(fault.Internal, "generation %d is beyond %d", r.Generation, maxGeneration)
+	if r.Generation > row.MaxGeneration {
+		return nil, fault.New(fault.Internal, "generation %d is beyond %d", r.Generation, row.MaxGeneration)
 	}
 	key := dividing(t)
 	if len(key) == 0 || t.Bytes >= 0 && t.Rows >= 0 && t.Bytes <= r.ChunkBytes {
@@ -64,7 +64,11 @@ func (s *source) Splits(ctx context.Context, r connector.Request) ([]connector.S
 	}
 	cuts, err := d.divide(ctx)
 	if err != nil {
-		return nil, s.readFault(ctx, &snapshot{c: c}, t, err)
+		err := s.readFault(ctx, &snapshot{c: c}, t, err)
+		if fault.Has(err, fault.SourceShape) {
+			return makeSplits(r, "", nil, nil), nil // it was dropped or altered meanwhile: one chunk is always right
+		}
+		return nil, err
 	}
 	return makeSplits(r, index, d.columns, cuts), nil
 }

@@ -32,8 +32,9 @@ func (r *streamer) connect() (*conn, error) {
 }
 
 // dialDump opens a dump, on a server that is the one of the place.
-func (r *streamer) dialDump(at dumpStart, prove func(*conn) error) (c *conn, err error) {
-	if c, err = r.s.dial(r.ctx); err != nil {
+func (r *streamer) dialDump(at dumpStart, prove func(*conn) error) (_ *conn, err error) {
+	c, err := r.s.dial(r.ctx)
+	if err != nil {
 		return nil, err
 	}
 	defer func() {

@@ -38,6 +38,7 @@ const (
 	deedStop          // the log does not carry what happened
 	deedKey           // an index is gone that may have been the key
 	deedParent        // a foreign key makes this table's changes cascade
+	deedSpace         // a database has a default charset
 )
 
 // action is one step of a statement. It changes at most one table.
@@ -49,6 +50,10 @@ type action struct {
 	specs  []*ast.AlterTableSpec
 	reason string
 	ifNot  bool // create: only if it does not exist
+	// charset and collation are a database's defaults; whole: what is not given
+	// is the server's.
+	charset, collation string
+	whole              bool
 }
 
 // statement settings of the log that change how a text is read.
@@ -76,6 +81,9 @@ func (x *statementReader) read(text, database string, mode uint64) (acts []actio
 	case w.skip("CREATE"):
 		return x.readCreate(&w, text, database, mode), nil
 	case w.skip("ALTER"):
+		if w.skip("DATABASE") || w.skip("SCHEMA") {
+			return []action{x.readSpace(&w, database)}, nil
+		}
 		w.skip("ONLINE")
 		w.skip("IGNORE")
 		if !w.skip("TABLE") {
@@ -136,11 +144,17 @@ func (x *statementReader) nameOf(t *ast.TableName, database string) row.Name {
 func (x *statementReader) readCreate(w *words, text, database string, mode uint64) []action {
 	start := -1
 	replace := w.skipAll("OR", "REPLACE")
-	if replace {
+	if replace && len(w.t) > 0 {
 		start = w.t[0].at
 	}
 	if w.skip("TEMPORARY") {
 		return nil
+	}
+	if w.skip("DATABASE") || w.skip("SCHEMA") {
+		w.skipAll("IF", "NOT", "EXISTS")
+		a := x.readSpace(w, "")
+		a.whole = true
+		return []action{a}
 	}
 	if w.skip("UNIQUE") {
 		for len(w.t) > 0 && !w.skip("ON") {
@@ -154,7 +168,7 @@ func (x *statementReader) readCreate(w *words, text, database string, mode uint6
 	ifNot := w.skipAll("IF", "NOT", "EXISTS")
 	name := x.take(w, database)
 	var out []action
-	if replace {
+	if start >= 0 {
 		out = append(out, action{deed: deedDrop, name: name})
 		text = "CREATE " + text[start:]
 	}
@@ -163,6 +177,32 @@ func (x *statementReader) readCreate(w *words, text, database string, mode uint6
 		made[i].ifNot = ifNot
 	}
 	return append(out, made...)
+}
+
+// readSpace reads the name and the charset of a database.
+func (x *statementReader) readSpace(w *words, database string) action {
+	a := action{deed: deedSpace, name: row.Name{Space: database}}
+	if len(w.t) > 0 && !w.t[0].is("CHARACTER") && !w.t[0].is("CHARSET") && !w.t[0].is("COLLATE") && !w.t[0].is("DEFAULT") && !w.t[0].is("COMMENT") {
+		_, space, _ := w.name()
+		a.name = x.name(space, "", "")
+	}
+	for len(w.t) > 0 {
+		into := (*string)(nil)
+		switch {
+		case w.skipAll("CHARACTER", "SET"), w.skip("CHARSET"):
+			into = &a.charset
+		case w.skip("COLLATE"):
+			into = &a.collation
+		default:
+			w.t = w.t[1:]
+			continue
+		}
+		w.skip("=")
+		if len(w.t) > 0 {
+			*into = strings.ToLower(strings.Trim(w.t[0].text, "'\""))
+		}
+	}
+	return a
 }
 
 func (x *statementReader) readDrop(w *words, database string) []action {
@@ -219,6 +259,14 @@ func (x *statementReader) readRename(w *words, database string) []action {
 func (x *statementReader) readParsed(text, database string, mode uint64, name row.Name) []action {
 	stmt, err := x.parse(text, mode)
 	if err != nil {
+		if other, ok := disguise(text, mode); ok {
+			stmt, err = x.parse(other, mode)
+		}
+	}
+	if err == nil && national(text, mode) {
+		err = fmt.Errorf("a column has the national charset")
+	}
+	if err != nil {
 		if bad := rowless(text); bad != "" {
 			return []action{{deed: deedStop, name: name, reason: bad}}
 		}
@@ -238,6 +286,116 @@ func (x *statementReader) readParsed(text, database string, mode uint64, name ro
 		return x.readAlter(s, name, database)
 	}
 	return []action{{deed: deedReread, name: name, reason: "it is not the statement it seemed to be"}}
+}
+
+// disguised starts the only label of an enum that stands for a type the parser
+// does not know.
+const disguised = "type:"
+
+// disguise writes what the parser does not know as something it does: types
+// behind the name of their column as an enum, charsets and collations as a
+// comment.
+func disguise(text string, mode uint64) (string, bool) {
+	list := tokens(text, mode&modeNoBackslash == 0, mode&modeANSIQuotes != 0, maxTokens)
+	var b strings.Builder
+	at := 0
+	for i := 1; i < len(list); i++ {
+		t := list[i]
+		if n, with := charsetClause(list[i:]); n > 0 && !list[i-1].is("TO") {
+			b.WriteString(text[at:t.at] + "COMMENT '" + with + "'")
+			at = list[i+n-1].end
+			i += n - 1
+			continue
+		}
+		if t.quoted || t.str || !unparsed(t.text) || !endsName(list[i-1]) || i+1 < len(list) && list[i+1].is("(") {
+			continue
+		}
+		b.WriteString(text[at:t.at] + "ENUM('" + disguised + strings.ToLower(t.text) + "')")
+		at = t.end
+	}
+	b.WriteString(text[at:])
+	return b.String(), at > 0
+}
+
+// disguisedCharset starts a comment that stands for a charset and a collation,
+// which follow it, a colon between them.
+const disguisedCharset = "charset:"
+
+// charsetClause returns how many tokens at the front give a charset or a
+// collation, and the comment that stands for them.
+func charsetClause(list []token) (n int, with string) {
+	w := words{list}
+	name := func() string {
+		w.skip("=")
+		if len(w.t) == 0 {
+			return ""
+		}
+		text := strings.ToLower(strings.Trim(w.t[0].text, "'\""))
+		if w.t = w.t[1:]; strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			return ""
+		}
+		return text
+	}
+	var charset, coll string
+	w.skip("DEFAULT")
+	if w.skipAll("CHARACTER", "SET") || w.skip("CHARSET") {
+		if charset = name(); charset == "" || charset == "binary" {
+			return 0, ""
+		}
+	}
+	if w.skip("COLLATE") {
+		if coll = name(); coll == "" {
+			return 0, ""
+		}
+	}
+	if charset == "" && coll == "" {
+		return 0, ""
+	}
+	return len(list) - len(w.t), disguisedCharset + charset + ":" + coll
+}
+
+// undisguise returns the charset and collation that a comment stands for.
+func undisguise(comment string) (charset, coll string, ok bool) {
+	rest, ok := strings.CutPrefix(comment, disguisedCharset)
+	if !ok {
+		return "", "", false
+	}
+	charset, coll, ok = strings.Cut(rest, ":")
+	return charset, coll, ok
+}
+
+// unparsed reports whether a word is a type that the parser does not know.
+func unparsed(word string) bool {
+	switch strings.ToLower(word) {
+	case "uuid", "inet4", "inet6", "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection":
+		return true
+	}
+	return false
+}
+
+// endsName reports whether a token may be the name of a column whose type
+// follows.
+func endsName(t token) bool {
+	if t.quoted {
+		return true
+	}
+	for _, w := range []string{"ADD", "COLUMN", "MODIFY", "CHANGE", "DROP", "AFTER", "EXISTS", "KEY", "INDEX", "BY", "TO", "RENAME"} {
+		if t.is(w) {
+			return false
+		}
+	}
+	return !t.str && wordByte(t.text[0])
+}
+
+// national reports whether a statement has a type whose charset the parser
+// forgets.
+func national(text string, mode uint64) bool {
+	for _, t := range tokens(text, mode&modeNoBackslash == 0, mode&modeANSIQuotes != 0, maxTokens) {
+		if t.is("NATIONAL") || t.is("NCHAR") || t.is("NVARCHAR") {
+			return true
+		}
+	}
+	return false
 }
 
 // rowless returns what in a statement that the parser does not know changes rows

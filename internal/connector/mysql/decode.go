@@ -168,6 +168,9 @@ func (d *decoder) event(l *layout, e rowsEvent) error {
 		rows = d.rows
 	}
 	n := count(e.present, e.width)
+	if n == 0 {
+		return errImage // rows of no bytes cannot be counted
+	}
 	m := 0
 	if e.op == opUpdate {
 		m = count(e.after, e.width)

@@ -248,8 +248,10 @@ type queryEvent struct {
 	code     uint16 // error code the statement ended with
 	sqlMode  uint64
 	charset  uint16 // collation of the client that sent text; 0 unknown
-	// spaceCollation is the default of the database at that moment; 0 unknown.
-	spaceCollation uint16
+	server   uint16 // the server's default collation at that moment
+	// space is the collation that new tables get by default when it is not that
+	// of their database; 0 otherwise.
+	space uint16
 }
 
 func parseQuery(body []byte, compressed bool) (queryEvent, error) {
@@ -292,7 +294,8 @@ func (q *queryEvent) readVars(vars []byte) {
 			r.take(4)
 		case 4:
 			q.charset = uint16(r.uint(2))
-			r.take(4)
+			r.take(2)
+			q.server = uint16(r.uint(2))
 		case 5: // time zone
 			r.take(int(r.uint(1)))
 		case 6: // catalog
@@ -300,7 +303,7 @@ func (q *queryEvent) readVars(vars []byte) {
 		case 7: // lc_time_names
 			r.take(2)
 		case 8:
-			q.spaceCollation = uint16(r.uint(2))
+			q.space = uint16(r.uint(2))
 		case 9: // tables updated
 			r.take(8)
 		case 10: // master data written

@@ -190,6 +190,9 @@ func (r *streamer) rows(h header, body []byte) error {
 	case m.misfit != nil:
 		r.stop(m.table, "resync needed: its rows in the log do not fit its shape: %v", m.misfit)
 	}
+	if m.misfit == nil && len(body) <= 64+len(m.layout.fields)/8 && columnless(r.format, h.kind, body) {
+		r.stop(m.table, "resync needed: a row was logged without any of its columns")
+	}
 	if r.stopping(m.table) || g.events <= g.taken {
 		return nil
 	}
@@ -213,6 +216,13 @@ func (r *streamer) rows(h header, body []byte) error {
 		return r.flushTo(noPosition, 0)
 	}
 	return nil
+}
+
+// columnless reports whether a row event has none of the columns: its rows take
+// no bytes, so how many there are is not told.
+func columnless(f *format, kind byte, body []byte) bool {
+	e, err := f.parseRows(kind, body)
+	return err == nil && count(e.present, e.width) == 0
 }
 
 // dummyTable is the number of a row event without rows, which only ends a

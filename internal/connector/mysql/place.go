@@ -155,14 +155,17 @@ type spot struct {
 }
 
 // parsePosition undoes position.
-func parsePosition(p position.Position) (spot, error) {
+func parsePosition(p position.Position) (spot, error) { return parseToken(p.Log(), p.Token()) }
+
+func parseToken(log, token string) (spot, error) {
 	bad := func(why string) (spot, error) {
-		return spot{}, fault.New(fault.SourceProtocol, "the stored position %q cannot be read: %s", clip(p.Token(), 120), why)
+		return spot{}, fault.New(fault.SourceProtocol, "the stored position %q cannot be read: %s", clip(token, 120), why)
 	}
-	f := strings.Fields(p.Token())
-	switch {
-	case len(p.Token()) > maxToken:
+	if len(token) > maxToken {
 		return bad("it is too long")
+	}
+	f := strings.Fields(token)
+	switch {
 	case len(f) == 0:
 		return bad("it is empty")
 	case f[0] != tokenVersion:
@@ -171,7 +174,7 @@ func parsePosition(p position.Position) (spot, error) {
 		return bad("wrong number of fields")
 	}
 	var out spot
-	out.log, out.base = p.Log(), strings.ReplaceAll(f[1], "%20", " ")
+	out.log, out.base = log, strings.ReplaceAll(f[1], "%20", " ")
 	n := numbers{}
 	out.file, out.offset = uint32(n.read(f[2], 32)), n.read(f[3], 48)
 	out.changes = int(n.read(f[4], 16))

@@ -36,10 +36,10 @@ type chunkReader struct {
 }
 
 func newChunkReader(s *source, t *row.Table, snap *snapshot, split connector.Split) *chunkReader {
-	base := counter(split.Generation, split.Chunk)
+	first, last := row.ChunkCounter(split.Generation, split.Chunk, 1), row.ChunkCounter(split.Generation, split.Chunk, row.MaxOrdinal)
 	return &chunkReader{
 		s: s, in: snap.c.packets(), parser: newRowParser(t), x: row.NewBuilder(&s.pool),
-		prefix: snap.place.prefix(0), next: base, last: base + maxOrdinal,
+		prefix: snap.place.prefix(0), next: first, last: last,
 		guess: 2 * batchBytes, where: split.ID,
 	}
 }
@@ -73,7 +73,7 @@ func (r *chunkReader) run(ctx context.Context, emit func(*row.Batch) error) erro
 			return fault.New(fault.SourceProtocol, "a row cannot be understood").At("%s", r.where).By(err)
 		}
 		if r.next++; r.next > r.last {
-			return fault.New(fault.SourceProtocol, "a chunk has more than %d rows", int64(maxOrdinal)).At("%s", r.where)
+			return fault.New(fault.SourceProtocol, "a chunk has more than %d rows", int64(row.MaxOrdinal)).At("%s", r.where)
 		}
 		if r.x.Size() >= batchBytes {
 			if err := r.flush(emit); err != nil {

@@ -20,10 +20,11 @@ type shapes struct {
 	tables map[row.Name]*row.Table
 	known  *collations // read when the first statement needs it
 	lower  bool
+	spaces map[string]collation // default of each database, as far as asked for
 }
 
 func newShapes(s *source, split connector.Split) *shapes {
-	x := &shapes{s: s, split: split, tables: map[row.Name]*row.Table{}}
+	x := &shapes{s: s, split: split, tables: map[row.Name]*row.Table{}, spaces: map[string]collation{}}
 	for _, t := range split.Tables {
 		x.tables[t.Name] = t
 	}
@@ -111,6 +112,8 @@ func (x *shapes) apply(ctx context.Context, a action, q queryEvent) (*row.Schema
 		return x.create(ctx, t, a, q)
 	case deedRename:
 		return x.rename(ctx, t, a)
+	case deedSpace:
+		return nil, x.setSpace(ctx, a, q)
 	}
 	if t == nil {
 		if a.deed == deedReread && chosen {
@@ -168,7 +171,10 @@ func (x *shapes) create(ctx context.Context, old *row.Table, a action, q queryEv
 			err = fmt.Errorf("the table it is made like is not followed")
 		}
 	} else {
-		c := x.known.byID[q.spaceCollation]
+		c, e := x.space(ctx, a.name.Space, q)
+		if e != nil {
+			return nil, e
+		}
 		t, err = tableOf(a.name, a.create, x.known, c.charset, c.name)
 	}
 	if err != nil {
@@ -177,6 +183,49 @@ func (x *shapes) create(ctx context.Context, old *row.Table, a action, q queryEv
 	}
 	t.Name, t.Number, t.Version, t.Rows, t.Bytes = a.name, 0, 1, -1, -1
 	return &row.SchemaChange{Kind: row.Create, After: t}, nil
+}
+
+// space returns the collation that new tables of a database get by default: what
+// the log said last, else what the server says now, else the server's own.
+func (x *shapes) space(ctx context.Context, space string, q queryEvent) (collation, error) {
+	if q.space != 0 && q.database == space {
+		return x.known.byID[q.space], nil
+	}
+	if c, ok := x.spaces[space]; ok {
+		return c, nil
+	}
+	c, err := x.s.dial(ctx)
+	if err != nil {
+		return collation{}, err
+	}
+	defer c.close()
+	rows, err := c.query(ctx, "SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = "+quoteText(space))
+	if err != nil {
+		return collation{}, err
+	}
+	out := x.known.byID[q.server]
+	if len(rows) == 1 {
+		out = x.known.byName[rows[0][0].text()]
+	}
+	x.spaces[space] = out
+	return out, nil
+}
+
+// setSpace notes the default of a database that is made or changed.
+func (x *shapes) setSpace(ctx context.Context, a action, q queryEvent) error {
+	old := x.known.byID[q.server]
+	if !a.whole {
+		var err error
+		if old, err = x.space(ctx, a.name.Space, q); err != nil {
+			return err
+		}
+	}
+	charset, name, err := x.known.resolve(a.charset, a.collation, old.charset, old.name)
+	if err != nil {
+		return nil // DEFAULT, or one not known: the next table asks the server
+	}
+	x.spaces[a.name.Space] = collation{name, charset}
+	return nil
 }
 
 // rename moves a table, in the selection, out of it or into it. A table that
@@ -248,22 +297,34 @@ func (x *shapes) reread(ctx context.Context, t *row.Table, a action) (*row.Schem
 	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}, nil
 }
 
-// recheckKey asks the catalogue for the key of a table whose indexes changed. It
-// counts only while the columns are the same.
+// recheckKey asks the catalogue for the key of a table when an index is gone that
+// may have been the key: shapes do not name their indexes. The same key as before
+// was not meant; no key at all is right from here on, whatever happened since;
+// another key may have come later, and what it was in between cannot be told.
 func (x *shapes) recheckKey(ctx context.Context, t *row.Table, a action) (*row.SchemaChange, error) {
+	if len(t.Key) == 0 {
+		return nil, nil
+	}
 	now, err := x.catalogue(ctx, t.Name)
 	if err != nil {
 		return nil, err
 	}
-	if now == nil || !sameColumns(t, now) {
-		return x.stop(t, "one of its unique keys changed, and its shape has changed again since: which key it had cannot be told"), nil
-	}
-	if slices.Equal(now.Key, t.Key) {
+	if now != nil && slices.Equal(keyNames(now), keyNames(t)) {
 		return nil, nil
 	}
+	if now == nil || !sameColumns(t, now) || len(now.Key) > 0 {
+		return x.stop(t, "an index was dropped that may have been its key, and the table has changed again since"), nil
+	}
 	after := next(t)
-	after.Key = now.Key
+	after.Key = nil
 	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}, nil
+}
+
+func keyNames(t *row.Table) (out []string) {
+	for _, k := range t.Key {
+		out = append(out, t.Columns[k].Name)
+	}
+	return out
 }
 
 func sameColumns(a, b *row.Table) bool {

@@ -29,25 +29,6 @@ const (
 	lockingIdleAge = time.Second
 )
 
-// Orders of snapshot rows. A chunk's rows stand at its mark, before everything
-// that is logged after it: event 0, and a counter of generation, chunk and row.
-// The server may give neighbouring chunks, or a chunk that is read again for a
-// new generation, the same mark; the counter keeps all their orders apart and
-// rising.
-const (
-	generationBits = 10
-	chunkBits      = 18
-	ordinalBits    = 36
-	maxGeneration  = 1<<generationBits - 1
-	maxChunk       = 1<<chunkBits - 1
-	maxOrdinal     = 1<<ordinalBits - 1
-)
-
-// counter packs the counter of a chunk's row 0.
-func counter(generation, chunk uint32) uint64 {
-	return uint64(generation)<<(chunkBits+ordinalBits) | uint64(chunk)<<ordinalBits
-}
-
 // snapshot is a connection inside a consistent snapshot.
 type snapshot struct {
 	c        *conn
@@ -271,7 +252,7 @@ func (s *source) Read(ctx context.Context, split connector.Split, from position.
 // readChunk emits the chunk's mark, then its rows. An error leaves the chunk to be
 // read again, under a new mark.
 func (s *source) readChunk(ctx context.Context, split connector.Split, emit func(*row.Batch) error) error {
-	if len(split.Tables) != 1 || split.Generation > maxGeneration || split.Chunk > maxChunk {
+	if len(split.Tables) != 1 || split.Generation > row.MaxGeneration || split.Chunk > row.MaxChunk {
 		return fault.New(fault.Internal, "chunk %s is not of a form that can be read", split.ID)
 	}
 	bounds, err := parseRange(split.Range)
@@ -290,6 +271,9 @@ func (s *source) readChunk(ctx context.Context, split connector.Split, emit func
 	}
 	if err := s.readRows(ctx, snap, split, bounds, emit); err != nil {
 		snap.close()
+		if errors.Is(err, errGone) {
+			return s.readGone(ctx, split, emit)
+		}
 		return err
 	}
 	if !snap.release(ctx) {
@@ -299,6 +283,27 @@ func (s *source) readChunk(ctx context.Context, split connector.Split, emit func
 	snap.table, snap.chunk = split.Tables[0].Name, split.Chunk
 	s.snapshots.put(snap)
 	return nil
+}
+
+// errGone says that the table of a chunk is not there any more.
+var errGone = fault.New(fault.SourceShape, "the table is gone")
+
+// readGone reads a chunk of a table that was dropped after it was planned: at a
+// mark after the drop it has no rows, and the log tells of the drop.
+func (s *source) readGone(ctx context.Context, split connector.Split, emit func(*row.Batch) error) error {
+	snap, err := s.openSnapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer snap.close()
+	t := split.Tables[0]
+	switch now, err := s.shapeOf(ctx, snap.c, t.Name); {
+	case err != nil:
+		return err
+	case now != nil:
+		return fault.New(fault.SourceShape, "table %s was dropped and made again while it was read", t.Name).At("%s", s.where())
+	}
+	return emit(row.Mark(snap.mark, 0))
 }
 
 // readRows reads one chunk inside snap.
@@ -373,7 +378,12 @@ func (s *source) readFault(ctx context.Context, snap *snapshot, table *row.Table
 // refuse the SELECT (1412): the chunk is read again under a new mark. One that did
 // not (an instant ADD COLUMN) reads on, with the new column at its default.
 func (s *source) pinShape(ctx context.Context, snap *snapshot, planned *row.Table) (*row.Table, error) {
-	if err := snap.c.exec(ctx, "SELECT * FROM "+tableName(planned.Name)+" LIMIT 0"); err != nil {
+	err := snap.c.exec(ctx, "SELECT * FROM "+tableName(planned.Name)+" LIMIT 0")
+	var e *serverError
+	if errors.As(err, &e) && (e.code == errNoSuchTable || e.code == errUnknownDB) {
+		return nil, errGone
+	}
+	if err != nil {
 		return nil, s.readFault(ctx, snap, planned, err)
 	}
 	now, err := s.shapeOf(ctx, snap.c, planned.Name)
@@ -381,7 +391,7 @@ func (s *source) pinShape(ctx context.Context, snap *snapshot, planned *row.Tabl
 		return nil, err
 	}
 	if now == nil {
-		return nil, fault.New(fault.SourceShape, "table %s is gone", planned.Name).At("%s", s.where())
+		return nil, errGone
 	}
 	if now.SameShape(planned) {
 		return planned, nil

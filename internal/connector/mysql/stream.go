@@ -170,13 +170,19 @@ func (r *streamer) session() error {
 		return err
 	}
 	defer c.close()
+	began := r.cur.at
 	err = c.guard(r.ctx, func() error {
 		for {
 			event, err := r.next(c)
 			if err != nil {
-				return r.s.dumpFault(err)
+				err = r.s.dumpFault(err)
+			} else {
+				err = r.event(event)
 			}
-			if err := r.event(event); err != nil {
+			if err != nil && r.cur.at == began {
+				return r.s.asDiverged(began, err)
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 
 	"godwit/internal/connector"
 	"godwit/internal/fault"
+	"godwit/internal/limit"
 	"godwit/internal/position"
 	"godwit/internal/row"
 	"godwit/test/servers/mariadb"
@@ -117,7 +120,7 @@ func TestStream_when_the_server_restarts_and_connections_break(t *testing.T) {
 	x.rows(t, 3)
 	srv.Kill(t)
 	srv.Restart(t)
-	srv.Exec(t, "INSERT INTO d.a VALUES (4,'d'); FLUSH BINARY LOGS; FLUSH BINARY LOGS; SELECT 1")
+	srv.Exec(t, "INSERT INTO d.a VALUES (4,'d'); FLUSH BINARY LOGS; FLUSH BINARY LOGS")
 	x.rows(t, 4)
 	// A transaction that is handed over in part, and the connection breaks there.
 	x.mu.Lock()
@@ -291,9 +294,66 @@ func TestStream_when_row_images_are_partial(t *testing.T) {
 		INSERT INTO n VALUES (1,2); UPDATE n SET y=3; DELETE FROM n;
 		SET binlog_row_image=NOBLOB; INSERT INTO a VALUES (5,6,'blob',7); UPDATE a SET v=8; UPDATE a SET b='c'; DELETE FROM a`)
 	same(t, follow(t, s, tables, from, head(t, s)),
-		`insert a 1 3 "t" NULL`, `update a 1 NULL - -`, `before a 1 - - -`, `update a 2 - - -`, `delete a 2 - - -`,
+		`insert a 1 - "t" -`, `update a 1 NULL - -`, `before a 1 - - -`, `update a 2 - - -`, `delete a 2 - - -`,
 		`insert n 1 2`, `before n 1 2`, `update n 1 3`, `delete n 1 3`,
 		`insert a 5 6 "blob" 7`, `update a 5 8 - 7`, `update a 5 8 "c" 7`, `delete a 5 8 - 7`)
+}
+
+func TestStream_when_rows_are_inserted_without_values(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	srv.Exec(t, "USE "+db+"; CREATE TABLE a (v TINYINT DEFAULT 3)")
+	s := sourceOf(t, srv, nil)
+	tables := discover(t, s, db+".*")
+	from := head(t, s)
+	srv.Exec(t, "USE "+db+"; INSERT INTO a VALUES (1); SET binlog_row_image=MINIMAL; INSERT INTO a VALUES (2); INSERT INTO a VALUES (); INSERT INTO a VALUES (4)")
+	same(t, follow(t, s, tables, from, head(t, s)), `insert a 1`, `insert a 2`, `insert a 3`, `insert a 4`)
+}
+
+func TestStream_when_a_transaction_is_larger_than_the_memory(t *testing.T) {
+	rows := 400_000
+	if os.Getenv("GODWIT_SOAK") == "1" {
+		rows = 10_000_000
+	}
+	srv := server(t)
+	db := space(t, srv)
+	srv.Exec(t, "USE "+db+"; CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(40))")
+	s := sourceOf(t, srv, nil)
+	s.env.Budget = limit.NewBudget(8 << 20)
+	s.pool.Freed = func(n int) { s.env.Budget.Give(int64(n)) }
+	tables := discover(t, s, db+".*")
+	from := head(t, s)
+	srv.Exec(t, fmt.Sprintf("USE %s; INSERT INTO a SELECT seq, 'some text that takes room' FROM seq_1_to_%d; DROP DATABASE %s", db, rows, db))
+	split := everything(tables)
+	split.Until.Place = head(t, s)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	got, inside, most := 0, 0, int64(0)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	err := s.Read(ctx, split, from, func(b *row.Batch) error {
+		got += b.Rows()
+		if b.Rows() > 0 && b.End.IsZero() {
+			inside++
+		}
+		most = max(most, s.env.Budget.Taken())
+		if got%10 == 0 {
+			runtime.ReadMemStats(&after)
+			if after.HeapAlloc > before.HeapAlloc+96<<20 {
+				t.Fatalf("%d MiB of heap after %d rows", after.HeapAlloc>>20, got)
+			}
+		}
+		b.Release()
+		return nil
+	})
+	if err != nil || got != rows || inside < rows/100_000 {
+		t.Fatal(err, got, inside)
+	}
+	if n := s.env.Budget.Taken(); n != 0 || most > 12<<20 {
+		t.Errorf("%d bytes were not given back, %d taken at most", n, most)
+	}
+	t.Logf("%d batches inside the transaction, at most %d KiB taken", inside, most>>10)
 }
 
 func TestStream_when_it_is_idle_and_cancelled(t *testing.T) {
@@ -403,7 +463,7 @@ func TestRebase_when_the_log_is_the_same_and_when_it_is_not(t *testing.T) {
 		t.Error("a place that is none was found:", p)
 	}
 	srv.Exec(t, "FLUSH BINARY LOGS; INSERT INTO d.a VALUES (4)")
-	srv.Exec(t, "SELECT 1")
+	purge(t, srv)
 	want := func(code fault.Code, p position.Position) {
 		t.Helper()
 		if _, err := s.Rebase(within(t), []position.Position{p}); !fault.Has(err, code) {
@@ -423,6 +483,21 @@ func TestRebase_when_the_log_is_the_same_and_when_it_is_not(t *testing.T) {
 	}
 	want(fault.SourceDiverged, p0)
 	want(fault.SourceDiverged, p1)
+}
+
+// purge drops all files of the log but the last. A file that a reader had open
+// stays until the server has noticed that the reader is gone.
+func purge(t testing.TB, srv *mariadb.Server) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		srv.Exec(t, "PURGE BINARY LOGS TO '"+srv.Query(t, "SHOW MASTER STATUS")[0][0]+"'")
+		if len(srv.Query(t, "SHOW BINARY LOGS")) == 1 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the log was not purged")
+		}
+	}
 }
 
 func TestRebase_when_a_replica_takes_over(t *testing.T) {

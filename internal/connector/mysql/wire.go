@@ -132,9 +132,6 @@ func (p *packetReader) shrink() {
 	p.r, p.buf = 0, small
 }
 
-// held returns the bytes of memory that the reader holds.
-func (p *packetReader) held() int { return len(p.buf) }
-
 func short(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

@@ -110,7 +110,7 @@ func (x *interleaving) play() error {
 }
 
 // start begins a process, as a rule with a claim above all others.
-func (x *interleaving) start(late bool) *actor {
+func (x *interleaving) start(late bool) {
 	claim := connector.Claim{Run: x.claim, Attempt: 1}
 	if late && x.claim > 0 {
 		claim.Run = 1 + x.rng.Uint64N(x.claim)
@@ -126,7 +126,7 @@ func (x *interleaving) start(late bool) *actor {
 		p.Fault = x.fault()
 	}
 	x.tally.Processes++
-	return x.enter(p, s)
+	x.enter(p, s)
 }
 
 // fault draws one that processes survive: they end with an error, or their step

@@ -237,8 +237,8 @@ func want(t testing.TB, code int, said string, expected int, words ...string) {
 }
 
 func clip(s string) string {
-	if len(s) > 3000 {
-		return s[:1500] + "\n…\n" + s[len(s)-1500:]
+	if len(s) > 2000 {
+		return s[:1000] + "\n…\n" + s[len(s)-1000:]
 	}
 	return s
 }

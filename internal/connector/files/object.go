@@ -66,8 +66,12 @@ func (o *objects) keep(ctx context.Context, key string, value []byte, limit int6
 			return value, nil
 		}
 		kept, rerr := o.get(ctx, key, limit)
-		if rerr == nil || !errors.Is(rerr, store.ErrNotFound) {
-			return kept, rerr
+		switch {
+		case rerr == nil && errors.Is(err, store.ErrExists):
+			return kept, nil
+		case rerr == nil: // there, but durable only once a creation was refused
+		case !errors.Is(rerr, store.ErrNotFound):
+			return nil, rerr
 		}
 		err = o.fail(err, "%s cannot be written", key)
 		if try == createTries || fault.ClassOf(err) != fault.Retry || o.wait(ctx, try) != nil {

@@ -174,7 +174,7 @@ func (s *sink) foldsCase(ctx context.Context) (bool, error) {
 	if _, err := s.keep(ctx, probeSmall, want, 16); err != nil {
 		return false, err
 	}
-	defer s.store.Delete(ctx, probeSmall) // another process may have; nothing depends on it
+	defer func() { _ = s.store.Delete(ctx, probeSmall) }() // another process may have; nothing depends on it
 	got, err := s.get(ctx, probeLarge, 16)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil

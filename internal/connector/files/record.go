@@ -19,6 +19,9 @@ import (
 // recordVersion is the form that is written (docs/formats/commit-record.md).
 const recordVersion = 1
 
+// sideVersion is the form of the objects that hold many receipts.
+const sideVersion = 1
+
 // Bounds of what is read back.
 const (
 	maxRecordBytes = 4 << 20
@@ -146,7 +149,7 @@ func decodeJSON(b []byte, version int, v any) error {
 
 // encodeSide returns the stored form of many receipts and what names it.
 func encodeSide(dir string, r *record) ([]byte, *side, error) {
-	b, err := json.Marshal(sideBody{1, r.Receipts})
+	b, err := json.Marshal(sideBody{sideVersion, r.Receipts})
 	if err != nil {
 		panic(err) // plain data
 	}
@@ -165,7 +168,7 @@ func decodeSide(b []byte, s *side) ([]store.Receipt, error) {
 		return nil, broken("size or checksum differ from what its record says")
 	}
 	var body sideBody
-	if err := decodeJSON(b, 1, &body); err != nil {
+	if err := decodeJSON(b, sideVersion, &body); err != nil {
 		return nil, err
 	}
 	if len(body.Receipts) != s.Receipts {

@@ -244,8 +244,8 @@ func (s *shard) create(ctx context.Context, r *record) (mine bool, err error) {
 			return false, nil
 		case rerr == nil && errors.Is(err, store.ErrExists):
 			return true, nil // mine, by an attempt whose answer was lost; the refusal made it durable
-		case rerr == nil && try < createTries:
-			continue // mine, and perhaps not durable: being refused is the proof
+		case rerr == nil:
+			// Mine, and perhaps not durable: to be refused is the proof.
 		case errors.Is(rerr, store.ErrNotFound) && errors.Is(err, store.ErrExists):
 			return false, nil // it was there and was pruned: others are far ahead
 		case !errors.Is(rerr, store.ErrNotFound) && fault.ClassOf(rerr) != fault.Retry:

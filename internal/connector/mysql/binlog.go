@@ -274,7 +274,7 @@ func (c *cursor) heartbeat(h header, body []byte) {
 }
 
 // rotate moves to the file that a rotation names.
-func (c *cursor) rotate(h header, body []byte) error {
+func (c *cursor) rotate(body []byte) error {
 	name, offset, err := parseRotate(body)
 	if err != nil {
 		return err

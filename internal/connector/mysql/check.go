@@ -133,8 +133,13 @@ func (k *checker) image(context.Context) error {
 			keyless = append(keyless, t.Name)
 		}
 	}
-	if v == "FULL" || len(keyless) == 0 || !k.logged() {
+	switch {
+	case v == "FULL" || !k.logged():
 		k.add("row image", v, nil)
+		return nil
+	case len(keyless) == 0:
+		k.warn("row image", v, setting("binlog_row_image is %s: an insert leaves out columns at their default, and what the log leaves out is absent in the target", v).
+			Try("SET GLOBAL binlog_row_image = FULL; -- and in the server's configuration"))
 		return nil
 	}
 	k.add("row image", v, setting("binlog_row_image is %s, but tables without a key need FULL: %s", v, named(keyless)).

@@ -116,7 +116,7 @@ func (s *source) verifyLast(c *conn, cur *cursor, last lastTxn, shortcut bool) e
 		_ = c.raw.SetReadDeadline(time.Now().Add(silence))
 		event, err := c.nextEvent()
 		if err != nil {
-			return s.verifyFault(err, last, other)
+			return s.verifyFault(err, other)
 		}
 		h, body, start, err := cur.step(event)
 		if err != nil {
@@ -146,7 +146,7 @@ func (s *source) verifyLast(c *conn, cur *cursor, last lastTxn, shortcut bool) e
 	}
 }
 
-func (s *source) verifyFault(err error, last lastTxn, other func(string, ...any) error) error {
+func (s *source) verifyFault(err error, other func(string, ...any) error) error {
 	var e *serverError
 	if errors.As(err, &e) && e.code == errDump {
 		f := fault.Of(s.dumpFault(err))

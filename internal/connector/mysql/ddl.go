@@ -75,7 +75,7 @@ type statementReader struct {
 func (x *statementReader) read(text, database string, mode uint64) (acts []action, dml *dmlText) {
 	backslash := mode&modeNoBackslash == 0
 	text = clean(text, backslash)
-	w := words{tokens(text, backslash, mode&modeANSIQuotes != 0, maxTokens)}
+	w := words{tokens(text, backslash, mode&modeANSIQuotes != 0)}
 	name := func() row.Name { return x.take(&w, database) }
 	switch {
 	case w.skip("CREATE"):
@@ -160,7 +160,7 @@ func (x *statementReader) readCreate(w *words, text, database string, mode uint6
 		for len(w.t) > 0 && !w.skip("ON") {
 			w.t = w.t[1:]
 		}
-		return []action{{deed: deedKey, name: x.take(w, database)}}
+		return x.readUnique(text, x.take(w, database), mode)
 	}
 	if !w.skip("TABLE") {
 		return nil
@@ -179,6 +179,17 @@ func (x *statementReader) readCreate(w *words, text, database string, mode uint6
 	return append(out, made...)
 }
 
+// readUnique reads CREATE UNIQUE INDEX, which is ALTER TABLE … ADD UNIQUE.
+func (x *statementReader) readUnique(text string, name row.Name, mode uint64) []action {
+	stmt, err := x.parse(text, mode)
+	s, ok := stmt.(*ast.CreateIndexStmt)
+	if err != nil || !ok {
+		return []action{{deed: deedReread, name: name, reason: "the index cannot be read"}}
+	}
+	c := &ast.Constraint{Tp: ast.ConstraintUniq, Keys: s.IndexPartSpecifications}
+	return []action{{deed: deedAlter, name: name, specs: []*ast.AlterTableSpec{{Tp: ast.AlterTableAddConstraint, Constraint: c}}}}
+}
+
 // readSpace reads the name and the charset of a database.
 func (x *statementReader) readSpace(w *words, database string) action {
 	a := action{deed: deedSpace, name: row.Name{Space: database}}
@@ -187,7 +198,7 @@ func (x *statementReader) readSpace(w *words, database string) action {
 		a.name = x.name(space, "", "")
 	}
 	for len(w.t) > 0 {
-		into := (*string)(nil)
+		var into *string
 		switch {
 		case w.skipAll("CHARACTER", "SET"), w.skip("CHARSET"):
 			into = &a.charset
@@ -296,7 +307,7 @@ const disguised = "type:"
 // behind the name of their column as an enum, charsets and collations as a
 // comment.
 func disguise(text string, mode uint64) (string, bool) {
-	list := tokens(text, mode&modeNoBackslash == 0, mode&modeANSIQuotes != 0, maxTokens)
+	list := tokens(text, mode&modeNoBackslash == 0, mode&modeANSIQuotes != 0)
 	var b strings.Builder
 	at := 0
 	for i := 1; i < len(list); i++ {
@@ -390,7 +401,7 @@ func endsName(t token) bool {
 // national reports whether a statement has a type whose charset the parser
 // forgets.
 func national(text string, mode uint64) bool {
-	for _, t := range tokens(text, mode&modeNoBackslash == 0, mode&modeANSIQuotes != 0, maxTokens) {
+	for _, t := range tokens(text, mode&modeNoBackslash == 0, mode&modeANSIQuotes != 0) {
 		if t.is("NATIONAL") || t.is("NCHAR") || t.is("NVARCHAR") {
 			return true
 		}
@@ -401,7 +412,7 @@ func national(text string, mode uint64) bool {
 // rowless returns what in a statement that the parser does not know changes rows
 // without logging them.
 func rowless(text string) string {
-	w := words{tokens(text, true, false, maxTokens)}
+	w := words{tokens(text, true, false)}
 	for len(w.t) > 0 {
 		for _, p := range [][]string{{"EXCHANGE", "PARTITION"}, {"DROP", "PARTITION"}, {"TRUNCATE", "PARTITION"}, {"CONVERT", "PARTITION"}, {"CONVERT", "TABLE"},
 			{"IMPORT", "TABLESPACE"}, {"DISCARD", "TABLESPACE"}, {"SYSTEM", "VERSIONING"}} {

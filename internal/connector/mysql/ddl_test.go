@@ -35,6 +35,8 @@ var steps = []string{
 	"RENAME TABLE t TO t2, t2 TO t",
 	"CREATE OR REPLACE TABLE t (a INT NOT NULL, b INT, UNIQUE KEY (a))",
 	"ALTER TABLE t ADD UNIQUE (b)",
+	"CREATE OR REPLACE TABLE t (a INT NOT NULL, b INT NOT NULL)",
+	"CREATE UNIQUE INDEX un ON t (b, a)",
 	"SET SESSION sql_mode='ANSI_QUOTES'; ALTER TABLE \"t\" ADD \"quoted col\" VARCHAR(10) DEFAULT 'it''s'",
 	"SET SESSION sql_mode='NO_BACKSLASH_ESCAPES'; ALTER TABLE t ADD slash VARCHAR(10) DEFAULT '\\', ADD more INT",
 	"SET NAMES latin1; ALTER TABLE t ADD `gr\xfc\xdfe` INT",

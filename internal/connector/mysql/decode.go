@@ -70,7 +70,7 @@ const (
 	howBits                          // size bytes, big-endian
 	howEnum                          // size bytes, an index from 1
 	howLabels                        // size bytes, a bit for each label
-	howUUID                          // prefix, sixteen bytes, groups turned round
+	howUUID                          // prefix, sixteen bytes
 	howInet4                         // prefix, four bytes
 	howInet6                         // prefix, sixteen bytes
 )

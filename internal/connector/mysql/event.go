@@ -368,9 +368,6 @@ type rowsEvent struct {
 	rows       []byte
 }
 
-// rowsStatementEnd marks the last row event of a statement.
-const rowsStatementEnd = 1
-
 // maxWidth is the largest number of columns a table can have.
 const maxWidth = 4096
 

@@ -94,13 +94,13 @@ func (r *streamer) member(h header, body []byte) error {
 		if err != nil {
 			return r.broken(err)
 		}
-		return r.query(h, q)
+		return r.query(q)
 	case evExecuteLoad:
 		q, err := parseLoad(body)
 		if err != nil {
 			return r.broken(err)
 		}
-		return r.query(h, q)
+		return r.query(q)
 	case evIntVar, evRand, evUserVar, evBeginLoad, evAppendBlock, evDeleteFile, evLoad:
 		return nil // they prepare a statement, which is judged itself
 	}
@@ -372,7 +372,7 @@ func (r *streamer) watchClock() {
 }
 
 // query takes a statement of the log.
-func (r *streamer) query(h header, q queryEvent) error {
+func (r *streamer) query(q queryEvent) error {
 	g := &r.group
 	switch word := firstWords(q.text); {
 	case word == "BEGIN" || strings.HasPrefix(word, "XA START") || strings.HasPrefix(word, "XA END") || strings.HasPrefix(word, "SAVEPOINT") || strings.HasPrefix(word, "RELEASE"):

@@ -67,16 +67,6 @@ func (s *gtidState) set(g gtid) {
 	*s = slices.Insert(*s, i, g)
 }
 
-// get returns the last GTID of a domain.
-func (s gtidState) get(domain uint32) (gtid, bool) {
-	for _, g := range s {
-		if g.domain == domain {
-			return g, true
-		}
-	}
-	return gtid{}, false
-}
-
 func (s gtidState) String() string {
 	var b strings.Builder
 	for i, g := range s {

@@ -3,6 +3,7 @@ package mysql
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"godwit/internal/row"
@@ -286,13 +287,8 @@ func appendAddress(dst []byte, h how, v []byte) ([]byte, bool) {
 
 const hexDigits = "0123456789abcdef"
 
-// appendUUID undoes the turning of groups that makes time-based UUIDs sort.
 func appendUUID(dst []byte, v [16]byte) []byte {
-	turned := v
-	if v[6]&0x80 == 0 && v[8]&0x80 != 0 || true {
-		turned = turnUUID(v)
-	}
-	for i, b := range turned {
+	for i, b := range v {
 		if i == 4 || i == 6 || i == 8 || i == 10 {
 			dst = append(dst, '-')
 		}
@@ -301,8 +297,38 @@ func appendUUID(dst []byte, v [16]byte) []byte {
 	return dst
 }
 
-func turnUUID(v [16]byte) [16]byte { return v }
-
+// appendInet6 prints an address as MariaDB does: the first of the longest runs of
+// zero groups, even of a single one, becomes "::", and an embedded IPv4 address
+// is printed as such.
 func appendInet6(dst []byte, v [16]byte) []byte {
-	return netip.AddrFrom16(v).AppendTo(dst)
+	group := func(i int) uint64 { return bigEndian(v[2*i : 2*i+2]) }
+	gap, length := -1, 0
+	for i := 0; i < 8; i++ {
+		n := 0
+		for i+n < 8 && group(i+n) == 0 {
+			n++
+		}
+		if n > length {
+			gap, length = i, n
+		}
+		i += n
+	}
+	for i := 0; i < 8; {
+		switch {
+		case i == gap:
+			dst = append(dst, "::"...)
+			i += length
+			continue
+		case i == 6 && gap == 0 && (length == 6 || length == 5 && group(5) == 0xffff):
+			if length == 5 {
+				dst = append(dst, ':')
+			}
+			return netip.AddrFrom4([4]byte(v[12:])).AppendTo(dst)
+		case i > 0 && i != gap+length:
+			dst = append(dst, ':')
+		}
+		dst = strconv.AppendUint(dst, group(i), 16)
+		i++
+	}
+	return dst
 }

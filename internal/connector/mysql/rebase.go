@@ -97,7 +97,7 @@ func (s *source) scan(ctx context.Context, from dumpStart, cur *cursor, f func(h
 			}
 			h, body, start, err := cur.step(event)
 			if err == nil && h.kind == evRotate {
-				err = cur.rotate(h, body)
+				err = cur.rotate(body)
 			}
 			if err != nil {
 				return fault.New(fault.SourceProtocol, "the log cannot be understood").At("%s %s", s.where(), cur.at).By(err)

@@ -136,7 +136,7 @@ func (x *shapes) apply(ctx context.Context, a action, q queryEvent) (*row.Schema
 	case deedReread:
 		return x.reread(ctx, t, a)
 	case deedKey:
-		return x.recheckKey(ctx, t, a)
+		return x.recheckKey(ctx, t)
 	case deedStop:
 		return x.stop(t, a.reason), nil
 	}
@@ -220,11 +220,10 @@ func (x *shapes) setSpace(ctx context.Context, a action, q queryEvent) error {
 			return err
 		}
 	}
-	charset, name, err := x.known.resolve(a.charset, a.collation, old.charset, old.name)
-	if err != nil {
-		return nil // DEFAULT, or one not known: the next table asks the server
+	// DEFAULT, or one not known, is left out: the next table asks the server.
+	if charset, name, err := x.known.resolve(a.charset, a.collation, old.charset, old.name); err == nil {
+		x.spaces[a.name.Space] = collation{name, charset}
 	}
-	x.spaces[a.name.Space] = collation{name, charset}
 	return nil
 }
 
@@ -301,7 +300,7 @@ func (x *shapes) reread(ctx context.Context, t *row.Table, a action) (*row.Schem
 // may have been the key: shapes do not name their indexes. The same key as before
 // was not meant; no key at all is right from here on, whatever happened since;
 // another key may have come later, and what it was in between cannot be told.
-func (x *shapes) recheckKey(ctx context.Context, t *row.Table, a action) (*row.SchemaChange, error) {
+func (x *shapes) recheckKey(ctx context.Context, t *row.Table) (*row.SchemaChange, error) {
 	if len(t.Key) == 0 {
 		return nil, nil
 	}

@@ -70,7 +70,7 @@ func clean(text string, backslash bool) string {
 // executed returns the length of the front of a comment that is executed, 0 for
 // any other.
 func executed(s string) int {
-	n := 0
+	var n int
 	switch {
 	case strings.HasPrefix(s, "/*!"):
 		n = 3
@@ -101,10 +101,10 @@ func quoteEnd(s string, i int, backslash bool) int {
 	return len(s)
 }
 
-// tokens splits a cleaned statement, up to most of them.
-func tokens(s string, backslash, ansi bool, most int) []token {
+// tokens splits a cleaned statement, up to maxTokens of them.
+func tokens(s string, backslash, ansi bool) []token {
 	var out []token
-	for i := 0; i < len(s) && len(out) < most; {
+	for i := 0; i < len(s) && len(out) < maxTokens; {
 		c := s[i]
 		switch {
 		case c <= ' ':

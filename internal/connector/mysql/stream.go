@@ -46,7 +46,6 @@ type streamer struct {
 	maps   map[uint64]*mapped
 	clock  time.Duration // the server's clock less ours
 
-	began   bool // a connection has been verified
 	until   until
 	told    place // of the last End handed over
 	foreign int   // bytes since then
@@ -249,7 +248,7 @@ func (r *streamer) event(raw []byte) error {
 		if r.group.open {
 			return r.broken(errGroupCut)
 		}
-		if err := r.cur.rotate(h, body); err != nil {
+		if err := r.cur.rotate(body); err != nil {
 			return r.broken(err)
 		}
 	case evGTID:

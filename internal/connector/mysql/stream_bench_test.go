@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/go-mysql-org/go-mysql/replication"
@@ -100,6 +101,40 @@ func BenchmarkStream_decode(b *testing.B) {
 	for b.Loop() {
 		rows := decodeAll(b, log, tables)
 		b.ReportMetric(float64(rows), "rows/op")
+	}
+}
+
+// BenchmarkStream_from_server reads what a real server sends and reports the CPU
+// seconds of this process for 500,000 rows.
+func BenchmarkStream_from_server(b *testing.B) {
+	const transactions = 25_000
+	srv := server(b)
+	srv.Exec(b, benchTable)
+	s := sourceOf(b, srv, nil)
+	tables := discover(b, s, "sb.sbtest1")
+	from := head(b, s)
+	srv.Exec(b, "CALL sb.w("+itoa(transactions)+")")
+	split := connector.Split{ID: connector.StreamSplit, Tables: tables, Until: connector.Until{Place: head(b, s)}}
+	used := func() float64 {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	}
+	for b.Loop() {
+		began, rows, batches := used(), 0, 0
+		err := s.Read(b.Context(), split, from, func(x *row.Batch) error {
+			rows += x.Rows()
+			batches++
+			x.Release()
+			return nil
+		})
+		if err != nil || rows != 4*transactions {
+			b.Fatal(err, rows)
+		}
+		b.ReportMetric((used()-began)*5, "cpu-s/500k-rows")
+		b.ReportMetric(float64(batches), "batches/op")
 	}
 }
 

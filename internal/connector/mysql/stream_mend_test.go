@@ -489,7 +489,7 @@ func TestRebase_when_the_log_is_the_same_and_when_it_is_not(t *testing.T) {
 // stays until the server has noticed that the reader is gone.
 func purge(t testing.TB, srv *mariadb.Server) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for tick, end := time.Tick(50*time.Millisecond), time.Now().Add(30*time.Second); ; <-tick {
 		srv.Exec(t, "PURGE BINARY LOGS TO '"+srv.Query(t, "SHOW MASTER STATUS")[0][0]+"'")
 		if len(srv.Query(t, "SHOW BINARY LOGS")) == 1 {
 			return

@@ -1,17 +1,13 @@
 package mysql
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"godwit/internal/connector"
 	"godwit/internal/position"
 	"godwit/internal/row"
-	"godwit/test/servers/mariadb"
 )
 
 // follow reads the stream of tables from a place to another and returns what was
@@ -127,11 +123,6 @@ func TestStream_when_rows_change(t *testing.T) {
 		`insert n 1 "ab\x00\x00"`, `before n 1 "ab\x00\x00"`, `update n -2 "ab\x00\x00"`, `delete n -2 "ab\x00\x00"`, `insert a 7 "" "0.0000"`)
 }
 
-var _ = errors.Is
-var _ = context.Background
-var _ = time.Now
-var _ *mariadb.Server
-
 func TestStream_when_shapes_change(t *testing.T) {
 	srv := server(t)
 	db := space(t, srv)
@@ -167,5 +158,6 @@ func TestStream_when_shapes_change(t *testing.T) {
 		`insert d NULL 1 "q"`,
 		`alter b id:int(11) key:id`,
 		`drop d`,
+		`create u id:int(11) x:uuid key:id`, `insert u 1 "12345678-1234-5678-9abc-def012345678"`, `drop u`,
 		`insert b 5`)
 }

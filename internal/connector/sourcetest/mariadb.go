@@ -14,9 +14,9 @@ func MariaDB() Dialect {
 		Session: "SET SESSION time_zone = '+00:00', sql_mode = 'NO_ENGINE_SUBSTITUTION'; ",
 		Partial: "SET GLOBAL binlog_row_image = 'MINIMAL'", Whole: "SET GLOBAL binlog_row_image = 'FULL'",
 		Unlogged: "SET SESSION binlog_format = 'STATEMENT'; UPDATE %s SET n = n + 1 WHERE id = 1",
-		Prune:    "FLUSH BINARY LOGS; FLUSH BINARY LOGS; PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY",
-		Settle:   "ANALYZE TABLE %s",
-		Reset:    "RESET MASTER", Rotate: "FLUSH BINARY LOGS",
+		Prune:    "FLUSH BINARY LOGS; PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY", Oldest: "SHOW BINARY LOGS",
+		Settle: "ANALYZE TABLE %s",
+		Reset:  "RESET MASTER", Rotate: "FLUSH BINARY LOGS",
 		Impatient: "SET GLOBAL net_write_timeout = 2, GLOBAL slave_net_timeout = 10",
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"godwit/internal/row"
@@ -390,6 +389,9 @@ func (s *memServer) remove(x *memTxn, m []string) error {
 func (s *memServer) Rows(query string) ([][]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if query == "OLDEST" {
+		return [][]string{{fmt.Sprint(s.first)}}, nil
+	}
 	list, name, ok := strings.Cut(strings.TrimPrefix(query, "SELECT "), " FROM ")
 	space, table, _ := strings.Cut(name, ".")
 	t, err := s.table(space, table)
@@ -427,7 +429,7 @@ func memDialect() Dialect {
 	}
 	return Dialect{
 		Columns: []Column{{Name: "i", Type: "INT", Values: []string{"0", "-1", "9223372036854775807"}}, {Name: "v", Type: "TEXT", Values: []string{"''", "'a'", "'é'"}}},
-		Partial: "PARTIAL", Whole: "WHOLE", Unlogged: "UNLOGGED %s", Prune: "PRUNE", Reset: "RESET", Silence: 200 * time.Millisecond,
+		Partial: "PARTIAL", Whole: "WHOLE", Unlogged: "UNLOGGED %s", Prune: "PRUNE", Oldest: "OLDEST", Reset: "RESET", Silence: 200 * time.Millisecond,
 		Keys: []Key{
 			{Name: "integer", Columns: key("id INT"), Literals: integer},
 			{Name: "composite", Columns: key("a VARCHAR", "b INT"), Literals: func(i int) []string {
@@ -437,5 +439,3 @@ func memDialect() Dialect {
 		},
 	}
 }
-
-var _ testing.TB

@@ -188,7 +188,7 @@ func defects() []planted {
 				if now.Order() != begin.Order() || w.count() > 4000 {
 					break
 				}
-				time.Sleep(time.Millisecond)
+				<-time.After(time.Millisecond)
 			}
 			mark, _, _ := w.Head(ctx)
 			for i, b := range held {
@@ -294,7 +294,7 @@ func defects() []planted {
 		{"cancel ignored", "Cancel", func(w *wrong, ctx context.Context, s connector.Split, from position.Position, emit func(*row.Batch) error) error {
 			err := w.memSource.Read(ctx, s, from, emit)
 			if ctx.Err() != nil {
-				time.Sleep(1500 * time.Millisecond)
+				<-time.After(1500 * time.Millisecond)
 			}
 			return err
 		}},
@@ -400,6 +400,7 @@ func TestRun_when_the_source_is_wrong(t *testing.T) {
 	for _, d := range defects() {
 		t.Run(d.name, func(t *testing.T) {
 			h := memHarness(func(s connector.Source) connector.Source { return &wrong{memSource: s.(*memSource), read: d.read} })
+			h.Dialect.Patience = 15 * time.Second
 			said := verdict(t, h, d.proof)
 			if len(said) == 0 {
 				t.Fatalf("%s did not catch it", d.proof)

@@ -66,6 +66,9 @@ type Dialect struct {
 	// Prune removes all of the log that can be removed. Reset begins another
 	// history under the same names.
 	Prune, Reset string
+	// Oldest is a query for the parts of the log that there are: pruned, there is
+	// one, another than the first before.
+	Oldest string
 	// Settle makes estimates of the size of the table that replaces %s right.
 	Settle string
 	// Rotate ends a part of the log and begins another.
@@ -74,6 +77,8 @@ type Dialect struct {
 	Impatient string
 	// Silence is how long the log may be idle without a batch; 0: 10 s.
 	Silence time.Duration
+	// Patience is how long a proof waits for what must come; 0: 100 s.
+	Patience time.Duration
 	// Keys are the kinds of keys by which tables are divided; one without columns
 	// is a table without a key.
 	Keys []Key
@@ -190,7 +195,11 @@ type session struct {
 func begin(t testing.TB, h Harness, s Server, ddl ...string) *session {
 	t.Helper()
 	x := &session{TB: t, h: h, server: s, space: fmt.Sprintf("kit%d", time.Now().UnixNano())}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(scale(100, 1000))*time.Second)
+	patience := h.Dialect.Patience
+	if patience == 0 {
+		patience = time.Duration(scale(100, 1000)) * time.Second
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	x.ctx = ctx
 	x.exec("CREATE DATABASE " + x.space)

@@ -137,7 +137,8 @@ func (e *env) match() {
 		_, _, err = readPart(e.ctx, e.second, "k", r)
 		e.ok(err, "Open of the version there")
 	}
-	for l := range e.s.List(e.ctx, "k", "") {
+	for l, err := range e.s.List(e.ctx, "k", "") {
+		e.ok(err, "List")
 		_, _, err = readPart(e.ctx, e.s, "k", store.Read{Match: &l})
 		e.ok(err, "Open of the version listed")
 	}

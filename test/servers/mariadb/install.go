@@ -99,6 +99,9 @@ func (in install) base(data string) []string {
 	share := filepath.Join("/", in.root, "usr/share/mysql")
 	args := []string{
 		"--no-defaults", "--datadir=" + data,
+		// A server that starts removes what looks like its own old temporary
+		// tables: servers that share a folder for them break each other.
+		"--tmpdir=" + filepath.Dir(data),
 		"--lc-messages-dir=" + share, "--character-sets-dir=" + share + "/charsets",
 		"--plugin-dir=" + filepath.Join("/", in.root, "usr/lib/mysql/plugin"),
 		"--innodb-log-file-size=8M", "--skip-name-resolve", "--performance-schema=OFF",

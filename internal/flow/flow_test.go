@@ -27,36 +27,7 @@ func newJob(src *logSource, sinks ...*memSink) *Job {
 // run does what an engine does, one task after another, from what it finds in
 // the sinks.
 func run(ctx context.Context, j *Job, claim connector.Claim, end int) error {
-	states, err := j.Find(ctx)
-	if err != nil {
-		return err
-	}
-	if err := j.Begin(ctx, states, Beginning{Snapshot: true}, claim); err != nil {
-		return err
-	}
-	for _, n := range states[0].Numbers() {
-		var lacking []*SinkState
-		for _, s := range states {
-			if !s.Whole {
-				lacking = append(lacking, s)
-			}
-		}
-		tasks, err := j.PlanTable(ctx, n, lacking)
-		if err != nil {
-			return err
-		}
-		for _, t := range tasks {
-			if err := j.RunChunks(ctx, t, claim); err != nil {
-				return err
-			}
-		}
-	}
-	src := j.Source.(*logSource)
-	src.mu.Lock()
-	src.head = max(src.head, end)
-	src.mu.Unlock()
-	until := connector.Until{Place: placeAfter(end)}
-	return j.Stream(ctx, &StreamTask{Sinks: states, Until: until, Reached: fmt.Sprint("end ", end)}, claim)
+	return runAs(ctx, j, j.Source.(*logSource), claim, end)
 }
 
 // judge says whether a sink's changelog gives the source's state at the stream's
@@ -130,10 +101,9 @@ func TestFlow_when_paused_at_random(t *testing.T) {
 		for i := uint64(1); ; i++ {
 			ctx, cancel := context.WithCancel(t.Context())
 			src.batch = 1 + r.IntN(9)
-			j := newJob(&logSource{}, a, b)
-			p := &pausing{logSource: src, left: 1 + r.IntN(12), pause: cancel}
-			j.Source = p
-			err := runWith(ctx, j, src, connector.Claim{Run: i}, 60)
+			j := newJob(src, a, b)
+			j.Source = &pausing{logSource: src, left: 1 + r.IntN(12), pause: cancel}
+			err := runAs(ctx, j, src, connector.Claim{Run: i}, 60)
 			cancel()
 			if err != nil && !errors.Is(err, context.Canceled) {
 				t.Fatalf("seed %d: %v", seed, err)
@@ -167,35 +137,6 @@ func (p *pausing) Read(ctx context.Context, s connector.Split, from position.Pos
 		}
 		return emit(b)
 	})
-}
-
-func runWith(ctx context.Context, j *Job, src *logSource, claim connector.Claim, end int) error {
-	p := j.Source
-	j.Source = src
-	defer func() { j.Source = p }()
-	states, err := j.Find(ctx)
-	if err != nil {
-		return err
-	}
-	if err := j.Begin(ctx, states, Beginning{Snapshot: true}, claim); err != nil {
-		return err
-	}
-	for _, n := range states[0].Numbers() {
-		tasks, err := j.PlanTable(ctx, n, states)
-		if err != nil {
-			return err
-		}
-		j.Source = p
-		for _, t := range tasks {
-			if err := j.RunChunks(ctx, t, claim); err != nil {
-				return err
-			}
-		}
-		j.Source = src
-	}
-	j.Source = p
-	src.head = end
-	return j.Stream(ctx, &StreamTask{Sinks: states, Until: connector.Until{Place: placeAfter(end)}}, claim)
 }
 
 func TestFlow_when_started_again(t *testing.T) {

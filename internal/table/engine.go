@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"godwit/internal/connector"
@@ -26,6 +27,10 @@ var _ engine.Engine = Engine{}
 // budgetShare is the part of the memory ceiling that batches may take: the rest
 // is for encoders, packets, the runtime and what the collector has not freed yet.
 const budgetShare = 4
+
+// runtimeShare is what the collector leaves of the memory ceiling to what it does
+// not see: stacks, the binary's own pages, fragmentation.
+const runtimeShare = 24 << 20
 
 // connect opens the job's source and sinks for an act.
 func (e Engine) connect(ctx context.Context, s *job.Spec, o engine.Options) (*opened, error) {
@@ -78,6 +83,8 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 	if err := e.accept(ctx, state, s, o.Again); err != nil {
 		return out, err
 	}
+	// The ceiling is the process's: the collector works harder near it.
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory, 64<<20) - runtimeShare))
 	opened, err := e.connect(ctx, s, o)
 	if err != nil {
 		return out, stoppedOr(ctx, err)

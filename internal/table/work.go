@@ -131,9 +131,12 @@ func (w *work) fixUntil(ctx context.Context) error {
 		return fault.New(fault.JobValue, "source %s cannot tell the end of its log: until: head is not possible", w.spec.Source.Driver)
 	}
 	head, clock, err := h.Head(ctx)
+	if err != nil {
+		return err
+	}
 	w.until.Place = head
 	w.record.Head(head, -1, clock)
-	return err
+	return nil
 }
 
 func (w *work) locate(ctx context.Context) (position.Position, error) {

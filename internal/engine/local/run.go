@@ -81,7 +81,7 @@ func failed(e job.Event, err error) job.Event {
 // it started that will send an event.
 func (r *runner) step(e job.Event) (started int) {
 	e.Now = time.Now()
-	if e.Cause != nil {
+	if e.Cause != nil && e.ID != "" {
 		r.log.Warn("task failed", "task", e.ID, "error", e.Cause)
 	}
 	was := r.state.Failure

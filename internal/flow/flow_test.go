@@ -182,3 +182,38 @@ func TestFlow_when_a_newer_run_takes_over(t *testing.T) {
 		t.Fatalf("an older run was let in: %v", err)
 	}
 }
+
+// endless emits heartbeats until emit or ctx ends it.
+type endless struct{ *logSource }
+
+func (s endless) Read(ctx context.Context, split connector.Split, from position.Position, emit func(*row.Batch) error) error {
+	if split.Bounded {
+		return s.logSource.Read(ctx, split, from, emit)
+	}
+	for n := countOf(from); ; n++ {
+		if err := emit(row.Mark(placeAfter(n), 0)); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func TestFlow_when_a_sink_fails_under_an_endless_source(t *testing.T) {
+	src, m := newLogSource(1, 60), newMemSink()
+	j := newJob(src, m)
+	j.Source = endless{src}
+	j.Sinks[0].Every = 0 // commits at every place
+	states, err := j.Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Begin(t.Context(), states, Beginning{}, connector.Claim{Run: 1}); err != nil {
+		t.Fatal(err)
+	}
+	m.crash = &crash{at: 5}
+	if err := j.Stream(t.Context(), &StreamTask{Sinks: states}, connector.Claim{Run: 1}); !errors.Is(err, errCrash) {
+		t.Fatalf("the stream ended with %v", err)
+	}
+}

@@ -68,7 +68,10 @@ func startGroup(ctx context.Context, lanes []*lane, appliers []applier) *group {
 		l.queue = make(chan item, queueLength)
 		g.wg.Go(func() {
 			if err := l.consume(work, appliers[i]); err != nil {
-				fail(err)
+				fail(err) // first of all: it is what ends the reader
+			}
+			for it := range l.queue { // finish closes it
+				it.release()
 			}
 		})
 	}
@@ -126,11 +129,6 @@ func (g *group) finish(readErr error) error {
 }
 
 func (l *lane) consume(ctx context.Context, a applier) error {
-	defer func() {
-		for it := range l.queue { // the other end closes it
-			it.release()
-		}
-	}()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

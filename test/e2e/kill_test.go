@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -62,12 +63,7 @@ func life(t *testing.T, seed uint64, hit map[string]int) {
 			t.Fatalf("seed %d, round %d: godwit ended before %s:\n%s", seed, n, aim, clip(p.said()))
 		}
 		k.p.kill()
-		w.mu.Lock() // the writer waits
-		v, g, wrong := w.judgeCrash(j.lake())
-		if w.err != nil {
-			wrong = w.err.Error()
-		}
-		w.mu.Unlock()
+		v, g, wrong := w.judgeQuietly(j.lake())
 		if wrong != "" {
 			t.Fatalf("seed %d, round %d, killed at %s: %s\nkept: %s\n%s", seed, n, aim, wrong, keep(t, j), clip(k.p.said()))
 		}
@@ -94,6 +90,18 @@ func life(t *testing.T, seed uint64, hit map[string]int) {
 	if all.tables == 0 || all.chunks == 0 {
 		t.Errorf("nothing was judged: %+v", all)
 	}
+}
+
+// judgeQuietly judges a crash while the writer waits.
+func (w *world) judgeQuietly(root string) (verdict, *target, string) {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock() // also when a judge fails the test
+	v, g, wrong := w.judgeCrash(root)
+	if w.err != nil {
+		wrong = w.err.Error()
+	}
+	return v, g, wrong
 }
 
 // judgeEnd compares files at rest with the source itself, as a plain reader would:
@@ -177,8 +185,10 @@ func (k *killer) reach(aim string) bool {
 	}
 	switch aim {
 	case "roll":
-		n := k.staged()
-		return k.look(func() bool { return k.staged() > n })
+		before := k.list("staging")
+		return k.look(func() bool {
+			return slices.ContainsFunc(k.list("staging"), func(n string) bool { return !slices.Contains(before, n) })
+		})
 	case "publish":
 		n := k.record()
 		return k.look(func() bool { return k.record() > n })
@@ -258,7 +268,6 @@ func (k *killer) chunks() int {
 	return n
 }
 
-func (k *killer) staged() int  { return len(k.list("staging")) }
 func (k *killer) schemas() int { return len(k.list("once/schemas")) }
 
 // record is the number of the stream's greatest record.

@@ -120,3 +120,11 @@ type Roller interface {
 
 // Placer tells people where a sink's target is.
 type Placer interface{ Where() string }
+
+// Settler tells whether a shard has a commit that its next Open must finish.
+// Without it, shards of a snapshot that is not complete are opened to be sure.
+type Settler interface {
+	// Settled reports whether the last owner closed the shard in order. It fences
+	// nobody and changes nothing.
+	Settled(ctx context.Context, s Shard) (bool, error)
+}

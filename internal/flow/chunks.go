@@ -42,7 +42,7 @@ func (j *Job) RunChunks(ctx context.Context, t *ChunkTask, claim connector.Claim
 		appliers = append(appliers, &chunkApplier{lane: l, had: done, done: done, incarnation: s.Incarnation, table: t.Table})
 	}
 	g := startGroup(ctx, lanes, appliers)
-	return g.finish(j.readChunks(ctx, g, t, appliers))
+	return g.finish(j.readChunks(g.reading(ctx), g, t, appliers))
 }
 
 // closeLanes closes writers; when the task went well, a failing close fails it.

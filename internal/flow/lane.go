@@ -78,6 +78,14 @@ func startGroup(ctx context.Context, lanes []*lane, appliers []applier) *group {
 	return g
 }
 
+// reading returns the context of the group's reader: it ends with ctx, and when a
+// lane fails, also while the source has nothing to emit.
+func (g *group) reading(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	context.AfterFunc(g.work, func() { cancel(context.Cause(g.work)) })
+	return ctx
+}
+
 // put hands b to a lane, which gets its own hold on it. It waits while the queue
 // is full.
 func (g *group) put(ctx context.Context, l *lane, it item) error {

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"godwit/internal/connector"
@@ -60,7 +61,6 @@ func (a *streamApplier) loadMarks(ctx context.Context, j *Job) error {
 	if s.Generation == 0 || s.Whole {
 		return nil
 	}
-	a.floors = map[uint32]string{}
 	for _, t := range s.snapshot.tables {
 		mark, missing, err := j.tableMark(ctx, s, t.Number)
 		if err != nil {
@@ -69,7 +69,7 @@ func (a *streamApplier) loadMarks(ctx context.Context, j *Job) error {
 		if missing > 0 {
 			return fault.New(fault.Internal, "the stream of sink %q was started while %d chunks of %s are missing", s.Sink.Name, missing, t.Name)
 		}
-		if len(t.Key) == 0 {
+		if len(t.Key) == 0 && a.floors[t.Number] == "" {
 			a.floors[t.Number] = mark.Order()
 		}
 		s.marks[t.Number] = mark
@@ -120,7 +120,7 @@ func (a *streamApplier) noteComplete(s position.Set, n int) {
 	delete(s, keyComplete)
 	s[keyWhole] = st.Copied
 	st.Whole = true
-	a.floors = nil
+	maps.DeleteFunc(a.floors, func(_ uint32, floor string) bool { return floor != beyond })
 }
 
 // completions tells plain readers how far each table is.

@@ -171,17 +171,24 @@ func (j *Job) divide(ctx context.Context, t *row.Table, generation uint32) (*tab
 	return p, nil
 }
 
-// Lacking returns how many chunks of a task some sink has not committed.
-func (j *Job) Lacking(ctx context.Context, t *ChunkTask) (int, error) {
+// Lacking returns how many chunks of a task some sink has not committed, and
+// whether nothing at all is left to do: a sink may have a commit to finish.
+func (j *Job) Lacking(ctx context.Context, t *ChunkTask) (n int, settled bool, err error) {
 	lacking := map[uint32]bool{}
+	settled = true
 	for _, s := range t.Sinks {
 		_, set, err := s.Sink.Positions(ctx, j.shard(s.Sink, t.Shard))
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		done, err := chunksOf(set)
 		if err != nil {
-			return 0, err
+			return 0, false, err
+		}
+		if q, ok := s.Sink.Sink.(connector.Settler); settled && ok {
+			if settled, err = q.Settled(ctx, j.shard(s.Sink, t.Shard)); err != nil {
+				return 0, false, err
+			}
 		}
 		for _, split := range t.Splits {
 			if !done.has(split.Chunk) {
@@ -189,5 +196,5 @@ func (j *Job) Lacking(ctx context.Context, t *ChunkTask) (int, error) {
 			}
 		}
 	}
-	return len(lacking), nil
+	return len(lacking), settled && len(lacking) == 0, nil
 }

@@ -56,7 +56,7 @@ func (j *Job) Stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 	}
 	ends := !until.IsZero() || t.ToMarks
 	g := startGroup(ctx, lanes, appliers)
-	return g.finish(j.readStream(ctx, g, t, until, ends, least, appliers))
+	return g.finish(j.readStream(g.reading(ctx), g, t, until, ends, least, appliers))
 }
 
 // untilPast moves an end to the greatest mark where that is later.
@@ -196,7 +196,7 @@ type streamApplier struct {
 	dirty  bool              // at is beyond what is committed
 	since  time.Time         // when it became dirty
 	// floors are the marks of tables without a key: their events up to there are
-	// in the chunk and must not be counted again.
+	// in the chunk and must not be counted again. Stopped tables have beyond.
 	floors  map[uint32]string
 	passing []tableMark // tables whose mark is still ahead, least first
 	reached string
@@ -210,7 +210,12 @@ func (j *Job) streamApplier(ctx context.Context, s *SinkState, l *lane) (*stream
 	if err := s.load(ctx, l.set); err != nil {
 		return nil, err
 	}
-	a := &streamApplier{lane: l, state: s, shapes: s.Shapes, at: at}
+	a := &streamApplier{lane: l, state: s, shapes: s.Shapes, at: at, floors: map[uint32]string{}}
+	for _, t := range s.Shapes.tables {
+		if t.Stopped != "" {
+			a.floors[t.Number] = beyond
+		}
+	}
 	if err := a.loadMarks(ctx, j); err != nil {
 		return nil, err
 	}
@@ -228,7 +233,7 @@ func (a *streamApplier) apply(ctx context.Context, b *row.Batch) error {
 		return err
 	}
 	if rest.Change != nil {
-		return a.barrier(ctx, rest)
+		return a.barrier(ctx, a.settled(rest))
 	}
 	if len(a.floors) > 0 {
 		rest = rest.After(func(t *row.Table) string { return a.floors[t.Number] })
@@ -287,6 +292,9 @@ func (a *streamApplier) barrier(ctx context.Context, b *row.Batch) error {
 			return err
 		}
 	}
+	if b.Change == nil { // nothing that this sink still follows
+		return a.advance(ctx, b.End, b.EndTime)
+	}
 	next := a.shapes.after(b.Change)
 	if err := next.keep(ctx, a.lane.sink, a.shapes); err != nil {
 		return err
@@ -301,6 +309,7 @@ func (a *streamApplier) barrier(ctx context.Context, b *row.Batch) error {
 	}
 	a.shapes = next
 	if b.Change.Kind == row.Stop {
+		a.floors[b.Change.After.Number] = beyond
 		a.lane.job.Record.Marked(b.Change.After.Name.String(), b.Change.After.Stopped)
 	}
 	if b.Change.Kind == row.Create {
@@ -309,6 +318,32 @@ func (a *streamApplier) barrier(ctx context.Context, b *row.Batch) error {
 	a.at, a.time = b.End, max(a.time, b.EndTime)
 	a.touch()
 	return a.commit(ctx)
+}
+
+// beyond sorts after every order: a floor for tables whose rows are not wanted any
+// more.
+const beyond = "\xff\xff\xff\xff\xff\xff\xff\xff"
+
+// settled returns the change as it is for this sink. A table that has stopped
+// changes no more. A table that got another name before its mark stops: its chunks
+// were read under the old name, which another table may have had by then.
+func (a *streamApplier) settled(b *row.Batch) *row.Batch {
+	c := b.Change
+	if c.Before == nil || c.Kind == row.Drop {
+		return b
+	}
+	if now := a.shapes.table(c.Before.Number); now != nil && now.Stopped != "" {
+		return row.Mark(b.End, b.EndTime)
+	}
+	mark, ok := a.state.marks[c.Before.Number]
+	if c.Kind != row.Alter || c.Before.Name == c.After.Name || a.state.Whole || !ok || b.At > mark.Order() {
+		return b
+	}
+	after := *c.After
+	after.Stopped = fmt.Sprintf("it was renamed from %s while its chunks were read", c.Before.Name)
+	stop := *c
+	stop.Kind, stop.After = row.Stop, &after
+	return row.Barrier(&stop, b.At, b.End, b.EndTime)
 }
 
 // inherit gives a table that was made again under its name, while chunks were

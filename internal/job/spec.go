@@ -68,6 +68,7 @@ type Spec struct {
 	Until    Until
 	Sinks    []Sink // at least one, names unique
 	Parallel int    // chunks read at once; 0: the engine chooses
+	Chunk    int64  // bytes of a chunk aimed at
 
 	values option.Values
 }
@@ -87,6 +88,7 @@ func Parse(file string, text []byte, reg connector.Registry, r option.Resolver) 
 		Tables:   connector.Selector{Patterns: v.List("tables")},
 		Mode:     Mode(v.Text("mode")),
 		Parallel: int(v.Int("parallel")),
+		Chunk:    v.Int("chunk_size"),
 		values:   v,
 	}
 	problems = problems.Merge(s.readPlaces(v)...)

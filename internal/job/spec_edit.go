@@ -43,12 +43,13 @@ type Edit struct {
 // Kept returns what is to be remembered of s.
 func (s *Spec) Kept() Kept {
 	k := Kept{
-		"name":     s.Name,
-		"tables":   strings.Join(s.Tables.Patterns, " "),
-		"mode":     string(s.Mode),
-		"start":    s.Start.String(),
-		"until":    s.Until.String(),
-		"parallel": strconv.Itoa(s.Parallel),
+		"name":       s.Name,
+		"tables":     strings.Join(s.Tables.Patterns, " "),
+		"mode":       string(s.Mode),
+		"start":      s.Start.String(),
+		"until":      s.Until.String(),
+		"parallel":   strconv.Itoa(s.Parallel),
+		"chunk_size": strconv.FormatInt(s.Chunk, 10),
 	}
 	k.add("source."+s.Source.Driver, s.Source.Values)
 	for _, sink := range s.Sinks {
@@ -205,7 +206,7 @@ func given(v option.Values, path []string) bool {
 func (s *Spec) effect(path string) (Effect, string) {
 	top, _, _ := strings.Cut(path, ".")
 	switch top {
-	case "until", "parallel":
+	case "until", "parallel", "chunk_size":
 		return Applies, "at the next start"
 	case "source":
 		return Checked, "the server must continue the history the target holds"

@@ -44,6 +44,8 @@ func Fields(reg connector.Registry) []option.Field {
 			Help: "Where a run ends: `head` (the log's end as it stands when the run starts; the next run goes on to the new one) or a time. Absent: the job runs until it is stopped."},
 		{Name: "parallel", Kind: option.Int, Default: int64(0), Min: 1, Max: 64, Example: "4",
 			Help: "How many chunks of tables are read at once. Absent: chosen by the number of processors."},
+		{Name: "chunk_size", Kind: option.Size, Default: int64(64 << 20), Min: 16 << 10, Max: 16 << 30, Example: "64MiB",
+			Help: "The size of a snapshot's chunks, by the source's estimate. A chunk is what is read again after a crash. Tables that were divided already keep their chunks."},
 		{Name: "sinks", Kind: option.Objects, Required: true, Min: 1, Max: 32, Fields: sinkFields(reg),
 			Help: "Where rows go. Each sink has a name of its own, exactly one system, and its own progress."},
 	}

@@ -16,11 +16,8 @@ import (
 	"godwit/internal/watch"
 )
 
-// Chunk sizes and shares of the memory ceiling.
-const (
-	chunkBytes      = 64 << 20
-	defaultParallel = 2
-)
+// defaultParallel is how many chunks are read at once when nobody says.
+const defaultParallel = 2
 
 // opened is a job with its connections.
 type opened struct {
@@ -50,7 +47,7 @@ func open(ctx context.Context, spec *job.Spec, e env) (*opened, error) {
 	o.source = source
 	o.flow = &flow.Job{
 		Name: spec.Name, Source: source, Tables: spec.Tables,
-		Record: e.record, Log: e.log, Pool: &row.Pool{}, ChunkBytes: chunkBytes, QueueBytes: e.budget.Size(),
+		Record: e.record, Log: e.log, Pool: &row.Pool{}, ChunkBytes: spec.Chunk, QueueBytes: e.budget.Size(),
 	}
 	if d, ok := source.(connector.Describer); ok && e.record != nil {
 		e.record.Describe(d.Describe)

@@ -133,7 +133,7 @@ func (o *opened) planTable(ctx context.Context, t *row.Table, states []*flow.Sin
 			return p, err
 		}
 		if p.Chunks, p.State = chunks, state; chunks == 0 {
-			splits, err := o.source.Splits(ctx, connector.Request{Table: t, Generation: 1, ChunkBytes: chunkBytes})
+			splits, err := o.source.Splits(ctx, connector.Request{Table: t, Generation: 1, ChunkBytes: o.spec.Chunk})
 			if err != nil {
 				return p, err
 			}

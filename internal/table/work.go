@@ -101,6 +101,9 @@ func (w *work) begins() string {
 // prepare fixes where the run ends and makes sure every sink has a place to start
 // from.
 func (w *work) prepare(ctx context.Context) error {
+	if err := w.checkSource(ctx); err != nil {
+		return err
+	}
 	if err := w.fixUntil(ctx); err != nil {
 		return err
 	}
@@ -119,6 +122,21 @@ func (w *work) prepare(ctx context.Context) error {
 		b.Start = at
 	}
 	return w.flow.Begin(ctx, w.states, b, claim)
+}
+
+// checkSource refuses a source that would let changes pass unseen, such as one that
+// logs statements.
+func (w *work) checkSource(ctx context.Context) error {
+	c, ok := w.source.(connector.Checker)
+	if !ok {
+		return nil
+	}
+	for _, f := range c.Check(ctx, w.states[0].Tables()) {
+		if f.Fault != nil && !f.Warn {
+			return f.Fault
+		}
+	}
+	return nil
 }
 
 func (w *work) fixUntil(ctx context.Context) error {
@@ -237,13 +255,13 @@ func (w *work) findTable(ctx context.Context, number uint32, sinks []*flow.SinkS
 	chunks, resumed := 0, 0
 	var open []*flow.ChunkTask
 	for _, task := range tasks {
-		lacking, err := w.flow.Lacking(ctx, task)
+		lacking, settled, err := w.flow.Lacking(ctx, task)
 		if err != nil {
 			return err
 		}
 		chunks += len(task.Splits)
 		resumed += len(task.Splits) - lacking
-		if lacking > 0 {
+		if !settled {
 			open = append(open, task)
 		}
 	}

@@ -39,7 +39,7 @@ func (j *job) write(name string) string {
 	j.t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: crossing\nsource:\n  mysql: %s\n", j.source)
-	for _, k := range []string{"tables", "mode", "start", "until"} {
+	for _, k := range []string{"tables", "mode", "start", "until", "chunk_size"} {
 		if v := j.fields[k]; v != "" {
 			fmt.Fprintf(&b, "%s: %s\n", k, v)
 		}

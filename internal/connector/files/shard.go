@@ -323,3 +323,12 @@ func backOff(ctx context.Context, try int) error {
 		return context.Cause(ctx)
 	}
 }
+
+// Settled implements connector.Settler.
+func (s *sink) Settled(ctx context.Context, sh connector.Shard) (bool, error) {
+	if err := checkTask(sh.Task); err != nil {
+		return false, err
+	}
+	l, err := s.shard(sh.Task).list(ctx)
+	return err == nil && l.done, err
+}

@@ -18,9 +18,8 @@ import (
 
 // memSource reads a memServer. It is right; planted makes it wrong.
 type memSource struct {
-	s      *memServer
-	pool   row.Pool
-	closed chan struct{}
+	s    *memServer
+	pool row.Pool
 }
 
 // place is the one before transaction n.

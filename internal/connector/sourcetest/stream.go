@@ -282,9 +282,9 @@ func types(t testing.TB, h Harness, s Server) {
 		}
 		return out
 	}
-	x.sameValues("the snapshot", cols, client, byID(row.Read, "a", snapshot))
-	x.sameValues("the stream", cols, client, byID(row.Insert, "a", log.entries))
-	x.sameValues("the stream's before images", cols, client, byID(row.Delete, "b", log.entries))
+	x.sameValues("the snapshot", client, byID(row.Read, "a", snapshot))
+	x.sameValues("the stream", client, byID(row.Insert, "a", log.entries))
+	x.sameValues("the stream's before images", client, byID(row.Delete, "b", log.entries))
 	exact := byID(row.Insert, "a", log.entries)
 	for id, e := range byID(row.Read, "a", snapshot) {
 		for i, c := range e.cells {
@@ -295,7 +295,7 @@ func types(t testing.TB, h Harness, s Server) {
 	}
 }
 
-func (x *session) sameValues(what string, cols []Column, client [][]string, got map[string]*entry) {
+func (x *session) sameValues(what string, client [][]string, got map[string]*entry) {
 	x.Helper()
 	if len(got) != len(client) {
 		x.Errorf("%s has %d rows, the client %d", what, len(got), len(client))

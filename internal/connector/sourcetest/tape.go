@@ -104,7 +104,6 @@ type tape struct {
 	entries []*entry
 	stops   []stop
 	batches int
-	open    string // the transaction whose rows were emitted since the last stop
 	moved   chan struct{}
 	wrong   []string
 	tables  uint32 // created

@@ -49,6 +49,9 @@ func (j *job) write(name string) string {
 		url = "file://" + j.lake()
 	}
 	fmt.Fprintf(&b, "sinks:\n  - name: lake\n    files: {url: \"%s\", format: csv, roll: %s%s}\n", url, j.fields["roll"], j.fields["files"])
+	for _, other := range strings.Fields(j.fields["sinks"]) {
+		fmt.Fprintf(&b, "  - name: %s\n    files: {url: \"file://%s\", roll: %s}\n", other, filepath.Join(j.dir, other), j.fields["roll"])
+	}
 	path := filepath.Join(j.dir, name)
 	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		j.t.Fatal(err)

@@ -30,12 +30,18 @@ func one(t testing.TB, options ...string) *mariadb.Server {
 // equal compares the folded files of t and u with the source.
 func (j *job) equal(s *mariadb.Server, tables ...string) {
 	j.t.Helper()
+	j.equalIn(j.lake(), s, tables...)
+}
+
+// equalIn is equal for another sink's folder.
+func (j *job) equalIn(folder string, s *mariadb.Server, tables ...string) {
+	j.t.Helper()
 	d, doc := judge.DuckDB(j.t), document(j.t)
 	if tables == nil {
 		tables = []string{"t", "u"}
 	}
 	for _, name := range tables {
-		sql, err := judge.FoldSQL(doc, judge.Params{Files: []string{filepath.Join(j.lake(), "app", name, "*.csv")}, Key: []string{"id"}})
+		sql, err := judge.FoldSQL(doc, judge.Params{Files: []string{filepath.Join(folder, "app", name, "*.csv")}, Key: []string{"id"}})
 		if err != nil {
 			j.t.Fatal(err)
 		}

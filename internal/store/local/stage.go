@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -287,6 +288,34 @@ func (s *Store) Staged(ctx context.Context, key string) ([]store.Receipt, error)
 		return nil
 	})
 	return out, err
+}
+
+// StagedAny returns what is staged for any of keys, in no order. It reads the
+// staging folder once, however many keys there are, and holds the names in it.
+func (s *Store) StagedAny(ctx context.Context, keys iter.Seq[string]) ([]store.Receipt, error) {
+	names := map[string][]string{} // by what a key's staged names begin with
+	cut := len(stagedPrefix(""))
+	err := s.inStaging(ctx, func(_ Root, _ Dir, name string) error {
+		if len(name) == stagedSize {
+			names[name[:cut]] = append(names[name[:cut]], name)
+		}
+		return nil
+	})
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	var out []store.Receipt
+	for key := range keys {
+		for _, name := range names[stagedPrefix(key)] {
+			if r, ok := parseStaged(key, name); ok {
+				out = append(out, r)
+			}
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+	return out, nil
 }
 
 // inStaging calls for each name in the staging folder.

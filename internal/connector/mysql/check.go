@@ -109,7 +109,7 @@ func (k *checker) log(context.Context) error {
 		k.add("binary log", "on", nil)
 		return nil
 	}
-	k.add("binary log", "off", setting("log_bin is OFF, so changes are not logged: only mode snapshot works").
+	k.add("binary log", "off", setting("log_bin is OFF, so changes are not logged and a snapshot has no place in a log").
 		Try("add to the [mariadb] section of the server's configuration and restart it: log_bin=bin, binlog_format=ROW, server_id=1"))
 	return nil
 }

@@ -17,8 +17,9 @@ test: setup lint ## everything that must hold before a change lands
 	go vet ./...
 	go test -p 2 -timeout 25m ./...
 
-soak: setup ## the same tests with many more rounds; takes an hour or two
+soak: setup ## the same tests with many more rounds, and 10 minutes for each fuzz target; takes some hours
 	GODWIT_SOAK=1 go test -p 1 -count 1 -timeout 6h ./...
+	test/fuzz.sh $(or $(FUZZTIME),10m)
 
 bench: setup build ## measure against others; writes docs/benchmarks.md
 	go run ./test/bench

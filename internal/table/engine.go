@@ -108,7 +108,9 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 		if err := w.fits(); err != nil {
 			return out, err
 		}
-		if w.finished() {
+		if done, err := w.finished(ctx); err != nil {
+			return out, err
+		} else if done {
 			out.Nothing = true
 			out.Next = "godwit run --again " + s.File
 			return w.outcome(ctx, out), nil

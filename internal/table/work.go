@@ -38,18 +38,22 @@ const (
 )
 
 // finished reports whether every sink has come to the end that the spec asks for,
-// so that there is nothing to do.
-func (w *work) finished() bool {
+// so that there is nothing to do. A run that was killed within its last commit
+// still has that to finish.
+func (w *work) finished(ctx context.Context) (bool, error) {
 	end := w.reached()
 	if end == "" {
-		return false
+		return false, nil
 	}
 	for _, s := range w.states {
 		if s.Reached != end || !s.Whole && s.Generation > 0 {
-			return false
+			return false, nil
+		}
+		if settled, err := w.flow.Settled(ctx, s); err != nil || !settled {
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 // reached is the note of the end that is asked for; empty when the next run has

@@ -29,7 +29,7 @@ const (
 
 var (
 	numberForm  = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
-	plainForm   = regexp.MustCompile(`^[-0-9a-fA-F:. ]+$`)
+	plainForm   = regexp.MustCompile(`^-?[0-9a-fA-F:. ]+(-[0-9a-fA-F:. ]+)*$`) // never the start of a comment
 	charsetForm = regexp.MustCompile(`^[a-z0-9_]+$`)
 )
 

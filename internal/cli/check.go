@@ -29,19 +29,8 @@ something would stop or spoil a run; each finding has the command that mends it.
 }
 
 func (a *app) check(ctx context.Context, path string) error {
-	spec, err := a.readJob(path)
+	_, r, err := reportOf(ctx, a, path, a.engine.Check)
 	if err != nil {
-		return err
-	}
-	o, err := a.options(0, spec)
-	if err != nil {
-		return err
-	}
-	var r watch.CheckReport
-	if err := a.act(ctx, func(ctx context.Context) (err error) {
-		r, err = a.engine.Check(ctx, spec, o)
-		return err
-	}); err != nil {
 		return err
 	}
 	var failed, warned int

@@ -266,3 +266,19 @@ func (a *app) print(lines ...string) {
 		fmt.Fprintln(a.out, l)
 	}
 }
+
+// reportOf reads a job file and asks the engine for a report on it.
+func reportOf[R any](ctx context.Context, a *app, path string, ask func(context.Context, *job.Spec, Options) (R, error)) (spec *job.Spec, r R, err error) {
+	if spec, err = a.readJob(path); err != nil {
+		return nil, r, err
+	}
+	o, err := a.options(0, spec)
+	if err != nil {
+		return nil, r, err
+	}
+	err = a.act(ctx, func(ctx context.Context) (err error) {
+		r, err = ask(ctx, spec, o)
+		return err
+	})
+	return spec, r, err
+}

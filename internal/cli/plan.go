@@ -28,19 +28,8 @@ func (a *app) planCommand() *cobra.Command {
 }
 
 func (a *app) plan(ctx context.Context, path string, all bool) error {
-	spec, err := a.readJob(path)
+	spec, r, err := reportOf(ctx, a, path, a.engine.Plan)
 	if err != nil {
-		return err
-	}
-	o, err := a.options(0, spec)
-	if err != nil {
-		return err
-	}
-	var r watch.PlanReport
-	if err := a.act(ctx, func(ctx context.Context) (err error) {
-		r, err = a.engine.Plan(ctx, spec, o)
-		return err
-	}); err != nil {
 		return err
 	}
 	if a.json {

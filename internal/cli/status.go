@@ -153,19 +153,8 @@ func (a *app) positionsCommand() *cobra.Command {
 }
 
 func (a *app) positions(ctx context.Context, path string) error {
-	spec, err := a.readJob(path)
+	spec, r, err := reportOf(ctx, a, path, a.engine.Positions)
 	if err != nil {
-		return err
-	}
-	o, err := a.options(0, spec)
-	if err != nil {
-		return err
-	}
-	var r watch.PositionReport
-	if err := a.act(ctx, func(ctx context.Context) (err error) {
-		r, err = a.engine.Positions(ctx, spec, o)
-		return err
-	}); err != nil {
 		return err
 	}
 	if len(r.Positions) == 0 && !a.json && isTerminal(a.out) {

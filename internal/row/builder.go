@@ -100,23 +100,9 @@ func (x *Builder) String(p string) {
 	x.cell(uint64(at)<<32|uint64(len(p)), Value)
 }
 
-// Append appends a cell in bytes whose value f appends to the slice it is given
-// and returns, as the append functions of std do.
-func (x *Builder) Append(f func([]byte) []byte) {
-	at := len(x.s.arena)
-	x.s.arena = f(x.s.arena)
-	x.cell(uint64(at)<<32|uint64(len(x.s.arena)-at), Value)
-}
-
 func (x *Builder) cell(w uint64, f Flag) {
 	x.s.words = append(x.s.words, w)
 	x.s.flags = append(x.s.flags, f)
-}
-
-// Cells lends the words and flags of the last n cells appended, to be changed in
-// place before Finish.
-func (x *Builder) Cells(n int) ([]uint64, []Flag) {
-	return x.s.words[len(x.s.words)-n:], x.s.flags[len(x.s.flags)-n:]
 }
 
 // Rows returns the rows so far.

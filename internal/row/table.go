@@ -50,7 +50,6 @@ type Column struct {
 	// Default is the text a row written before the column existed shows in it:
 	// the literal default at the moment of ADD COLUMN. Nil: null (or unknown).
 	Default *string `json:"default,omitempty"`
-	// Generated columns that the log does not carry are left out of shapes.
 }
 
 // Name is a table's name in its source.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"godwit/internal/position"
 	"godwit/internal/row"
 )
 
@@ -73,7 +74,8 @@ func FuzzRowParser(f *testing.F) {
 		if err := newRowParser(table).row(x, msg); err != nil {
 			return
 		}
-		words, flags := x.Cells(len(table.Columns))
+		b := x.Finish(position.Position{}, 0)
+		words, flags := b.Cells(&b.Sections()[0], 0)
 		values := make([]value, len(table.Columns))
 		if err := splitRow(msg, values); err != nil {
 			t.Fatal("taken, but it is no row:", err)

@@ -52,6 +52,25 @@ const (
 	FencedOff         Code = "FENCED"
 	FormatNewer       Code = "FORMAT_NEWER"
 	CheckFailed       Code = "CHECK_FAILED"
+
+	StoreUnreachable Code = "STORE_UNREACHABLE"
+	StoreAuth        Code = "STORE_AUTH"
+	StoreMissing     Code = "STORE_MISSING"
+	StoreRefused     Code = "STORE_REFUSED"
+	StoreBusy        Code = "STORE_BUSY"
+	StoreFailed      Code = "STORE_FAILED"
+	StoreProtocol    Code = "STORE_PROTOCOL"
+
+	SourceChanged    Code = "SOURCE_CHANGED"
+	SourceGone       Code = "SOURCE_GONE"
+	SourceRefused    Code = "SOURCE_REFUSED"
+	NotAFile         Code = "NOT_A_FILE"
+	NameRefused      Code = "NAME_REFUSED"
+	NameClash        Code = "NAME_CLASH"
+	Corrupt          Code = "CORRUPT"
+	TooManyDeletes   Code = "TOO_MANY_DELETES"
+	ObjectsFailed    Code = "OBJECTS_FAILED"
+	DifferencesFound Code = "DIFFERENCES_FOUND"
 )
 
 // Info is what the catalogue knows of a code.
@@ -113,4 +132,21 @@ var Catalogue = []Info{
 	{FencedOff, Fenced, ExitFailed, "a newer run took over", "Another run of the same job, started later, owns the target now. This one ended; nothing it had not committed was written. This is how two runs at once stay exact."},
 	{FormatNewer, User, ExitEnvironment, "written by a newer godwit", "The state, target or record was written in a format this version does not know. It was not touched. Use the newer godwit."},
 	{CheckFailed, User, ExitEnvironment, "some checks did not pass", "`godwit check` found what would stop or spoil a run. Each line has the command that mends it."},
+	{StoreUnreachable, Retry, ExitEnvironment, "a store does not answer", "No connection to the address could be made, or it broke. At the start this ends the run; while running it is retried with back-off. Check the endpoint, its scheme (http or https) and port, proxies and firewalls."},
+	{StoreAuth, User, ExitEnvironment, "a store refuses the credentials", "The keys are unknown, expired or wrong, or the clock of this machine is too far off. The message says where the credentials were taken from."},
+	{StoreMissing, User, ExitEnvironment, "a bucket or container does not exist", "The endpoint answered, but has no bucket of this name. Check its name, region and endpoint. godwit makes no buckets."},
+	{StoreRefused, User, ExitEnvironment, "a store refuses a request", "The credentials are right but lack a permission, or a policy forbids the request. The cause is the store's own text; the message names the permission that is usually missing."},
+	{StoreBusy, Retry, ExitFailed, "a store asks to slow down", "It answered 503, 429 or SlowDown. Retried with back-off and fewer requests at once."},
+	{StoreFailed, Retry, ExitFailed, "a request to a store failed", "The store answered with an error of its own, or the connection broke in the middle. Retried with back-off; nothing half-written is visible."},
+	{StoreProtocol, Fatal, ExitFailed, "a store answered something that cannot be understood", "The answer does not have the form it should have. If a proxy stands between, look there first."},
+	{SourceChanged, Retry, ExitNotWhole, "an object changed while it was copied", "The source was overwritten between listing and the end of the copy. Versions are never mixed: the copy was dropped and is made again from the new version, a few times; an object that never rests is reported as failed."},
+	{SourceGone, User, ExitNotWhole, "an object vanished before it was copied", "It was listed, but not there any more when it was read. Nothing was written for it. It is counted as gone."},
+	{SourceRefused, User, ExitNotWhole, "an object may not be read", "The source refuses this object: permission, or an archive class that must be restored first. The others go on. Mend it and run `godwit retry`."},
+	{NotAFile, User, ExitNotWhole, "a symbolic link or special file", "Devices, sockets, pipes and, unless `links` says otherwise, symbolic links are not copied. Each is recorded with its name."},
+	{NameRefused, User, ExitNotWhole, "the target cannot hold an object of this name", "The name is too long, has an empty part, `.` or `..`, bytes that the target does not take, or would be a file where a folder is. Nothing was written. Rename it with `rename`, or leave it out."},
+	{NameClash, User, ExitNotWhole, "two objects would have one name in the target", "They differ only in case or normal form, or `rename` maps both to one name, or one is a folder of the other. The first in order was copied, the others are reported."},
+	{Corrupt, Retry, ExitNotWhole, "the bytes that arrived are not those that left", "A checksum differs between what was read and what the target stored. The copy was dropped and is made again; if it stays, something on the way changes data (memory, disk, proxy)."},
+	{TooManyDeletes, User, ExitNotWhole, "more objects would be deleted than allowed", "`delete_extraneous` found more than `delete_limit` allows. Nothing more was deleted. Look at the list (`godwit plan`), then raise the limit if it is meant."},
+	{ObjectsFailed, User, ExitNotWhole, "finished, but some objects failed", "All others are whole. `godwit report JOB --failed` lists them with the reason; `godwit retry JOB` runs only those again."},
+	{DifferencesFound, User, ExitNotWhole, "source and target differ", "The verification is complete and found differences. The report lists them; nothing was changed or deleted."},
 }

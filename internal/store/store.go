@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"iter"
 	"time"
 )
@@ -18,12 +19,41 @@ var (
 	ErrChanged  = errors.New("the object is not the version asked for")
 )
 
-// Object is what a listing knows of an object.
+// Object is what a store knows of an object.
 type Object struct {
 	Key      string
 	Size     int64
 	Modified time.Time
 	Version  string // names exactly these contents where the store can; else empty
+	// Sums are checksums of the contents that the store gives unasked; often none.
+	Sums []Sum
+	// Attributes are nil in listings, and set by Open and Stat where the store has
+	// any.
+	Attributes *Attributes
+}
+
+// Attributes are what an object has besides its contents. What a store cannot
+// keep it leaves out.
+type Attributes struct {
+	ContentType  string            `json:"content_type,omitempty"`
+	Encoding     string            `json:"content_encoding,omitempty"`
+	Language     string            `json:"content_language,omitempty"`
+	Disposition  string            `json:"content_disposition,omitempty"`
+	CacheControl string            `json:"cache_control,omitempty"`
+	Metadata     map[string]string `json:"metadata,omitempty"` // keys in lower case
+	Tags         map[string]string `json:"tags,omitempty"`
+	Class        string            `json:"class,omitempty"` // the store's storage class; empty: its usual one
+	Mode         *fs.FileMode      `json:"mode,omitempty"`  // permission bits of a file
+	Owner        *Owner            `json:"owner,omitempty"`
+	// Modified is when the contents were last changed, where that is not the time
+	// of the upload; zero: not known. A Put keeps it where the store can.
+	Modified time.Time `json:"modified,omitzero"`
+}
+
+// Owner is who a file belongs to.
+type Owner struct {
+	UID int `json:"uid"`
+	GID int `json:"gid"`
 }
 
 // Read says what to read. The zero Read is the whole object.
@@ -41,13 +71,17 @@ type Body struct {
 
 // PutOptions are what an object is stored with.
 type PutOptions struct {
-	ContentType string
-	Metadata    map[string]string
+	Attributes
+	// Sums are checksums that the body is known to have. A store that can check
+	// them refuses a body that has others (fault.Corrupt) and stores nothing.
+	Sums []Sum
 }
 
-// Store keeps objects under keys: paths of non-empty segments joined by "/", never
-// "." or "..". A key never escapes the store's root. Methods may be called
-// concurrently.
+// Store keeps objects under keys, bytes that are mostly paths joined by "/". A key
+// never escapes the store's root. A store that cannot hold a key (an empty part,
+// "." or "..", too long, not UTF-8) refuses it with fault.NameRefused; a listing has
+// every key that is there, also those another store would refuse. Methods may be
+// called concurrently.
 type Store interface {
 	// Open reads an object. The caller closes the reader. ErrNotFound, ErrChanged.
 	Open(ctx context.Context, key string, r Read) (io.ReadCloser, Object, error)
@@ -114,7 +148,89 @@ const (
 	Taken                        // both staged and final object are gone: a reader took it
 )
 
-// Stat is a capability: one object without a listing.
+// Stat is a capability: one object without a listing, with its attributes.
 type Stat interface {
 	Stat(ctx context.Context, key string) (Object, error)
+}
+
+// Divider is a capability of stores whose key ranges can be listed side by side.
+type Divider interface {
+	// Divide returns up to n-1 keys, in order and all greater than after, that
+	// divide the keys under prefix after after into parts of about the same
+	// length. It is cheap (a few dozen requests at most) and may return fewer, or
+	// none, when there is little to divide.
+	Divide(ctx context.Context, prefix, after string, n int) ([]string, error)
+}
+
+// Copier is a capability: contents go from one place of a service to another
+// without passing through this process.
+type Copier interface {
+	// Copy stores o, an object of from, under key. from may be another Store of the
+	// same service; errors.ErrUnsupported when the service cannot reach it.
+	// ErrChanged when o is not there in the version o names, ErrNotFound when it is
+	// gone. Attributes of p replace the source's; a nil p keeps them.
+	Copy(ctx context.Context, from Store, o Object, key string, p *PutOptions) (Object, error)
+}
+
+// Parter is a capability: an object written in parts, in any order, by several
+// goroutines, and after a restart.
+type Parter interface {
+	// PartSize returns a size of parts that fits an object of size bytes: all
+	// parts but the last have it. least is what the caller would like.
+	PartSize(size, least int64) int64
+	// Begin returns an upload of an object of size bytes for key: plain text that
+	// another process can go on with. Nothing is visible under key.
+	Begin(ctx context.Context, key string, size int64, o PutOptions) (upload string, err error)
+	// PutPart stores part n, from 1, which begins at off. It is durable when
+	// PutPart returns; sent again it replaces the earlier one.
+	PutPart(ctx context.Context, key, upload string, n int, off int64, b Body) (Part, error)
+	// Parts lists the durable parts in order. ErrNotFound: the upload is gone.
+	Parts(ctx context.Context, key, upload string) ([]Part, error)
+	// Complete makes the object of all parts, 1 to the last, visible whole, replacing
+	// one that is there. ErrNotFound: the upload is gone; it may have been
+	// completed.
+	Complete(ctx context.Context, key, upload string, parts []Part) (Object, error)
+	// Abandon drops an upload. A missing one is not an error.
+	Abandon(ctx context.Context, key, upload string) error
+}
+
+// Part is a stored part of an upload.
+type Part struct {
+	N     int    `json:"n"`
+	Size  int64  `json:"size"`
+	Sum   Sum    `json:"sum,omitzero"` // as the store has it; zero: it keeps none
+	Token string `json:"token,omitempty"`
+}
+
+// Batcher is a capability of stores where many small objects are made durable
+// together at a fraction of the price.
+type Batcher interface {
+	// Batch begins a batch. Objects put into it are neither visible nor durable
+	// before Commit.
+	Batch(ctx context.Context) (Batch, error)
+}
+
+// Batch is objects that become visible and durable together with others. Put may
+// be called concurrently; Commit or Abort ends the batch, once.
+type Batch interface {
+	// Put is Store.Put, but for when the object appears.
+	Put(ctx context.Context, key string, body Body, o PutOptions) (Object, error)
+	// Commit makes the objects durable and only then gives them their names. It
+	// returns the errors of those that could not be, by key; a nil map: none.
+	Commit(ctx context.Context) map[string]error
+	// Abort drops the objects.
+	Abort()
+}
+
+// Remover is a capability: many objects deleted in one request.
+type Remover interface {
+	// Remove deletes up to 1,000 objects, as Delete would each. It returns the
+	// errors of those that could not be, by key; a nil map: none.
+	Remove(ctx context.Context, keys []string) map[string]error
+}
+
+// Placer is a capability: Where names the store for people, without secrets, such
+// as "/data/lake" or "s3://bucket/prefix at host:9000".
+type Placer interface {
+	Where() string
 }

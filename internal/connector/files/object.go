@@ -51,7 +51,7 @@ func (o *objects) put(ctx context.Context, key string, b []byte) error {
 	body := store.Body{Size: int64(len(b)), Open: func(off int64) (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(b[off:])), nil
 	}}
-	if _, err := o.store.Put(ctx, key, body, store.PutOptions{ContentType: "application/json"}); err != nil {
+	if _, err := o.store.Put(ctx, key, body, store.PutOptions{Attributes: store.Attributes{ContentType: "application/json"}}); err != nil {
 		return o.fail(err, "%s cannot be written", key)
 	}
 	return nil

@@ -404,8 +404,7 @@ func (p *typeText) moment() (row.Type, bool) {
 	t := row.Type{Scale: p.arg(0, 0), Native: p.name}
 	switch p.name {
 	case "date":
-		t.Kind = row.Date
-		return t, true
+		return row.Type{Kind: row.Date, Native: p.name}, true
 	case "year":
 		return row.Type{Kind: row.Year, Size: 1, Native: "year(4)"}, true
 	case "time":

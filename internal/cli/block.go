@@ -131,8 +131,11 @@ func (v view) streamLine(p watch.Progress) string {
 			return ""
 		}
 		kept := ""
-		if p.KeptFor != nil {
+		switch {
+		case p.KeptFor != nil:
 			kept = "; the log is kept for " + durationText(seconds(*p.KeptFor))
+		case p.Reach != nil:
+			kept = "; the log reaches back " + durationText(seconds(*p.Reach)) + ", no limit is set"
 		}
 		return fit(v.width, gap, lead+"waits for the snapshot"+kept)
 	}

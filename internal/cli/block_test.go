@@ -61,6 +61,15 @@ func TestBlock_when_in_snapshot(t *testing.T) {
 	}
 }
 
+func TestBlock_when_nothing_limits_the_log(t *testing.T) {
+	p := inSnapshot()
+	p.KeptFor, p.Reach = nil, f(7200)
+	got := strings.Join(view{width: 150}.block(p), "\n")
+	if want := " stream    waits for the snapshot; the log reaches back 2 h, no limit is set\n"; !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestBlock_when_in_stream(t *testing.T) {
 	got := strings.Join(view{width: 200}.block(inStream()), "\n")
 	want := `shop-to-lake  snapshot, then stream   running 0:01:30   run 3

@@ -402,8 +402,9 @@ func TestCheck_when_something_does_not_fit(t *testing.T) {
 
 func TestPlan_when_shown(t *testing.T) {
 	columns := []string{"_op text", "id bigint", "a text", "b text", "c text", "d text", "e text", "f text", "g text"}
-	report := watch.PlanReport{At: "bin.1:4", KeptFor: 273600, Run: 4,
-		Edits: []watch.PlanEdit{{Field: "until", From: "head", Effect: "applies", Why: "at the next start"}, {Field: "tables", From: "a", To: "b", Effect: "refused", Why: "planned before"}},
+	report := watch.PlanReport{At: "bin.1:4", KeptFor: 273600, Run: 4, Takes: 31, Pace: 16 << 20,
+		Warnings: []watch.Warning{{What: "the log is short", Hint: "SET GLOBAL x = 1"}},
+		Edits:    []watch.PlanEdit{{Field: "until", From: "head", Effect: "applies", Why: "at the next start"}, {Field: "tables", From: "a", To: "b", Effect: "refused", Why: "planned before"}},
 		Tables: []watch.PlanTable{
 			{Table: "shop.orders", Rows: 1_200_000, Bytes: 310 << 20, Chunks: 5, Key: []string{"id"}, State: "new", Targets: []watch.PlanTarget{{Sink: "lake", Target: "shop/orders/", Columns: columns, Guarantee: "exactly-once", Reason: "records are created exclusively"}}},
 			{Table: "shop.log", Rows: -1, Bytes: -1, Chunks: 1, State: "partly", Note: "no key", Targets: []watch.PlanTarget{{Sink: "lake", Target: "shop/log/", Columns: columns[:2], Guarantee: "exactly-once", Reason: "records are created exclusively"}}},
@@ -422,7 +423,14 @@ func TestPlan_when_shown(t *testing.T) {
  = 1 table done before, not read again (--all)
  guarantee   lake exactly-once for 2 tables: records are created exclusively
  ! refused  tables: a → b (planned before)
-2 tables to read, ~1.20 M rows, ~310 MiB. Nothing has been done: godwit run `, "")
+ ! warning   the log is short
+             mend SET GLOBAL x = 1
+2 tables to read, ~1.20 M rows, ~310 MiB, ~31 s at 16 MiB/s. Nothing has been done: godwit run `, "")
+	unlimited := report
+	unlimited.KeptFor, unlimited.Reach = 0, 7200
+	r = newTry(t, "plan", "job.yaml")
+	r.engine.plan = func() (watch.PlanReport, error) { return unlimited, nil }
+	r.want(0, "read at bin.1:4, log reaches back 2 h, no limit is set\n", "")
 	r = newTry(t, "plan", "job.yaml", "--json")
 	r.engine.plan = func() (watch.PlanReport, error) { return report, nil }
 	r.want(0, `"type":"plan"`, "")

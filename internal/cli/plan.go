@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -47,8 +46,11 @@ func planLines(s *job.Spec, r watch.PlanReport, all bool, c colours) []string {
 	if r.At != "" {
 		title += "      read at " + clean(r.At)
 	}
-	if r.KeptFor > 0 {
-		title += ", log kept for " + durationText(time.Duration(r.KeptFor*float64(time.Second)))
+	switch {
+	case r.KeptFor > 0:
+		title += ", log kept for " + durationText(seconds(r.KeptFor))
+	case r.Reach > 0:
+		title += ", log reaches back " + durationText(seconds(r.Reach)) + ", no limit is set"
 	}
 	out := []string{title}
 	var dangers []string
@@ -76,8 +78,18 @@ func planLines(s *job.Spec, r watch.PlanReport, all bool, c colours) []string {
 	}
 	out = append(out, guarantees(r)...)
 	out = append(out, dangers...)
-	return append(out, fmt.Sprintf("%s to read, ~%s rows, ~%s. Nothing has been done: godwit run %s",
-		plural(int64(made), "table"), short(float64(rows)), bytesText(float64(bytes)), s.File))
+	for _, w := range r.Warnings {
+		out = append(out, c.yellow(" ! warning  ")+" "+clean(w.What))
+		if w.Hint != "" {
+			out = append(out, "             mend "+clean(w.Hint))
+		}
+	}
+	takes := ""
+	if r.Takes > 0 {
+		takes = fmt.Sprintf(", ~%s at %s/s", durationText(seconds(r.Takes)), bytesText(float64(r.Pace)))
+	}
+	return append(out, fmt.Sprintf("%s to read, ~%s rows, ~%s%s. Nothing has been done: godwit run %s",
+		plural(int64(made), "table"), short(float64(rows)), bytesText(float64(bytes)), takes, s.File))
 }
 
 func editLine(e watch.PlanEdit, c colours) (line string, danger bool) {

@@ -91,7 +91,7 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 	}
 	defer func() { err = errors.Join(err, opened.close()) }()
 	w := &work{
-		opened: opened, again: o.Again, record: o.Watch,
+		opened: opened, again: o.Again, record: o.Watch, settled: make(chan struct{}),
 		copies: map[string]*flow.ChunkTask{}, streams: map[string]*flow.StreamTask{}, left: map[string]int{},
 	}
 	if w.states, err = opened.flow.Find(ctx); err != nil {
@@ -132,10 +132,14 @@ func (e Engine) drive(ctx context.Context, state *local.State, w *work, s *job.S
 	w.record.Parallel(parallel(s, o))
 	w.record.Began(w.run, w.begins())
 	stop := keepProgress(keep, state, w.record)
+	w.log, w.logLost = context.WithCancelCause(keep)
+	defer w.logLost(nil)
+	unwatch := w.watchLog(ctx)
 	err := local.Run(ctx, w, parallel(s, o), o.Log, nil)
 	if err == nil {
 		w.record.Phase(watch.Done)
 	}
+	unwatch()
 	stop()
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil

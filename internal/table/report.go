@@ -42,6 +42,7 @@ func (e Engine) Check(ctx context.Context, s *job.Spec, o engine.Options) (watch
 	}
 	note("source", "tables", fmt.Sprintf("%d chosen", len(tables)), err)
 	r.Findings = append(r.Findings, checks(ctx, "source", opened.source, tables)...)
+	r.Findings = append(r.Findings, opened.checkLog(ctx, tables, parallel(s, o))...)
 	for _, sink := range opened.flow.Sinks {
 		r.Findings = append(r.Findings, checks(ctx, sink.Name, sink.Sink, tables)...)
 	}
@@ -82,14 +83,18 @@ func (e Engine) Plan(ctx context.Context, s *job.Spec, o engine.Options) (r watc
 	if r.Run, r.Edits, err = e.remembered(ctx, s, o, states); err != nil {
 		return r, err
 	}
+	var left []*row.Table
 	for _, t := range tables {
 		p, err := opened.planTable(ctx, t, states)
 		if err != nil {
 			return r, err
 		}
 		r.Tables = append(r.Tables, p)
+		if p.State != "done" {
+			left = append(left, t)
+		}
 	}
-	return r, nil
+	return r, opened.planLog(ctx, &r, left, states, parallel(s, o))
 }
 
 // remembered tells the next run's number and the edits since the last one.

@@ -18,11 +18,15 @@ import (
 // work is one run of a table job as its engine sees it (engine.Work).
 type work struct {
 	*opened
-	run    uint64
-	again  bool
-	record *watch.Job
-	states []*flow.SinkState
-	until  connector.Until
+	run     uint64
+	again   bool
+	record  *watch.Job
+	states  []*flow.SinkState
+	until   connector.Until
+	settled chan struct{} // closed once every sink has the place this run starts from
+	// log is done once the log has lost what the snapshot needs; logLost does it.
+	log     context.Context
+	logLost context.CancelCauseFunc
 
 	mu      sync.Mutex
 	copies  map[string]*flow.ChunkTask
@@ -46,7 +50,7 @@ func (w *work) finished(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	for _, s := range w.states {
-		if s.Reached != end || !s.Whole && s.Generation > 0 {
+		if !w.over(s) {
 			return false, nil
 		}
 		if settled, err := w.flow.Settled(ctx, s); err != nil || !settled {
@@ -58,12 +62,12 @@ func (w *work) finished(ctx context.Context) (bool, error) {
 
 // reached is the note of the end that is asked for; empty when the next run has
 // more to do.
-func (w *work) reached() string {
+func (o *opened) reached() string {
 	switch {
-	case w.spec.Mode == job.Snapshot:
+	case o.spec.Mode == job.Snapshot:
 		return "snapshot"
-	case !w.spec.Until.Time.IsZero():
-		return "time " + w.spec.Until.Time.UTC().Format(time.RFC3339Nano)
+	case !o.spec.Until.Time.IsZero():
+		return "time " + o.spec.Until.Time.UTC().Format(time.RFC3339Nano)
 	}
 	return ""
 }
@@ -179,6 +183,7 @@ func (w *work) Find(ctx context.Context, found func(job.Task)) error {
 	if err := w.prepare(ctx); err != nil {
 		return err
 	}
+	close(w.settled)
 	var whole, copying []*flow.SinkState
 	for _, s := range w.states {
 		if s.Generation > 0 && !s.Whole {
@@ -300,7 +305,9 @@ func (w *work) RunTask(ctx context.Context, id string, attempt uint64) (progress
 	w.mu.Unlock()
 	switch {
 	case task != nil:
-		if err := w.flow.RunChunks(ctx, task, claim); err != nil {
+		ctx, why, done := w.untilLost(ctx)
+		defer done()
+		if err := why(w.flow.RunChunks(ctx, task, claim)); err != nil {
 			return false, fmt.Errorf("table %s: %w", task.Table.Name, err)
 		}
 		w.copied(task.Table.Name.String())

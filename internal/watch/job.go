@@ -56,6 +56,7 @@ type Job struct {
 	describe  func(position.Position) string
 	head      *head
 	keptFor   time.Duration
+	reach     time.Duration
 	hist      *history // counters: see values
 	snapHist  *history // the same since the snapshot began
 	stageHist map[stageKey]*history
@@ -140,11 +141,12 @@ func (j *Job) Phase(name string) {
 	j.notify()
 }
 
-// Retention says how far back the source's log reaches now; 0 unknown.
-func (j *Job) Retention(d time.Duration) {
+// Retention says how long the source keeps its log (0: no limit, or unknown) and
+// how far back it reaches now (0 unknown).
+func (j *Job) Retention(kept, reach time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.keptFor = d
+	j.keptFor, j.reach = kept, reach
 }
 
 // FirstRow is called when a row is handed to a sink; only the first call counts.

@@ -57,7 +57,8 @@ type Progress struct {
 	Brake   *Brake      `json:"brake,omitempty"`  // nil: nothing here is the brake
 	Stages  []Stage     `json:"stages,omitempty"` // of the last minutes
 	Memory  Memory      `json:"memory"`
-	KeptFor *float64    `json:"log_kept_s,omitempty"` // how far the source's log reaches back
+	KeptFor *float64    `json:"log_kept_s,omitempty"`         // how long the source keeps its log; absent: no limit, or unknown
+	Reach   *float64    `json:"log_reaches_back_s,omitempty"` // how far back it goes now
 }
 
 // Count is how much is done of how much. A Total of kind Estimate or Growing is

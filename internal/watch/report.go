@@ -60,6 +60,12 @@ type PlanTable struct {
 	Targets []PlanTarget `json:"targets"`
 }
 
+// Warning is what needs care before a run, and what to do about it.
+type Warning struct {
+	What string `json:"what"`
+	Hint string `json:"hint,omitempty"`
+}
+
 // PlanEdit is an edit of the job since it last ran.
 type PlanEdit struct {
 	Field  string `json:"field"`
@@ -71,11 +77,17 @@ type PlanEdit struct {
 
 // PlanReport is what a run would do.
 type PlanReport struct {
-	At      string      `json:"at,omitempty"`         // the place in the log the plan was made at
-	KeptFor float64     `json:"log_kept_s,omitempty"` // 0 unknown
-	Run     uint64      `json:"run"`                  // the number the next run will have
-	Edits   []PlanEdit  `json:"edits,omitempty"`
-	Tables  []PlanTable `json:"tables"`
+	At      string  `json:"at,omitempty"`                 // the place in the log the plan was made at
+	KeptFor float64 `json:"log_kept_s,omitempty"`         // how long the source keeps its log; 0: no limit, or unknown
+	Reach   float64 `json:"log_reaches_back_s,omitempty"` // how far back it goes now; 0 unknown
+	// Takes is how long the copy will take at Pace bytes a second, which is a
+	// cautious guess; 0: nothing is to be copied, or its size is unknown.
+	Takes    float64     `json:"copy_s,omitempty"`
+	Pace     int64       `json:"copy_bytes_s,omitempty"`
+	Warnings []Warning   `json:"warnings,omitempty"`
+	Run      uint64      `json:"run"` // the number the next run will have
+	Edits    []PlanEdit  `json:"edits,omitempty"`
+	Tables   []PlanTable `json:"tables"`
 }
 
 // JobStatus is one job as its state folder, and its sinks, tell it.

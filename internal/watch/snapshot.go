@@ -38,6 +38,10 @@ func (j *Job) Snapshot() Progress {
 		s := j.keptFor.Seconds()
 		p.KeptFor = &s
 	}
+	if j.reach > 0 {
+		s := j.reach.Seconds()
+		p.Reach = &s
+	}
 	j.sample(now)
 	return p
 }

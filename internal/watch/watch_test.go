@@ -336,7 +336,7 @@ func TestFollow_when_behind(t *testing.T) {
 	} {
 		j, k := newTest(1)
 		j.Phase(Stream)
-		j.Retention(167_400 * time.Second)
+		j.Retention(167_400*time.Second, time.Hour)
 		log := k.now().Add(-400 * time.Second)
 		for range 120 {
 			k.add(time.Second)

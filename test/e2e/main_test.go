@@ -45,13 +45,14 @@ func soak() bool { return os.Getenv("GODWIT_SOAK") == "1" }
 
 // event is a line of --json, as far as the tests look at it.
 type event struct {
-	Type   string `json:"type"`
-	Phase  string `json:"phase"`
-	Code   string `json:"code"`
-	What   string `json:"what"`
-	Done   int    `json:"done"`
-	Total  int    `json:"total"`
-	Exit   int    `json:"exit_code"`
+	Type   string  `json:"type"`
+	Phase  string  `json:"phase"`
+	Code   string  `json:"code"`
+	What   string  `json:"what"`
+	Done   int     `json:"done"`
+	Total  int     `json:"total"`
+	Exit   int     `json:"exit_code"`
+	Reach  float64 `json:"log_reaches_back_s"`
 	Stream *struct {
 		Changes int64 `json:"changes"`
 	} `json:"stream"`

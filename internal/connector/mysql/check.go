@@ -162,34 +162,43 @@ func (k *checker) retention(ctx context.Context) error {
 	if !k.logged() {
 		return nil
 	}
-	detail := "for ever"
-	kept := time.Duration(0)
-	if n, err := strconv.ParseFloat(k.set["binlog_expire_logs_seconds"], 64); err == nil && n > 0 {
-		kept = time.Duration(n * float64(time.Second))
-		detail = kept.String()
+	log, err := k.s.keptLog(ctx, k.c)
+	if fault.Has(err, fault.SourceGrants) {
+		return nil // rights says so
 	}
-	files := 0
-	var bytes int64
-	first := ""
-	err := k.c.each(ctx, "SHOW BINARY LOGS", func(v []value) error {
-		if files++; files == 1 {
-			first = v[0].text()
-		}
-		bytes += max(number(v[1]), 0)
-		return nil
-	})
-	if err == nil {
-		detail = fmt.Sprintf("kept %s; %d files since %s, %d MiB", detail, files, first, bytes>>20)
-	} else if !fault.Has(err, fault.SourceGrants) {
+	if err != nil {
 		return err
 	}
-	if kept > 0 && kept < shortRetention {
-		k.warn("log retention", detail, setting("the log is kept for %s only: a job that stops for longer loses its place", kept).
-			Try("SET GLOBAL binlog_expire_logs_seconds = 604800; -- and in the server's configuration"))
+	r, err := log.retention(nil)
+	if fault.Has(err, fault.SourceGrants) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	limit := "no limit is set"
+	if r.Kept > 0 {
+		limit = fmt.Sprintf("kept for %s (%s)", spanText(r.Kept), r.By)
+	}
+	detail := fmt.Sprintf("%s; reaches back %s, %d files since %s", limit, spanText(r.Reach), len(log.files), log.files[0].name())
+	if r.Kept > 0 && r.Kept < shortRetention {
+		k.warn("log retention", detail, setting("the log is kept for %s only: a job that stops for longer loses its place", spanText(r.Kept)).Try("%s", r.Longer))
 		return nil
 	}
 	k.add("log retention", detail, nil)
 	return nil
+}
+
+// spanText is a span of time for people, to the second: 168h, 1h5m, 3s.
+func spanText(d time.Duration) string {
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // filters looks for databases that the server does not log.

@@ -100,6 +100,8 @@ type source struct {
 	// altered holds the newer shape last seen by a chunk of a table, so that
 	// neighbouring chunks share it.
 	altered map[row.Name]*row.Table
+	// fileBegun holds when files of the log were begun.
+	fileBegun map[place]time.Time
 }
 
 func open(_ context.Context, v option.Values, env connector.Env) (*source, error) {

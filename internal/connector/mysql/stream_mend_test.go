@@ -485,13 +485,19 @@ func TestRebase_when_the_log_is_the_same_and_when_it_is_not(t *testing.T) {
 	want(fault.SourceDiverged, p1)
 }
 
-// purge drops all files of the log but the last. A file that a reader had open
-// stays until the server has noticed that the reader is gone.
+// purge drops all files of the log but the last.
 func purge(t testing.TB, srv *mariadb.Server) {
 	t.Helper()
+	purgeTo(t, srv, srv.Query(t, "SHOW MASTER STATUS")[0][0])
+}
+
+// purgeTo drops all files of the log before one. A file that a reader had open
+// stays until the server has noticed that the reader is gone.
+func purgeTo(t testing.TB, srv *mariadb.Server, first string) {
+	t.Helper()
 	for tick, end := time.Tick(50*time.Millisecond), time.Now().Add(30*time.Second); ; <-tick {
-		srv.Exec(t, "PURGE BINARY LOGS TO '"+srv.Query(t, "SHOW MASTER STATUS")[0][0]+"'")
-		if len(srv.Query(t, "SHOW BINARY LOGS")) == 1 {
+		srv.Exec(t, "PURGE BINARY LOGS TO '"+first+"'")
+		if srv.Query(t, "SHOW BINARY LOGS")[0][0] == first {
 			return
 		}
 		if time.Now().After(end) {

@@ -1,0 +1,101 @@
+package table
+
+import (
+	"context"
+	"time"
+
+	"godwit/internal/fault"
+	"godwit/internal/watch"
+)
+
+// lookEvery is how often a run looks how long the log will still reach back to
+// what it needs, and againAfter how long it is silent about it after a warning.
+const (
+	lookEvery  = 10 * time.Second
+	againAfter = time.Hour
+)
+
+// logWatch looks after the log while a job runs.
+type logWatch struct {
+	w       *work
+	removed int       // parts that were gone at the first look
+	looked  bool      // there was one
+	warned  time.Time // zero: not yet, or all is well again
+}
+
+// watchLog looks after the log, from when the run's places are settled until stop
+// is called. When the log has lost what a
+// snapshot needs it ends the run's copies: hours of copying would end in the same
+// error.
+func (w *work) watchLog(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		l := &logWatch{w: w}
+		select {
+		case <-w.settled:
+		case <-ctx.Done():
+			return
+		}
+		for {
+			l.look(ctx, time.Now())
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// look looks once. What cannot be read now is looked at the next time: a source or
+// sink that fails for good ends the run elsewhere.
+func (l *logWatch) look(ctx context.Context, now time.Time) {
+	states, err := l.w.flow.Find(ctx)
+	if err != nil {
+		return
+	}
+	o, err := l.w.outlook(ctx, states)
+	if err != nil || !o.known {
+		return
+	}
+	l.w.record.Retention(o.Kept, o.Reach)
+	if !l.looked {
+		l.looked, l.removed = true, o.Removed
+	}
+	o.purged = o.Removed > l.removed
+	if p := l.w.record.Snapshot(); p.Left != nil && p.Phase == watch.Snapshot {
+		o.takes, o.basis = time.Duration(p.Left.Seconds*float64(time.Second)), p.Left.Basis
+	}
+	f := o.verdict()
+	switch {
+	case f == nil:
+		if now.Sub(l.warned) > againAfter {
+			l.warned = time.Time{}
+		}
+	case f.Code == fault.SourceLost && o.copying:
+		l.w.logLost(f)
+	case f.Code == fault.SourceLost: // a stream that reads is ahead of what it has committed, and finds out itself
+	case l.warned.IsZero():
+		l.warned = now
+		l.w.flow.Log.Warn(f.What, "hint", f.Hint)
+	}
+}
+
+// untilLost returns a context for a copy that ends when the log has lost what the
+// snapshot needs, and why it ended then.
+func (w *work) untilLost(ctx context.Context) (context.Context, func(error) error, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(w.log, cancel)
+	why := func(err error) error {
+		if lost := context.Cause(w.log); lost != nil && err != nil {
+			return lost
+		}
+		return err
+	}
+	return ctx, why, func() { stop(); cancel() }
+}

@@ -21,7 +21,7 @@ func FuzzKey(f *testing.F) {
 		err := put(s, key, "contents")
 		keys := listed(t, s)
 		if err != nil {
-			if !fault.Has(err, fault.TargetRefused) || len(keys) > 0 {
+			if !fault.Has(err, fault.NameRefused) || len(keys) > 0 {
 				t.Fatalf("%q: %v, then listed %q", key, err, keys)
 			}
 			return

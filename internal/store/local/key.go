@@ -30,7 +30,7 @@ func (s *Store) check(key string) error {
 	default:
 		return nil
 	}
-	return fault.New(fault.TargetRefused, "%s cannot be the name of a file: %s", show(key), why).At("%s", s.path)
+	return fault.New(fault.NameRefused, "%s cannot be the name of a file: %s", show(key), why).At("%s", s.path)
 }
 
 func (s *Store) reserved(key string) bool {

@@ -21,7 +21,7 @@ func (s *Store) Stage(ctx context.Context, key string, _ store.PutOptions) (stor
 		return nil, err
 	}
 	if !stageable(key) {
-		return nil, fault.New(fault.TargetRefused, "%s cannot be the name of a staged file: it is not UTF-8", show(key)).At("%s", s.path)
+		return nil, fault.New(fault.NameRefused, "%s cannot be the name of a staged file: it is not UTF-8", show(key)).At("%s", s.path)
 	}
 	t, err := s.tmp(key)
 	if err != nil {

@@ -77,13 +77,13 @@ func (e *env) badKeysRefused() {
 	}
 }
 
-// refused wants a coded error that is not retried.
+// refused wants the error of a key that cannot be one.
 func (e *env) refused(err error, what, key string) {
 	if err == nil {
 		e.fail("%s(%q) is not refused", what, key)
 	}
-	if f := fault.Of(err); f.Code == fault.Internal || f.Class() == fault.Retry || f.What == "" {
-		e.fail("%s(%q): not a clear refusal: %w", what, key, err)
+	if f := fault.Of(err); f.Code != fault.NameRefused || f.What == "" {
+		e.fail("%s(%q): not a refusal of the name: %w", what, key, err)
 	}
 }
 

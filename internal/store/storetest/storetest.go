@@ -26,6 +26,16 @@ type Options struct {
 	Second func(t *testing.T, first store.Store) store.Store
 	// Keys that the store must take besides the kit's own.
 	Keys []string
+	// BadKeys are keys that the store must refuse with fault.NameRefused. Default:
+	// what is no path inside a folder, and parts longer than NameBytes. A store that
+	// takes "a//b" says here what it does not take.
+	BadKeys []string
+	// Uploads says that staged objects are a service's unfinished uploads: the
+	// service cannot say what the checksum of their contents will be, so the
+	// receipts of Staged lack it, and the token differs; and where both upload and
+	// object are gone, Publish answers fault.TargetLost, for the service itself may
+	// have dropped the upload.
+	Uploads bool
 	// NameBytes is the longest part of a key. Default 255.
 	NameBytes int
 	// ListObjects is how many objects the test of large listings makes. Default 300.
@@ -227,6 +237,9 @@ func (e *env) goodKeys() []string {
 }
 
 func (e *env) badKeys() []string {
+	if e.o.BadKeys != nil {
+		return e.o.BadKeys
+	}
 	return []string{
 		"", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a/..", "./a", "a/./b", "a\x00b",
 		strings.Repeat("k", e.o.NameBytes+1), "a/" + strings.Repeat("k", e.o.NameBytes+1) + "/b",

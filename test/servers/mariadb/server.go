@@ -6,18 +6,15 @@ package mariadb
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"godwit/test/servers/process"
 )
 
 const (
@@ -40,14 +37,7 @@ type Server struct {
 	in    install
 	extra []string
 	lock  *os.File // held as long as the owner of Dir lives
-	run   *running
-}
-
-// running is one process of a server.
-type running struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
-	err  error         // how, valid after done
+	run   *process.Process
 }
 
 // Launch starts a server with extra options of mariadbd, which win over those
@@ -58,7 +48,7 @@ func Launch(extra ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, lock, err := serverDir()
+	dir, lock, err := process.Folder("godwit-mariadb-")
 	if err != nil {
 		return nil, err
 	}
@@ -70,49 +60,6 @@ func Launch(extra ...string) (*Server, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir), lock.Close())
 	}
 	return s, nil
-}
-
-// prefix begins the names of servers' folders.
-const prefix = "godwit-mariadb-"
-
-// serverDir makes a folder whose path is short enough for a unix socket in it,
-// and the lock that says that its owner lives. Folders whose owner was killed,
-// and their server with it, are removed first.
-func serverDir() (string, *os.File, error) {
-	base := os.TempDir()
-	if len(base) > 60 {
-		base = "/tmp"
-	}
-	sweep(base)
-	dir, err := os.MkdirTemp(base, prefix)
-	if err != nil {
-		return "", nil, err
-	}
-	// Locked under another name first: a lock that others see is held.
-	path := filepath.Join(dir, "lock")
-	lock, err := os.Create(path + ".new")
-	if err != nil {
-		return "", nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	err = errors.Join(unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB), os.Rename(path+".new", path))
-	if err != nil {
-		return "", nil, errors.Join(err, lock.Close(), os.RemoveAll(dir))
-	}
-	return dir, lock, nil
-}
-
-func sweep(base string) {
-	locks, _ := filepath.Glob(filepath.Join(base, prefix+"*", "lock")) // the pattern is well formed
-	for _, path := range locks {
-		lock, err := os.OpenFile(path, os.O_RDWR, 0)
-		if err != nil {
-			continue // another user's, or just removed
-		}
-		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			_ = os.RemoveAll(filepath.Dir(path)) // what stays is found next time
-		}
-		_ = lock.Close()
-	}
 }
 
 // first copies the template and starts on a free port; one that was taken in
@@ -127,7 +74,7 @@ func (s *Server) first() error {
 	}
 	var err error
 	for range 5 {
-		if s.Port, err = freePort(); err != nil {
+		if s.Port, err = process.FreePort(); err != nil {
 			return err
 		}
 		if err = s.start(); err == nil || !strings.Contains(err.Error(), "Bind on TCP/IP port") {
@@ -135,20 +82,6 @@ func (s *Server) first() error {
 		}
 	}
 	return err
-}
-
-// freePort finds a port below the range from which the kernel gives ports to
-// outgoing connections, so that a stopped server finds it free again.
-func freePort() (int, error) {
-	for range 200 {
-		port := 17000 + rand.IntN(15000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		return port, l.Close()
-	}
-	return 0, errors.New("no free port found on 127.0.0.1")
 }
 
 func (s *Server) data() string       { return filepath.Join(s.Dir, "data") }
@@ -191,42 +124,18 @@ func (s *Server) start() error {
 	}
 	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+notePath)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	r, err := begin(cmd)
+	r, err := process.Start(cmd)
 	if err != nil {
 		return err
 	}
 	if err := s.awaitReady(note, r); err != nil {
-		r.signal(syscall.SIGKILL)
-		<-r.done
+		r.Signal(syscall.SIGKILL)
+		<-r.Done
 		text, _ := os.ReadFile(s.logFile())
 		return fmt.Errorf("MariaDB on port %d: %w\n%s", s.Port, err, tail(text))
 	}
 	s.run = r
 	return nil
-}
-
-// begin starts cmd from a thread that lives as long as the process: the kernel
-// sends Pdeathsig when the starting thread ends.
-func begin(cmd *exec.Cmd) (*running, error) {
-	r := &running{cmd: cmd, done: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		r.err = cmd.Wait()
-		close(r.done)
-	}()
-	return r, <-started
-}
-
-func (r *running) signal(sig syscall.Signal) {
-	_ = r.cmd.Process.Signal(sig) // it may have ended already
 }
 
 // listenReady makes the socket to which a server says that it is ready.
@@ -239,7 +148,7 @@ func listenReady(dir string) (*net.UnixConn, string, error) {
 	return c, path, err
 }
 
-func (s *Server) awaitReady(note *net.UnixConn, r *running) error {
+func (s *Server) awaitReady(note *net.UnixConn, r *process.Process) error {
 	ready := make(chan error, 1)
 	if err := note.SetReadDeadline(time.Now().Add(startLimit)); err != nil {
 		return err
@@ -261,9 +170,9 @@ func (s *Server) awaitReady(note *net.UnixConn, r *running) error {
 	select {
 	case err := <-ready:
 		return err
-	case <-r.done:
+	case <-r.Done:
 		_ = note.Close() // ends the reader; buffered, it waits for nobody
-		return fmt.Errorf("ended while starting: %w", errors.Join(r.err, errors.New("see its log")))
+		return fmt.Errorf("ended while starting: %w", errors.Join(r.Err(), errors.New("see its log")))
 	}
 }
 
@@ -278,7 +187,7 @@ func (s *Server) Pid() int {
 	if s.run == nil {
 		return 0
 	}
-	return s.run.cmd.Process.Pid
+	return s.run.Pid()
 }
 
 // Shutdown ends the server in order; its data stays for Boot.
@@ -291,14 +200,14 @@ func (s *Server) end(sig syscall.Signal) error {
 	if s.run == nil {
 		return nil
 	}
-	s.run.signal(sig)
+	s.run.Signal(sig)
 	select {
-	case <-s.run.done:
+	case <-s.run.Done:
 		s.run = nil
 		return nil
 	case <-time.After(stopLimit):
-		s.run.signal(syscall.SIGKILL)
-		<-s.run.done
+		s.run.Signal(syscall.SIGKILL)
+		<-s.run.Done
 		s.run = nil
 		return fmt.Errorf("MariaDB on port %d did not end within %s and was killed", s.Port, stopLimit)
 	}

@@ -1,0 +1,48 @@
+package s3
+
+import (
+	"strings"
+	"testing"
+
+	"godwit/internal/option"
+	"godwit/internal/secret"
+	"godwit/internal/store"
+	"godwit/internal/store/storetest"
+	servers "godwit/test/servers/s3"
+)
+
+// at opens a store in a bucket of a server.
+func at(t testing.TB, endpoint, bucket, prefix string, env store.Env, more map[string]any) *Store {
+	t.Helper()
+	given := map[string]any{
+		"endpoint": endpoint, "bucket": bucket, "prefix": prefix, "preset": "minio",
+		"access_key": secret.New("godwit-test-key"), "secret_key": secret.New("Pfuhlschnepfe-2609"),
+	}
+	for k, v := range more {
+		given[k] = v
+	}
+	s, err := Driver().Open(t.Context(), option.Of(fields(), given), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s.(*Store)
+}
+
+func conforms(t *testing.T, server *servers.Server, prefix string) {
+	storetest.Run(t, func(t *testing.T) store.Store {
+		return at(t, server.Endpoint, server.Bucket(t), prefix, store.Env{}, nil)
+	}, storetest.Options{
+		Uploads: true,
+		BadKeys: []string{"", ".", "..", "a/../b", "../a", "a/..", "./a", "a/./b", "a\x00b", "\xff", strings.Repeat("k", 1025-len(prefix))},
+		Second: func(t *testing.T, first store.Store) store.Store {
+			return at(t, server.Endpoint, first.(*Store).at.bucket, prefix, store.Env{}, nil)
+		},
+	})
+}
+
+func TestStore_when_the_server_is_versitygw(t *testing.T) { conforms(t, servers.Versity(t), "") }
+
+func TestStore_when_the_server_is_minio(t *testing.T) { conforms(t, servers.MinIO(t), "") }
+
+func TestStore_when_it_has_a_prefix(t *testing.T) { conforms(t, servers.MinIO(t), "ü/a b/") }

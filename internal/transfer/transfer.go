@@ -2,3 +2,292 @@
 // compares with an ordered listing of the target, writes what is to be done into
 // pages on disk, has it done, and records how each object ended.
 package transfer
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"godwit/internal/fault"
+	"godwit/internal/store"
+	"godwit/internal/transfer/page"
+	"godwit/internal/transfer/selection"
+	"godwit/internal/watch"
+)
+
+// Overwrite says what happens to an object that the target has already.
+type Overwrite string
+
+// Rules for what is there. A target that stores the time of the upload is taken at
+// that time.
+const (
+	Never       Overwrite = "never"
+	IfNewer     Overwrite = "if_newer"     // the source is newer
+	IfDifferent Overwrite = "if_different" // sizes or checksums of the listings differ, or the source is newer
+	Always      Overwrite = "always"
+)
+
+// Only says which objects a run is about.
+type Only string
+
+// What a run is about.
+const (
+	All    Only = ""
+	Failed Only = "failed" // those that the last round could not copy or delete
+)
+
+// Extraneous says what happens to objects that only the target has.
+type Extraneous struct {
+	// Delete deletes them, once everything is listed. DryRun only records them.
+	Delete, DryRun bool
+	// Count and Percent (of the objects the target has) bound how many: when there
+	// are more, none is deleted. 0: no bound.
+	Count   int64
+	Percent float64
+}
+
+// Config says what to transfer. Source, Target, Dir, Carry and Record are needed.
+type Config struct {
+	Source, Target store.Store
+	// Dir is the folder of the round's pages. It is a cache: deleting it costs a new
+	// comparison and nothing else.
+	Dir       string
+	Selection selection.Rules
+	// List names the objects instead of a listing, in any order; their keys count,
+	// and a key twice is two objects. An error ends it.
+	List       iter.Seq2[store.Object, error]
+	Overwrite  Overwrite // empty: IfDifferent
+	Extraneous Extraneous
+	// Erase has objects of the source deleted that are in the target, verified.
+	Erase bool
+	// Carry does what an item asks and returns how it ended. It is called by up to
+	// InFlight goroutines. An error ends the run: the object then has no outcome.
+	Carry func(context.Context, page.Item) (page.Outcome, error)
+	Only  Only
+	// DryRun decides and records, and carries nothing.
+	DryRun bool
+	// Parallel is how many key ranges the caller runs at once; 0: 8.
+	Parallel int
+	Record   *watch.Files
+	Log      *slog.Logger     // nil: none
+	Now      func() time.Time // nil: time.Now
+}
+
+// InFlight is how many objects are carried at once at most.
+const InFlight = 512
+
+// Range is a task: a stretch of the source's keys.
+type Range = page.Range
+
+// Transfer is one run over a round's pages.
+type Transfer struct {
+	Config
+	folder   *page.Folder
+	selected *selection.Selection
+	renames  bool
+	flight   chan struct{} // a place for each object in flight
+
+	mu      sync.Mutex
+	ranges  []Range
+	found   bool         // all ranges are known
+	whole   map[int]bool // ranges that are listed and carried, but for what is to be deleted
+	deletes bool         // deleting has begun
+}
+
+// Open makes a Transfer of the round in c.Dir, going on where an earlier one stopped.
+func Open(c Config) (*Transfer, error) {
+	selected, err := selection.New(c.Selection)
+	if err != nil {
+		return nil, err
+	}
+	if c.Extraneous.Delete && (len(c.Selection.Rename) > 0 || c.List != nil) {
+		return nil, fault.New(fault.JobValue, "delete_extraneous needs the source's own names: it does not go with rename or list")
+	}
+	if c.Overwrite == "" {
+		c.Overwrite = IfDifferent
+	}
+	if c.Parallel <= 0 {
+		c.Parallel = 8
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	folder, err := page.Open(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Transfer{Config: c, folder: folder, selected: selected, renames: len(c.Selection.Rename) > 0,
+		flight: make(chan struct{}, InFlight), whole: map[int]bool{}}, nil
+}
+
+// Close ends the use of the Transfer.
+func (t *Transfer) Close() error { return nil }
+
+// Walk calls each for every item of the round in dir, in order of ranges, with how it
+// ended; nil: it has not. It may run beside a Transfer.
+func Walk(dir string, each func(Range, page.Item, *page.Outcome) error) error {
+	return page.Walk(dir, each)
+}
+
+// divideTime bounds how long the first listing waits to hear how the source's keys
+// can be divided.
+const divideTime = 900 * time.Millisecond
+
+// partsPerRange: more ranges than are listed at once, so that an uneven division
+// does not leave one of them for the end.
+const partsPerRange = 4
+
+// Ranges finds the key ranges of the round: those of an earlier run, or the parts
+// that the source says it can be divided into.
+func (t *Transfer) Ranges(ctx context.Context, found func(Range)) error {
+	ranges, err := t.folder.Ranges()
+	if err != nil {
+		return err
+	}
+	if ranges == nil {
+		if err := t.folder.KeepRanges(t.divide(ctx)); err != nil {
+			return err
+		}
+		if ranges, err = t.folder.Ranges(); err != nil {
+			return err
+		}
+	}
+	t.Record.Ranges(len(ranges))
+	t.mu.Lock()
+	t.ranges = ranges
+	t.mu.Unlock()
+	for _, r := range ranges {
+		found(r)
+	}
+	t.mu.Lock()
+	t.found = true
+	t.mu.Unlock()
+	return t.extraneous(ctx)
+}
+
+// divide returns the bounds between ranges; none when the source does not say.
+func (t *Transfer) divide(ctx context.Context) []string {
+	d, ok := t.Source.(store.Divider)
+	if !ok || t.List != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, divideTime)
+	defer cancel()
+	prefix := ""
+	if ps := t.selected.Prefixes(); len(ps) == 1 {
+		prefix = ps[0]
+	}
+	bounds, err := d.Divide(ctx, prefix, "", t.Parallel*partsPerRange)
+	if err != nil {
+		t.Log.Info("the source's keys are listed in one go: it did not say how to divide them", "error", err)
+		return nil
+	}
+	slices.Sort(bounds)
+	return slices.DeleteFunc(slices.Compact(bounds), func(b string) bool { return b == "" })
+}
+
+// number returns the number of a range.
+func (t *Transfer) number(r Range) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := slices.Index(t.ranges, r); n >= 0 {
+		return n, nil
+	}
+	return 0, fault.New(fault.Internal, "the key range after %q is not of this round", r.After)
+}
+
+// Run lists what is left of a range, decides, has it carried, and records how each
+// object ended. nil: every object of the range has its one state, but those to be
+// deleted in the target: these wait until everything is listed, and the last Run
+// (or Ranges) deletes them.
+func (t *Transfer) Run(ctx context.Context, r Range) (progressed bool, err error) {
+	n, err := t.number(r)
+	if err != nil {
+		return false, err
+	}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	headers, err := t.folder.Pages(n)
+	if err != nil {
+		return false, err
+	}
+	w := t.work(ctx, fail, n, false)
+	if headers, err = t.takeUp(headers, w); err == nil {
+		if end := last(headers); !end.End {
+			err = t.list(ctx, r, n, end, w)
+		}
+	}
+	if err != nil {
+		fail(err)
+	} else {
+		t.Record.RangeListed()
+	}
+	err = w.wait()
+	progressed = w.progressed.Load()
+	if err != nil {
+		return progressed, err
+	}
+	t.mu.Lock()
+	t.whole[n] = true
+	t.mu.Unlock()
+	return progressed, t.extraneous(ctx)
+}
+
+// takeUp counts what earlier runs have brought to an end, and has the rest carried;
+// with Only Failed also what failed. It returns the pages that hold: one that turns
+// out not to be whole is dropped with those after it.
+func (t *Transfer) takeUp(headers []*page.Header, w *work) ([]*page.Header, error) {
+	for i, h := range headers {
+		failed := h.States[page.Failed]
+		again := t.Only == Failed && failed != nil && failed.Objects > 0
+		if again || h.Open > 0 {
+			var err error
+			h, err = t.resume(h, again)
+			if errors.Is(err, page.ErrTorn) {
+				return headers[:i], t.folder.Drop(headers[i].Range, headers[i].Seq)
+			}
+			if err != nil {
+				return nil, err
+			}
+			headers[i] = h
+		}
+		t.Record.Listed(int(h.Items.Objects), h.Items.Bytes)
+		for s, c := range h.States {
+			t.Record.Ended(string(s), int(c.Objects), c.Bytes)
+		}
+		if h.Open > h.Deletes && !t.DryRun {
+			w.add(h.Seq)
+		}
+	}
+	return headers, nil
+}
+
+// resume writes what a page's log had into the page; again takes back what failed,
+// so that it is carried once more.
+func (t *Transfer) resume(h *page.Header, again bool) (*page.Header, error) {
+	h, entries, err := t.folder.Resume(h.Range, h.Seq)
+	if err != nil || !again {
+		return h, err
+	}
+	for i := range entries {
+		if o := entries[i].Outcome; o != nil && o.State == page.Failed && entries[i].Action != page.Refuse {
+			entries[i].Outcome = nil
+		}
+	}
+	return h, t.folder.Finish(h, entries)
+}
+
+// last returns the header where listing goes on.
+func last(headers []*page.Header) *page.Header {
+	if len(headers) == 0 {
+		return &page.Header{}
+	}
+	return headers[len(headers)-1]
+}

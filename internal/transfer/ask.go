@@ -1,0 +1,134 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"godwit/internal/fault"
+	"godwit/internal/store"
+	"godwit/internal/transfer/page"
+)
+
+// askAtOnce is how many objects are asked for side by side.
+const askAtOnce = 32
+
+// asker asks stores for objects one by one, side by side, and emits in order.
+type asker struct {
+	ctx   context.Context
+	t     *Transfer
+	turns chan chan answer // in order
+	ended chan error
+}
+
+type answer struct {
+	step seen
+	err  error // ends the listing
+}
+
+func newAsker(ctx context.Context, t *Transfer, emit func(seen) bool) *asker {
+	a := &asker{ctx: ctx, t: t, turns: make(chan chan answer, askAtOnce), ended: make(chan error, 1)}
+	go func() {
+		var first error
+		for turn := range a.turns {
+			got := <-turn
+			switch {
+			case first != nil:
+			case got.err != nil:
+				first = got.err
+			case !emit(got.step):
+				first = context.Cause(ctx)
+			}
+		}
+		a.ended <- first
+	}()
+	return a
+}
+
+// ask takes an object of the source, or the key of one when a list named it in
+// line. False: it is of no use to go on.
+func (a *asker) ask(o store.Object, err error, line int64) bool {
+	turn := make(chan answer, 1)
+	select {
+	case a.turns <- turn:
+	case <-a.ctx.Done():
+		return false
+	}
+	go func() { turn <- a.answer(o, err, line) }()
+	return true
+}
+
+// wait returns the first error, after all answers have come.
+func (a *asker) wait() error {
+	close(a.turns)
+	return <-a.ended
+}
+
+func (a *asker) answer(o store.Object, oerr error, line int64) answer {
+	step := seen{last: o.Key, taken: line}
+	if line > 0 {
+		step.last = ""
+		found, err := ask(a.ctx, a.t.Source, o.Key)
+		switch {
+		case jobWide(a.ctx, err):
+			return answer{err: err}
+		case err == nil && found == nil:
+			out := a.t.ended(page.Gone)
+			out.Code, out.Error = fault.SourceGone, "the list names it, but the source has it not"
+			step.entry = &page.Entry{Item: page.Item{Key: o.Key, Action: page.Refuse, Code: fault.SourceGone, Reason: "not in the source"}, Outcome: out}
+			return answer{step: step}
+		case err == nil:
+			o = *found
+			o.Attributes = nil
+		}
+		oerr = err
+	}
+	name, ok := a.t.selected.Name(o.Key)
+	if oerr != nil || !ok || !a.t.selected.Chosen(o) {
+		step.entry = a.t.decide(o, oerr, nil, nil)
+		return answer{step: step}
+	}
+	there, err := ask(a.ctx, a.t.Target, name)
+	switch {
+	case jobWide(a.ctx, err):
+		return answer{err: err}
+	case fault.Has(err, fault.NameRefused):
+		err = nil // carrying says so
+	}
+	step.there = there != nil
+	step.entry = a.t.decide(o, nil, there, err)
+	return answer{step: step}
+}
+
+// jobWide reports whether an error concerns the job and not one object.
+func jobWide(ctx context.Context, err error) bool {
+	if err == nil {
+		return false
+	}
+	switch fault.Of(err).Code {
+	case fault.StoreAuth, fault.StoreMissing, fault.StoreUnreachable:
+		return true
+	}
+	return ctx.Err() != nil
+}
+
+// ask returns what is under key; nil: nothing.
+func ask(ctx context.Context, s store.Store, key string) (*store.Object, error) {
+	var o store.Object
+	var err error
+	if c, ok := s.(store.Stat); ok {
+		o, err = c.Stat(ctx, key)
+	} else {
+		var r io.ReadCloser
+		if r, o, err = s.Open(ctx, key, store.Read{N: 1}); err == nil {
+			err = r.Close()
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &o, nil
+}

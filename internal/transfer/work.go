@@ -1,0 +1,223 @@
+package transfer
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"godwit/internal/transfer/page"
+)
+
+// work has the pages of one range carried while it is listed. Only numbers of pages
+// wait in memory; a page is read when its turn comes, and pages go on beside one
+// that waits for a slow object.
+type work struct {
+	t          *Transfer
+	rg         int
+	deletes    bool // what is to be deleted is carried, and nothing else
+	ctx        context.Context
+	fail       context.CancelCauseFunc
+	progressed atomic.Bool
+	held       atomic.Int32 // pages whose entries stay in memory
+	carrying   sync.WaitGroup
+	dispatcher sync.WaitGroup
+	recorder   sync.WaitGroup
+	log        chan noted
+
+	mu    sync.Mutex
+	come  sync.Cond // pages or ended changed
+	pages []int     // numbers of pages that wait
+	ended bool      // no more will come
+}
+
+// maxHeld bounds the pages of a range whose entries stay in memory until they are
+// finished; others are read again then.
+const maxHeld = 4
+
+// opened is a page with objects in flight.
+type opened struct {
+	header  *page.Header
+	entries []page.Entry // nil: not held
+	left    int          // to be noted yet; the recorder's
+	logged  bool
+}
+
+// noted is an outcome on its way to the page.
+type noted struct {
+	page *opened
+	size int64
+	done page.Done
+}
+
+func (t *Transfer) work(ctx context.Context, fail context.CancelCauseFunc, rg int, deletes bool) *work {
+	w := &work{t: t, rg: rg, deletes: deletes, ctx: ctx, fail: fail, log: make(chan noted, InFlight)}
+	w.come.L = &w.mu
+	w.dispatcher.Go(func() {
+		if err := w.dispatch(); err != nil {
+			fail(err)
+		}
+	})
+	w.recorder.Go(func() {
+		if err := w.record(); err != nil {
+			fail(err)
+		}
+		for range w.log { // who waits to note something must not wait for ever
+		}
+	})
+	context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.come.Broadcast()
+	})
+	return w
+}
+
+// add has a page carried.
+func (w *work) add(seq int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pages = append(w.pages, seq)
+	w.come.Broadcast()
+}
+
+// wait ends the work when all pages that were added are carried, or ctx is done.
+func (w *work) wait() error {
+	w.mu.Lock()
+	w.ended = true
+	w.come.Broadcast()
+	w.mu.Unlock()
+	w.dispatcher.Wait()
+	w.carrying.Wait()
+	close(w.log)
+	w.recorder.Wait()
+	return context.Cause(w.ctx)
+}
+
+// next returns the page whose turn it is; false: there is none any more.
+func (w *work) next() (int, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.pages) == 0 && !w.ended && w.ctx.Err() == nil {
+		w.come.Wait()
+	}
+	if len(w.pages) == 0 || w.ctx.Err() != nil {
+		return 0, false
+	}
+	seq := w.pages[0]
+	w.pages = w.pages[1:]
+	return seq, true
+}
+
+// ours reports whether an entry is to be carried now.
+func (w *work) ours(e page.Entry) bool {
+	return e.Outcome == nil && (e.Action == page.Delete) == w.deletes
+}
+
+func (w *work) dispatch() error {
+	for {
+		seq, ok := w.next()
+		if !ok {
+			return nil
+		}
+		h, entries, err := w.t.folder.Load(w.rg, seq)
+		if err != nil {
+			return err
+		}
+		p := &opened{header: h}
+		for _, e := range entries {
+			if w.ours(e) {
+				p.left++
+			}
+		}
+		if w.held.Add(1) <= maxHeld {
+			p.entries = entries
+		}
+		for i, e := range entries {
+			if !w.ours(e) {
+				continue
+			}
+			select {
+			case w.t.flight <- struct{}{}:
+			case <-w.ctx.Done():
+				return nil
+			}
+			w.carrying.Go(func() {
+				defer func() { <-w.t.flight }()
+				w.carry(p, i, e.Item)
+			})
+		}
+	}
+}
+
+func (w *work) carry(p *opened, index int, item page.Item) {
+	if w.ctx.Err() != nil {
+		return
+	}
+	out, err := w.t.Carry(w.ctx, item)
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	w.log <- noted{p, item.Size, page.Done{Index: index, Outcome: out}}
+}
+
+// record writes outcomes down as they come: those that wait together in one write.
+func (w *work) record() error {
+	batch := map[*opened][]page.Done{}
+	for first := range w.log {
+		clear(batch)
+		w.take(batch, first)
+		for more := true; more; {
+			select {
+			case n, ok := <-w.log:
+				if ok {
+					w.take(batch, n)
+				}
+				more = ok
+			default:
+				more = false
+			}
+		}
+		for p, done := range batch {
+			if err := w.note(p, done); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *work) take(batch map[*opened][]page.Done, n noted) {
+	batch[n.page] = append(batch[n.page], n.done)
+	w.progressed.Store(true)
+	w.t.Record.Ended(string(n.done.Outcome.State), 1, n.size)
+}
+
+// note keeps outcomes of a page: in its log, or in the page itself when they are the
+// last.
+func (w *work) note(p *opened, done []page.Done) error {
+	p.left -= len(done)
+	for _, d := range done {
+		if p.entries != nil {
+			p.entries[d.Index].Outcome = &d.Outcome
+		}
+	}
+	if p.left > 0 || p.entries == nil {
+		if err := w.t.folder.Append(p.header, done); err != nil {
+			return err
+		}
+	}
+	if p.left > 0 {
+		return nil
+	}
+	w.held.Add(-1)
+	h, entries := p.header, p.entries
+	if entries == nil {
+		var err error
+		if h, entries, err = w.t.folder.Load(w.rg, h.Seq); err != nil {
+			return err
+		}
+	}
+	p.entries = nil
+	return w.t.folder.Finish(h, entries)
+}

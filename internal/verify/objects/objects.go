@@ -1,0 +1,338 @@
+// Package objects verifies the copies that file jobs make: every object of the
+// source against the target's, by the strongest check both sides give or by
+// their bytes. It changes nothing and deletes nothing.
+package objects
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"godwit/internal/fault"
+	"godwit/internal/limit"
+	"godwit/internal/store"
+	"godwit/internal/transfer/pair"
+	"godwit/internal/watch"
+)
+
+// Strength says how far a check goes.
+type Strength string
+
+// Strengths.
+const (
+	// Strongest compares checksums that both sides have or that can be computed by
+	// reading one of them, and else the bytes of both.
+	Strongest Strength = "strongest"
+	// Checksums compares only what the stores already know; objects without a
+	// common checksum are not comparable.
+	Checksums Strength = "checksums"
+	// Bytes reads both sides of every object.
+	Bytes Strength = "bytes"
+	// Sizes compares sizes alone.
+	Sizes Strength = "sizes"
+)
+
+// Verdict is what was found of one object. Each object has exactly one.
+type Verdict string
+
+// Verdicts. Only Equal counts as right.
+const (
+	Equal        Verdict = "equal"
+	Missing      Verdict = "missing"        // not in the target
+	Extra        Verdict = "extra"          // in the target only
+	Different    Verdict = "different"      // both are there and differ
+	Incomparable Verdict = "not_comparable" // nothing both sides give is enough for the strength asked for
+	Unreadable   Verdict = "unreadable"     // an error: Reason
+	Changing     Verdict = "changing"       // a side changed each time it was read
+)
+
+// Finding is the verdict on one object, with why.
+type Finding struct {
+	Key     string     `json:"key,omitempty"` // in the source; empty for Extra
+	Name    string     `json:"name"`          // in the target
+	Verdict Verdict    `json:"verdict"`
+	How     string     `json:"how,omitempty"`  // what was compared: "size", "md5", "bytes" …
+	Reason  string     `json:"reason"`         // one clause for people
+	Code    fault.Code `json:"code,omitempty"` // of Unreadable
+	Source  *Side      `json:"source,omitempty"`
+	Target  *Side      `json:"target,omitempty"`
+	// First is the offset of the first byte that differs, where bytes were compared.
+	First *int64 `json:"first_difference,omitempty"`
+}
+
+// Side is one side of a finding.
+type Side struct {
+	Size     int64     `json:"size"`
+	Modified time.Time `json:"modified,omitzero"`
+	Sum      string    `json:"sum,omitempty"` // "md5:…"
+}
+
+// Chooser says which objects belong to the job and what they are called in the
+// target; selection.Selection is one.
+type Chooser interface {
+	Chosen(o store.Object) bool
+	// Name returns the key in the target.
+	Name(key string) (string, bool)
+	// KeepsOrder reports whether names are in the order of keys.
+	KeepsOrder() bool
+}
+
+// Config says what to verify. Source, Target and Choose are needed.
+type Config struct {
+	Source, Target store.Store
+	Choose         Chooser
+	// Prefixes limit both listings; none: everything. They must not overlap.
+	Prefixes []string
+	Strength Strength // empty: Strongest
+	// Parallel is how many objects are compared at once; 0: 16.
+	Parallel int
+	// Budget is the memory of buffers; nil: unbounded but for Parallel.
+	Budget *limit.Budget
+	Record *watch.Files // may be nil
+	// Found takes each finding but those of Equal, in no order, one at a time. An
+	// error of it ends the verification. May be nil.
+	Found func(Finding) error
+}
+
+// Report sums a verification up. Objects of all verdicts together are all that
+// either side has and the job chooses.
+type Report struct {
+	Verdicts map[Verdict]watch.Ended `json:"verdicts"`
+	// By counts the equal objects by how they were compared.
+	By map[string]int64 `json:"by"`
+	// Read is how many bytes were read to compare.
+	Read int64 `json:"bytes_read"`
+	// ExtraUnknown says why objects that only the target has were not looked for;
+	// empty: they were.
+	ExtraUnknown string    `json:"extra_unknown,omitempty"`
+	Started      time.Time `json:"started"`
+	Seconds      float64   `json:"seconds"`
+}
+
+// Whole reports whether everything was compared and is equal.
+func (r Report) Whole() bool {
+	for v, e := range r.Verdicts {
+		if v != Equal && e.Objects > 0 {
+			return false
+		}
+	}
+	return r.ExtraUnknown == ""
+}
+
+// Objects returns how many objects were looked at.
+func (r Report) Objects() int64 {
+	n := int64(0)
+	for _, e := range r.Verdicts {
+		n += e.Objects
+	}
+	return n
+}
+
+// job is one verification.
+type job struct {
+	Config
+	read atomic.Int64
+
+	mu     sync.Mutex
+	report Report
+}
+
+// subject is a pair to be compared.
+type subject struct {
+	key, name string
+	source    *store.Object
+	target    *store.Object
+	err       error // of a listing, about this object alone
+	looked    bool  // the target was not listed: it has to be asked for
+}
+
+// Verify compares until everything is compared, and returns the report. What is
+// wrong with objects is in it; an error means that the verification itself could
+// not be finished: the report then tells how far it came.
+func Verify(ctx context.Context, c Config) (Report, error) {
+	if c.Strength == "" {
+		c.Strength = Strongest
+	}
+	if c.Parallel == 0 {
+		c.Parallel = 16
+	}
+	j := &job{Config: c}
+	j.report = Report{Verdicts: map[Verdict]watch.Ended{}, By: map[string]int64{}, Started: time.Now().UTC()}
+	err := j.run(ctx)
+	j.report.Read = j.read.Load()
+	j.report.Seconds = time.Since(j.report.Started).Seconds()
+	return j.report, err
+}
+
+func (j *job) run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	work := make(chan subject, j.Parallel)
+	var wg sync.WaitGroup
+	for range j.Parallel {
+		wg.Go(func() {
+			for s := range work {
+				if ctx.Err() != nil {
+					continue
+				}
+				if err := j.judge(ctx, s); err != nil {
+					fail(err)
+				}
+			}
+		})
+	}
+	for s, err := range j.subjects(ctx) {
+		if err != nil {
+			fail(err)
+			break
+		}
+		select {
+		case work <- s:
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	close(work)
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// subjects yields everything that either side has.
+func (j *job) subjects(ctx context.Context) iter.Seq2[subject, error] {
+	if j.Choose.KeepsOrder() {
+		return j.joined(ctx)
+	}
+	j.report.ExtraUnknown = "names are made by a pattern, so each object of the source was looked up by itself"
+	return func(yield func(subject, error) bool) {
+		for o, err := range j.listed(ctx, j.Source) {
+			s, ok := j.subject(o, err)
+			if err != nil && o.Key == "" {
+				yield(subject{}, err)
+				return
+			}
+			s.looked = true
+			if ok && !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+// joined lists both sides and joins them. Names may differ from keys, so the keys
+// wait beside the join, which takes them in order.
+func (j *job) joined(ctx context.Context) iter.Seq2[subject, error] {
+	var mu sync.Mutex
+	var waiting []subject
+	source := func(yield func(store.Object, error) bool) {
+		for o, err := range j.listed(ctx, j.Source) {
+			if err != nil && o.Key == "" {
+				yield(o, err)
+				return
+			}
+			s, ok := j.subject(o, err)
+			if !ok {
+				continue
+			}
+			mu.Lock()
+			waiting = append(waiting, s)
+			mu.Unlock()
+			o.Key = s.name
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+	return func(yield func(subject, error) bool) {
+		a := pair.Listing{Name: "the source", Objects: source}
+		b := pair.Listing{Name: "the target", Objects: j.listed(ctx, j.Target)}
+		for p, err := range pair.Join(ctx, a, b) {
+			if err != nil {
+				yield(subject{}, err)
+				return
+			}
+			s := subject{name: p.Key}
+			if p.A != nil {
+				mu.Lock()
+				s, waiting = waiting[0], waiting[1:]
+				mu.Unlock()
+			} else if p.BErr == nil && !j.Choose.Chosen(*p.B) {
+				continue // not this job's
+			}
+			if s.target = p.B; p.BErr != nil {
+				s.err = p.BErr
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (j *job) subject(o store.Object, err error) (s subject, chosen bool) {
+	if err == nil && !j.Choose.Chosen(o) {
+		return s, false
+	}
+	name, _ := j.Choose.Name(o.Key)
+	return subject{key: o.Key, name: name, source: &o, err: err}, true
+}
+
+// listed lists what lies under the prefixes.
+func (j *job) listed(ctx context.Context, s store.Store) iter.Seq2[store.Object, error] {
+	prefixes := j.Prefixes
+	if len(prefixes) == 0 {
+		prefixes = []string{""}
+	}
+	return func(yield func(store.Object, error) bool) {
+		for _, p := range prefixes {
+			for o, err := range s.List(ctx, p, "") {
+				if !yield(o, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// judge compares a subject and notes the finding.
+func (j *job) judge(ctx context.Context, s subject) error {
+	f, err := j.compare(ctx, s)
+	if err != nil {
+		return err
+	}
+	size := int64(0)
+	if f.Source != nil {
+		size = f.Source.Size
+	} else if f.Target != nil {
+		size = f.Target.Size
+	}
+	if j.Record != nil {
+		j.Record.Ended(string(f.Verdict), 1, size)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := j.report.Verdicts[f.Verdict]
+	e.Objects++
+	e.Bytes += size
+	j.report.Verdicts[f.Verdict] = e
+	if f.Verdict == Equal {
+		j.report.By[f.How]++
+		return nil
+	}
+	if j.Found == nil {
+		return nil
+	}
+	return j.Found(f)
+}
+
+// jobWide reports whether an error concerns the verification and not one object.
+func jobWide(ctx context.Context, err error) bool {
+	switch fault.Of(err).Code {
+	case fault.StoreAuth, fault.StoreMissing, fault.StoreUnreachable:
+		return true
+	}
+	return ctx.Err() != nil || errors.Is(err, context.Canceled)
+}

@@ -67,7 +67,7 @@ func (b *bench) changes(ctx context.Context) (workload, error) {
 	}
 	n := 4 * b.transactions
 	return workload{
-		name: "changes", title: "The change log to files", unit: "changes", count: n,
+		name: changesName, title: "The change log to files", unit: "changes", count: n,
 		about: fmt.Sprintf("%d transactions of 2 updates, 1 delete and 1 insert: %d changes of rows of 4 columns, some 250 bytes.", b.transactions, n),
 		contestants: []contestant{
 			{name: "godwit", setting: "`mode: changes`, CSV changelog; defaults; commits, checks and fsyncs as always",

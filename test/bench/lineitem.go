@@ -50,7 +50,7 @@ func (b *bench) lineitem(ctx context.Context) (workload, error) {
 		return err
 	}
 	return workload{
-		name: "lineitem", title: "A table to files", unit: "rows", count: rows,
+		name: lineitemName, title: "A table to files", unit: "rows", count: rows,
 		about: fmt.Sprintf("TPC-H lineitem, %d rows of 16 columns, all in the server's buffer pool, to files without compression.", rows),
 		contestants: []contestant{
 			{name: "godwit", setting: "CSV; defaults; commits, checks and fsyncs as always", command: b.godwitSnapshot, check: func(ctx context.Context, out string, _ []byte) error {

@@ -1,8 +1,8 @@
 // Command bench measures godwit against others on the same work and the same
 // machine: each output is read back and compared by value before its run
-// counts, all outputs are fsynced within the time taken, contestants take turns,
-// godwit runs twice a round as a control, and medians are reported. It writes
-// docs/benchmarks.md.
+// counts, contestants take turns, godwit runs twice a round as a control, and
+// medians are reported. It writes docs/benchmarks.md, each part of it when all
+// of that part was measured.
 package main
 
 import (
@@ -13,7 +13,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"godwit/test/servers/mariadb"
 )
@@ -28,6 +33,24 @@ type options struct {
 	transactions int
 	rounds       int
 	only         string
+	with         string
+	objects      int
+	large        int
+}
+
+// Parts of the page, and the workloads of table jobs.
+const (
+	partTables, partFiles     = "tables", "files"
+	lineitemName, changesName = "lineitem", "changes"
+)
+
+// fileNames are the workloads of file jobs.
+func fileNames() []string {
+	var names []string
+	for _, f := range fileWorkloads() {
+		names = append(names, f.name)
+	}
+	return names
 }
 
 func main() {
@@ -41,7 +64,10 @@ func main() {
 	flag.Float64Var(&o.scale, "scale", 0.3334, "TPC-H scale of lineitem; 0.3334 is 2,000,888 rows")
 	flag.IntVar(&o.transactions, "transactions", 125_000, "transactions of the change stream, of 4 changes each")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds that count; one before them does not")
-	flag.StringVar(&o.only, "only", "", "run one workload: lineitem or changes")
+	flag.StringVar(&o.only, "only", "", "tables, files, or one workload: lineitem, changes, "+strings.Join(fileNames(), ", "))
+	flag.StringVar(&o.with, "with", "", "only these contestants of file jobs, such as godwit,juicefs-32; the first runs twice")
+	flag.IntVar(&o.objects, "objects", 20_000, "small objects, of 4 KiB")
+	flag.IntVar(&o.large, "large", 20, "large objects, of 100 MiB")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
@@ -69,6 +95,33 @@ func (o options) run(ctx context.Context) (err error) {
 		return err
 	}
 	b := &bench{options: o}
+	if o.selects(lineitemName, changesName) {
+		if err := b.tables(ctx); err != nil {
+			return err
+		}
+	}
+	if o.selects(fileNames()...) {
+		return b.files(ctx)
+	}
+	return nil
+}
+
+// selects reports whether one of these workloads is to run.
+func (o options) selects(names ...string) bool {
+	part := partFiles
+	if slices.Contains(names, lineitemName) || slices.Contains(names, changesName) {
+		part = partTables
+	}
+	return o.only == "" || o.only == part || slices.Contains(names, o.only)
+}
+
+// wanted reports whether a contestant of file jobs is to run.
+func (o options) wanted(label string) bool {
+	return o.with == "" || slices.Contains(strings.Split(o.with, ","), label)
+}
+
+// tables measures table jobs.
+func (b *bench) tables(ctx context.Context) (err error) {
 	if b.tools, err = fetch(ctx); err != nil {
 		return err
 	}
@@ -78,24 +131,50 @@ func (o options) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.server.Close()) }()
-	var pages []workload
+	var all []workload
 	for _, next := range []struct {
 		name    string
 		prepare func(context.Context) (workload, error)
-	}{{"lineitem", b.lineitem}, {"changes", b.changes}} {
-		if o.only != "" && o.only != next.name {
+	}{{lineitemName, b.lineitem}, {changesName, b.changes}} {
+		if !b.selects(next.name) {
 			continue
 		}
 		w, err := next.prepare(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", next.name, err)
 		}
+		w.server = b.server.Pid
 		if err := b.measure(ctx, &w); err != nil {
 			return fmt.Errorf("%s: %w", next.name, err)
 		}
-		pages = append(pages, w)
+		all = append(all, w)
 	}
-	return b.report(pages)
+	return b.publish(partTables, b.tablesPart(all), b.only == "" || b.only == partTables)
+}
+
+// files measures file jobs.
+func (b *bench) files(ctx context.Context) (err error) {
+	o, err := b.openObjects(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.gateway.Close()) }()
+	var all []workload
+	for _, f := range fileWorkloads() {
+		if !b.selects(f.name) {
+			continue
+		}
+		w := o.prepare(f)
+		if len(w.contestants) == 0 {
+			fmt.Printf("%s: none of those who were asked for can do it\n", f.name)
+			continue
+		}
+		if err := b.measure(ctx, &w); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		all = append(all, w)
+	}
+	return b.publish(partFiles, o.filesPart(all), b.with == "" && (b.only == "" || b.only == partFiles))
 }
 
 // bench is one call of this program.
@@ -110,14 +189,23 @@ type workload struct {
 	name, title, about string
 	unit               string // rows, changes
 	count              int
+	bytes              int64 // contents of all objects; 0 for tables
 	contestants        []contestant
 	samples            map[string][]sample
+	failed             map[string]string // who could not do it, and why
+	server             func() int        // process id
+	local              bool              // a file job into a folder: until it is on the disk
+	least              time.Duration     // a turn repeats its command until this has passed
+	limit              time.Duration     // of one turn; 0: none
 }
 
 // contestant is one way to do a workload.
 type contestant struct {
 	name    string
 	setting string // parallelism and what else matters, for the page
+	rival   bool   // its failure ends its own part in the workload, not the workload
+	// prepare, when it is not nil, brings the target to what a turn starts from.
+	prepare func(ctx context.Context) error
 	// command does the work into an empty folder.
 	command func(ctx context.Context, out string) (call, error)
 	// check reads the folder back and fails unless it holds what the source has.
@@ -133,11 +221,24 @@ func (b *bench) measure(ctx context.Context, w *workload) error {
 	w.samples = map[string][]sample{}
 	for round := range b.rounds + 1 {
 		for _, turn := range turns(w.contestants, round) {
-			s, err := b.turn(ctx, turn.contestant)
-			if err != nil {
+			if w.failed[turn.contestant.name] != "" {
+				continue
+			}
+			least := w.least
+			if round == 0 {
+				least = 0
+			}
+			s, err := b.turn(ctx, w, turn.contestant, least)
+			switch {
+			case err != nil && turn.contestant.rival && ctx.Err() == nil:
+				w.failed[turn.contestant.name] = err.Error()
+				delete(w.samples, turn.label)
+				fmt.Printf("%s, round %d: %s is out: %v\n", w.name, round, turn.label, err)
+				continue
+			case err != nil:
 				return fmt.Errorf("%s: %w", turn.contestant.name, err)
 			}
-			fmt.Printf("%s, round %d: %-16s %6.2f s   CPU %5.2f s + server %5.2f s   RSS %4d MiB\n",
+			fmt.Printf("%s, round %d: %-20s %6.2f s   CPU %5.2f s + server %5.2f s   RSS %4d MiB\n",
 				w.name, round, turn.label, s.wall.Seconds(), s.cpu.Seconds(), s.server.Seconds(), s.rss>>20)
 			if round > 0 {
 				w.samples[turn.label] = append(w.samples[turn.label], s)
@@ -169,25 +270,50 @@ func turns(c []contestant, round int) []turn {
 	return order
 }
 
-// turn runs one contestant once, from an empty folder, and checks what it made.
-func (b *bench) turn(ctx context.Context, c contestant) (sample, error) {
+// turn runs one contestant, once or until least has passed, and checks what it
+// made. Of several runs times are means and memory is the greatest.
+func (b *bench) turn(ctx context.Context, w *workload, c contestant, least time.Duration) (sample, error) {
+	if w.limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.limit)
+		defer cancel()
+	}
 	out := filepath.Join(b.dir, "out")
-	if err := os.RemoveAll(out); err != nil {
+	if err := errors.Join(os.RemoveAll(out), os.MkdirAll(out, 0o755)); err != nil {
 		return sample{}, err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return sample{}, err
+	if c.prepare != nil {
+		if err := c.prepare(ctx); err != nil {
+			return sample{}, err
+		}
+		unix.Sync() // what others left to be written is not this one's burden
 	}
-	call, err := c.command(ctx, out)
-	if err != nil {
-		return sample{}, err
+	var runs []sample
+	for begin := time.Now(); len(runs) == 0 || time.Since(begin) < least; {
+		call, err := c.command(ctx, out)
+		if err != nil {
+			return sample{}, err
+		}
+		s, err := w.sample(call, func() (int64, error) { return w.written(out) })
+		if err != nil {
+			return sample{}, err
+		}
+		runs = append(runs, s)
 	}
-	s, err := b.sample(call, out)
-	if err != nil {
-		return sample{}, err
-	}
+	s := mean(runs)
 	if err := c.check(ctx, out, s.stdout); err != nil {
 		return sample{}, fmt.Errorf("the output is wrong: %w", err)
 	}
 	return s, nil
+}
+
+// written brings the output to the disk, where that is part of the time.
+func (w *workload) written(out string) (int64, error) {
+	switch {
+	case w.bytes == 0:
+		return syncAll(out)
+	case w.local:
+		return w.bytes, settle(out)
+	}
+	return w.bytes, nil // the gateway's affair, the same for everyone
 }

@@ -18,7 +18,8 @@ type call struct{ cmd *exec.Cmd }
 
 // sample is one measurement.
 type sample struct {
-	wall   time.Duration // from start to end, and until all files are on the disk
+	wall   time.Duration // from start to end, and until all files are on the disk where that counts
+	ended  time.Duration // from start to end of the process alone
 	cpu    time.Duration // of the process and those it started
 	server time.Duration // CPU the server took meanwhile
 	rss    int64         // the greatest sum over the process and those it started, bytes
@@ -26,11 +27,13 @@ type sample struct {
 	stdout []byte
 }
 
-func (b *bench) sample(c call, out string) (sample, error) {
+// sample runs c; then written brings what is below the output to the disk, within
+// the time, and returns its size.
+func (w *workload) sample(c call, written func() (int64, error)) (sample, error) {
 	var stdout, stderr bytes.Buffer
 	c.cmd.Stdout, c.cmd.Stderr = &stdout, &stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	before, err := cpuOf(b.server.Pid())
+	before, err := cpuOf(w.server())
 	if err != nil {
 		return sample{}, err
 	}
@@ -44,15 +47,27 @@ func (b *bench) sample(c call, out string) (sample, error) {
 	if failed != nil {
 		return sample{}, fmt.Errorf("%w\n%s\n%s", failed, tail(stdout.Bytes()), tail(stderr.Bytes()))
 	}
-	written, err := syncAll(out)
-	if err != nil {
+	s := sample{ended: time.Since(begin), rss: rss, stdout: stdout.Bytes()}
+	if s.bytes, err = written(); err != nil {
 		return sample{}, err
 	}
-	s := sample{wall: time.Since(begin), rss: rss, bytes: written, stdout: stdout.Bytes()}
+	s.wall = time.Since(begin)
 	s.cpu = c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime()
-	after, err := cpuOf(b.server.Pid())
+	after, err := cpuOf(w.server())
 	s.server = after - before
 	return s, err
+}
+
+// mean is one sample for several runs: means, and the greatest memory.
+func mean(runs []sample) sample {
+	m := runs[0]
+	for _, s := range runs[1:] {
+		m.wall, m.ended, m.cpu, m.server = m.wall+s.wall, m.ended+s.ended, m.cpu+s.cpu, m.server+s.server
+		m.rss = max(m.rss, s.rss)
+	}
+	n := time.Duration(len(runs))
+	m.wall, m.ended, m.cpu, m.server = m.wall/n, m.ended/n, m.cpu/n, m.server/n
+	return m
 }
 
 func tail(b []byte) []byte { return b[max(0, len(b)-2000):] }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -15,27 +16,66 @@ import (
 
 func lines(b []byte) iter.Seq[[]byte] { return bytes.Lines(b) }
 
-// report writes the page.
-func (b *bench) report(pages []workload) error {
-	var p bytes.Buffer
-	fmt.Fprint(&p, `# Benchmarks
+const intro = `# Benchmarks
 
-Written by `+"`make bench`"+`. Each output is read back and compared with the source by value before its run counts; every file is on the
-disk (fsync) within the time shown, whoever wrote it. Contestants take turns in every round, in turned order every second round; one round
-before them does not count. Figures are medians. "godwit again" is godwit's second turn in each round: how far it is from the first is how
-much of any difference is noise. CPU is that of the process and, after the plus, what the server took meanwhile; memory is the greatest
-resident size of the process and those it started.
+Written by ` + "`make bench`" + `. Each output is read back and compared with the source by value before its run counts. Contestants take turns in
+every round, in turned order every second round; one round before them does not count. Figures are medians. "godwit again" is godwit's second
+turn in each round: how far it is from the first is how much of any difference is noise. CPU is that of the process and those it started and,
+after the plus, what the server took meanwhile; memory is the greatest resident size of the process and those it started.
+`
 
-`)
-	b.machine(&p)
-	for _, w := range pages {
-		table(&p, w)
-	}
-	_, err := os.Stdout.Write(p.Bytes())
-	if err != nil || b.out == "" {
+// publish prints a part of the page, and puts it into the page when all of it
+// was measured: figures of other parts stay as they are.
+func (b *bench) publish(part, text string, whole bool) error {
+	if _, err := os.Stdout.WriteString(text); err != nil || b.out == "" {
 		return err
 	}
-	return os.WriteFile(b.out, p.Bytes(), 0o644)
+	if !whole {
+		fmt.Printf("\n%s is left as it is: only some of the part %q was measured.\n", b.out, part)
+		return nil
+	}
+	old, err := os.ReadFile(b.out)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.WriteFile(b.out, []byte(merge(string(old), part, text)), 0o644)
+}
+
+// merge puts a part into a page that may have it, or others, already.
+func merge(page, part, text string) string {
+	out := intro
+	for _, name := range []string{partTables, partFiles} {
+		begin, end := "<!-- begin "+name+" -->\n", "<!-- end "+name+" -->\n"
+		body := text
+		if name != part {
+			_, rest, found := strings.Cut(page, begin)
+			if body, _, _ = strings.Cut(rest, end); !found {
+				continue
+			}
+		}
+		out += "\n" + begin + body + end
+	}
+	return out
+}
+
+// tablesPart is what the page says of table jobs.
+func (b *bench) tablesPart(all []workload) string {
+	var p bytes.Buffer
+	fmt.Fprint(&p, "## Table jobs\n\nEvery file is on the disk (fsync) within the time shown, whoever wrote it.\n\n")
+	b.machine(&p)
+	fmt.Fprintf(&p, "Versions: MariaDB %s; %s", b.server.Version, strings.Join(b.tools.versions, "; "))
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/go-mysql-org/go-mysql" {
+				fmt.Fprintf(&p, "; go-mysql %s", m.Version)
+			}
+		}
+	}
+	fmt.Fprintln(&p, ".")
+	for _, w := range all {
+		table(&p, w)
+	}
+	return p.String()
 }
 
 func (b *bench) machine(p io.Writer) {
@@ -44,15 +84,6 @@ func (b *bench) machine(p io.Writer) {
 		kernel = strings.TrimSpace(string(text))
 	}
 	fmt.Fprintf(p, "Machine: %d processors (%s), %s of memory, Linux %s, %s. Measured on %s, %d rounds.\n\n", runtime.NumCPU(), model, memory, kernel, runtime.Version(), time.Now().UTC().Format("2 January 2006"), b.rounds)
-	fmt.Fprintf(p, "Versions: MariaDB %s; %s", b.server.Version, strings.Join(b.tools.versions, "; "))
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			if m.Path == "github.com/go-mysql-org/go-mysql" {
-				fmt.Fprintf(p, "; go-mysql %s", m.Version)
-			}
-		}
-	}
-	fmt.Fprintln(p, ".")
 }
 
 func firstField(path, name string) string {
@@ -70,7 +101,7 @@ func firstField(path, name string) string {
 
 // table is a workload's part of the page.
 func table(p io.Writer, w workload) {
-	fmt.Fprintf(p, "\n## %s\n\n%s\n\n| run | s (least–most) | %s/s | godwit's time is | CPU s | RSS MiB | MiB written |\n|---|---|---|---|---|---|---|\n", w.title, w.about, w.unit)
+	fmt.Fprintf(p, "\n### %s\n\n%s\n\n| run | s (least–most) | %s/s | godwit's time is | CPU s | RSS MiB | MiB written |\n|---|---|---|---|---|---|---|\n", w.title, w.about, w.unit)
 	own := median(w.samples[w.contestants[0].name], func(s sample) float64 { return s.wall.Seconds() })
 	labels := []string{w.contestants[0].name, w.contestants[0].name + " " + control}
 	for _, c := range w.contestants[1:] {

@@ -28,6 +28,7 @@ type Program struct {
 	Package string // what is built, as seen from Dir
 	Module  string // whose version counts
 	Tags    []string
+	Cgo     bool // it has parts in C: the machine needs a C compiler
 }
 
 // Built is a program that is there.
@@ -72,7 +73,7 @@ func (p Program) build(ctx context.Context, dir string) (Built, error) {
 // sum changes with everything that decides what is built, but for the compiler.
 func (p Program) sum(dir string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %v\n", p.Package, p.Tags)
+	fmt.Fprintf(h, "%s %v %v\n", p.Package, p.Tags, p.Cgo)
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil && !(name == "go.sum" && errors.Is(err, os.ErrNotExist)) {
@@ -88,6 +89,9 @@ func (p Program) compile(ctx context.Context, dir, out string) error {
 	cmd.Dir = dir
 	// The flags of whoever builds godwit are not meant for this.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
+	if p.Cgo {
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=1")
+	}
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, text[max(0, len(text)-4000):])
 	}

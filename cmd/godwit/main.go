@@ -1,5 +1,5 @@
-// Command godwit moves table rows between stores, as they are and as they change,
-// exactly once. It joins the command line, the engine and the connectors, and
+// Command godwit moves table rows and objects between stores, and proves that what
+// arrived is what left. It joins the command line, the engines and the systems, and
 // does nothing else.
 package main
 
@@ -8,6 +8,9 @@ import (
 
 	"godwit/internal/cli"
 	"godwit/internal/connector/all"
+	"godwit/internal/engine"
+	"godwit/internal/file"
+	"godwit/internal/job"
 	"godwit/internal/table"
 )
 
@@ -15,8 +18,12 @@ import (
 var version string
 
 func main() {
-	registry := all.Registry()
+	systems := job.Systems{Registry: all.Registry(), Stores: all.Stores()}
+	engines := engine.ByKind{
+		job.KindTables: table.Engine{Registry: systems.Registry},
+		job.KindFiles:  file.Engine{Stores: systems.Stores},
+	}
 	os.Exit(cli.Main(cli.Process{
 		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Environ(), Version: version,
-	}, registry, table.Engine{Registry: registry}))
+	}, systems, engines))
 }

@@ -6,13 +6,14 @@ import (
 
 	"godwit/internal/cli"
 	"godwit/internal/connector/all"
+	"godwit/internal/job"
 )
 
 // TestJobReference holds docs/job-reference.md to what the options say. Run with
 // GODWIT_UPDATE=1 to write it anew.
 func TestJobReference(t *testing.T) {
 	const file = "../../docs/job-reference.md"
-	want := cli.Reference(all.Registry())
+	want := cli.Reference(job.Systems{Registry: all.Registry(), Stores: all.Stores()})
 	if os.Getenv("GODWIT_UPDATE") != "" {
 		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)

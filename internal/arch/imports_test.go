@@ -42,7 +42,7 @@ var rooms = map[string][]string{
 	"internal/engine/enginetest":    {"leaves", "internal/engine", "internal/job"},
 
 	// what is asked, when and where, what moves it
-	"internal/job":            {"leaves", "internal/connector", "internal/store"},
+	"internal/job":            {"leaves", "internal/connector", "internal/store", "internal/transfer/selection"},
 	"internal/plan":           {"leaves", "internal/connector", "internal/job"},
 	"internal/watch":          {"leaves", "internal/job"},
 	"internal/engine":         {"clock", "limit", "secret", "position", "fault", "option", "internal/job", "internal/watch", "self"},

@@ -18,6 +18,9 @@ const gap = "   "
 
 // block shows a job as the lines of a terminal, none wider than v.width.
 func (v view) block(p watch.Progress) []string {
+	if p.Files != nil {
+		return v.fileBlock(p)
+	}
 	out := []string{v.title(p)}
 	if l := v.snapshotLine(p); l != "" {
 		out = append(out, l)

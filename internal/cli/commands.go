@@ -46,7 +46,7 @@ Flags of every command:
 func (a *app) commands() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "godwit",
-		Short: "godwit moves tables to files, as they are and as they change, exactly once",
+		Short: "godwit moves tables and files between stores, and proves that what arrived is what left",
 		Example: `  godwit check job.yaml        look at everything the job needs
   godwit run job.yaml          run it; run it again to go on`,
 		SilenceErrors: true, SilenceUsage: true,
@@ -82,6 +82,7 @@ func (a *app) commands() *cobra.Command {
 		return nil
 	}
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.statusCommand(), a.positionsCommand(),
+		a.retryCommand(), a.reportCommand(), a.verifyCommand(),
 		a.explainCommand(), a.schemaCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd(a.p.Args...)
@@ -152,7 +153,7 @@ func noArgs(c *cobra.Command, args []string) error {
 // files.
 func (a *app) actFlags(c *cobra.Command) {
 	c.Flags().StringVar(&a.state, "state", "", "the `DIR` of state; only a cache (default $XDG_STATE_HOME/godwit)")
-	c.Flags().StringVar(&a.memory, "memory", defaultMemory, "the `SIZE` of memory for rows on their way")
+	c.Flags().StringVar(&a.memory, "memory", "", "the ceiling of memory, a `SIZE` (default "+defaultMemory+", for file jobs "+option.FormatSize(fileMemory)+")")
 	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
 	}
@@ -164,7 +165,7 @@ func (a *app) options(parallel int, spec *job.Spec) (Options, error) {
 	if err != nil {
 		return Options{}, err
 	}
-	memory, err := option.ParseSize(a.memory)
+	memory, err := a.ceiling(spec)
 	if err == nil && memory < 16<<20 {
 		err = errors.New("expected at least 16MiB")
 	}
@@ -178,26 +179,50 @@ func (a *app) options(parallel int, spec *job.Spec) (Options, error) {
 		parallel = spec.Parallel
 	}
 	log, _ := newLog(a.showLog, a.hide)
-	return Options{State: state, Memory: memory, Parallel: parallel, Log: log, OpenLog: func(string) error { return nil }}, nil
+	return Options{State: state, Memory: memory, Parallel: parallel, Log: log, Getenv: a.lookUp, OpenLog: func(string) error { return nil }}, nil
 }
 
-// readJob reads and checks a job file.
-func (a *app) readJob(path string) (*job.Spec, error) {
+// ceiling is the memory that --memory says, or what jobs of this kind need.
+func (a *app) ceiling(spec *job.Spec) (int64, error) {
+	switch {
+	case a.memory != "":
+		return option.ParseSize(a.memory)
+	case spec != nil && spec.Kind == job.KindFiles:
+		return fileMemory, nil
+	}
+	return option.ParseSize(defaultMemory)
+}
+
+// readJob reads and checks the job file that arg names, and makes it the one that
+// messages are about.
+func (a *app) readJob(ctx context.Context, arg string) (*job.Spec, error) {
+	path, err := a.jobFile(ctx, arg)
+	if err != nil {
+		return nil, err
+	}
+	spec, hide, err := a.parseJob(path)
+	if err != nil {
+		return nil, err
+	}
+	a.job, a.hide = spec.Name, hide
+	return spec, nil
+}
+
+// parseJob reads and checks a job file. hide masks its secrets.
+func (a *app) parseJob(path string) (spec *job.Spec, hide func(string) string, err error) {
 	text, err := readFile(path)
 	if err != nil {
-		return nil, fault.New(fault.Usage, "the job file cannot be read").At("%s", path).By(err).Try("give the path of a job file; docs/tutorial.md has one to begin with")
+		return nil, nil, fault.New(fault.Usage, "the job file cannot be read").At("%s", path).By(err).Try("give the path of a job file; docs/tutorial.md has one to begin with")
 	}
 	lookUp := option.Resolver{
-		Env:  func(name string) (string, bool) { v, ok := a.env[name]; return v, ok },
+		Env:  a.lookUp,
 		File: readFile,
 	}
-	spec, problems := job.Parse(path, text, a.reg, lookUp)
+	spec, problems := job.Parse(path, text, a.sys, lookUp)
 	if len(problems) > 0 {
-		return nil, problemsError{problems}
+		return nil, nil, problemsError{problems}
 	}
-	a.job = spec.Name
-	a.hide = masker(spec.Values())
-	return spec, nil
+	return spec, masker(spec.Values()), nil
 }
 
 // readBounded reads a little more than a job file may have, so that Parse can
@@ -269,7 +294,7 @@ func (a *app) print(lines ...string) {
 
 // reportOf reads a job file and asks the engine for a report on it.
 func reportOf[R any](ctx context.Context, a *app, path string, ask func(context.Context, *job.Spec, Options) (R, error)) (spec *job.Spec, r R, err error) {
-	if spec, err = a.readJob(path); err != nil {
+	if spec, err = a.readJob(ctx, path); err != nil {
 		return nil, r, err
 	}
 	o, err := a.options(0, spec)

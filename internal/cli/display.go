@@ -118,7 +118,7 @@ func (d *jsonDisplay) head(kind string) jobHead {
 }
 
 func (d *jsonDisplay) start(p watch.Progress) {
-	d.out(startLine{d.head(lineStart), d.a.version(), string(d.spec.Mode), d.spec.File, os.Getpid()})
+	d.out(startLine{d.head(lineStart), d.a.version(), modeOf(d.spec), d.spec.File, os.Getpid()})
 }
 func (d *jsonDisplay) progress(kind string, p watch.Progress) {
 	for i := range p.Marked {
@@ -150,6 +150,9 @@ func (d *jsonDisplay) end(p watch.Progress, _ watch.Outcome, _ error) { d.progre
 
 // summaryLines are the three lines at the end of a run.
 func summaryLines(p watch.Progress, o watch.Outcome, err error, c colours) []string {
+	if p.Files != nil {
+		return fileSummary(p, o, err, c)
+	}
 	elapsed := seconds(p.Elapsed)
 	rate := ""
 	if s := p.Elapsed; s >= 1 {
@@ -199,7 +202,7 @@ func endWord(o watch.Outcome, err error, c colours) string {
 	switch {
 	case o.Stopped:
 		return c.yellow("stopped")
-	case len(o.Marked) > 0:
+	case len(o.Marked) > 0 || o.Failed > 0:
 		return c.yellow("not whole")
 	case err != nil:
 		return c.red("failed")
@@ -221,7 +224,7 @@ func endText(p watch.Progress, o watch.Outcome) string {
 	if o.AtTime != nil {
 		s += " (" + o.AtTime.UTC().Format(time.RFC3339) + ")"
 	}
-	if o.Stopped {
+	if o.Stopped && p.Files == nil {
 		s += ": everything read is committed or will be read again; run again to go on"
 	}
 	return s

@@ -23,7 +23,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const canary = "cAnArY77xy"
 
-var testRegistry = connector.Registry{
+var testRegistry = job.Systems{Registry: testConnectors, Stores: testStores}
+
+var testConnectors = connector.Registry{
 	Sources: []connector.SourceDriver{{Name: "mysql", Help: "MariaDB.", Options: []option.Field{
 		{Name: "address", Kind: option.Text, Default: "127.0.0.1:3306", Help: "Host and port."},
 		{Name: "user", Kind: option.Text, Required: true},

@@ -77,6 +77,7 @@ type summaryLine struct {
 	Bytes   *int64             `json:"bytes,omitempty"`
 	Tables  *watch.TableCounts `json:"tables,omitempty"`
 	Memory  *watch.Memory      `json:"memory,omitempty"`
+	Files   *watch.Objects     `json:"files,omitempty"`
 }
 
 // planLine, statusLine, positionLine and checkLine are what the other commands

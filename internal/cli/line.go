@@ -19,6 +19,9 @@ func timedLine(p watch.Progress) string {
 		b.WriteString(" " + key + "=" + clean(value))
 	}
 	put("phase", p.Phase)
+	if p.Files != nil {
+		putFiles(p, put)
+	}
 	if p.Tables.Total > 0 {
 		put("tables", fmt.Sprintf("%d/%d", p.Tables.Done, p.Tables.Total))
 		put("rows", countPlain(p.Rows))
@@ -30,6 +33,9 @@ func timedLine(p watch.Progress) string {
 		if r != nil {
 			put(key, strconv.FormatInt(int64(*r), 10))
 		}
+	}
+	if p.Files != nil && p.Rows.Percent != nil {
+		put("pct", strings.TrimSuffix(percentText(*p.Rows.Percent), " %"))
 	}
 	putRate("rows_s", p.Rate)
 	putRate("bytes_s", p.ByteRate)

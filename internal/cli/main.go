@@ -17,8 +17,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"godwit/internal/connector"
 	"godwit/internal/fault"
+	"godwit/internal/job"
 	"godwit/internal/option"
 )
 
@@ -31,6 +31,7 @@ type Process struct {
 	Start    time.Time        // when the process began; zero: found out
 	Version  string           // shown by godwit version; empty: from the build
 	Signals  <-chan os.Signal // nil: those sent to the process
+	Hangups  <-chan os.Signal // SIGHUP, as Signals; file jobs read their job file again
 	Now      func() time.Time // nil: time.Now
 }
 
@@ -38,8 +39,8 @@ type Process struct {
 // request, 3 environment, 4 finished but not whole, 130 and 143 stopped by a
 // signal. After a second signal it returns at once, while the engine may still be
 // at work: the caller ends the process.
-func Main(p Process, reg connector.Registry, e Engine) int {
-	a := newApp(p, reg, e)
+func Main(p Process, sys job.Systems, e Engine) int {
+	a := newApp(p, sys, e)
 	root := a.commands()
 	root.SetArgs(append([]string{}, p.Args...)) // nil would mean os.Args
 	cmd, err := root.ExecuteC()
@@ -49,7 +50,7 @@ func Main(p Process, reg connector.Registry, e Engine) int {
 // app is one command line at work.
 type app struct {
 	p      Process
-	reg    connector.Registry
+	sys    job.Systems
 	engine Engine
 	env    map[string]string
 	out    io.Writer // results
@@ -69,14 +70,14 @@ type app struct {
 	errCol  colours
 }
 
-func newApp(p Process, reg connector.Registry, e Engine) *app {
+func newApp(p Process, sys job.Systems, e Engine) *app {
 	if p.Now == nil {
 		p.Now = time.Now
 	}
 	if p.Start.IsZero() {
 		p.Start = processStart(p.Now())
 	}
-	a := &app{p: p, reg: reg, engine: e, env: map[string]string{}, out: p.Out, scr: newScreen(p.Err), hide: func(t string) string { return t }}
+	a := &app{p: p, sys: sys, engine: e, env: map[string]string{}, out: p.Out, scr: newScreen(p.Err), hide: func(t string) string { return t }}
 	for _, kv := range p.Env {
 		k, v, _ := strings.Cut(kv, "=")
 		a.env[k] = v

@@ -26,6 +26,12 @@ func OutputSchema() []byte {
 		{[]string{"position"}, positionLine{}},
 		{[]string{"explain"}, explainLine{}},
 		{[]string{"version"}, versionLine{}},
+		{[]string{"object"}, objectLine{}},
+		{[]string{"task"}, taskReportLine{}},
+		{[]string{"audit"}, entryLine{}},
+		{[]string{"report"}, filesReportLine{}},
+		{[]string{"difference"}, differenceLine{}},
+		{[]string{"verified"}, verifiedLine{}},
 	}
 	var all []any
 	var kinds []string

@@ -35,6 +35,10 @@ func (a *app) plan(ctx context.Context, path string, all bool) error {
 		fmt.Fprintln(a.out, jsonLine(planLine{newJobHead("plan", spec.Name, a.p.Now()), r}))
 		return nil
 	}
+	if r.Files != nil {
+		a.print(filePlanLines(spec, r, a.outCol)...)
+		return nil
+	}
 	a.print(planLines(spec, r, all, a.outCol)...)
 	return nil
 }

@@ -2,23 +2,36 @@ package cli
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
-	"godwit/internal/connector"
 	"godwit/internal/fault"
 	"godwit/internal/job"
 	"godwit/internal/option"
 )
 
-// Schema returns the JSON schema of job files for the systems of reg.
-func Schema(reg connector.Registry) []byte {
-	return option.Schema("godwit job file", "", job.Fields(reg))
+// Schema returns the JSON schema of job files for the systems of sys: of file jobs
+// where kind says so, else of table jobs.
+func Schema(sys job.Systems) []byte {
+	tables := option.Schema("", "", job.Fields(sys.Registry))
+	files := option.Schema("", "", job.FileFields(sys.Stores))
+	b, err := json.MarshalIndent(map[string]any{
+		"$schema": "https://json-schema.org/draft/2020-12/schema",
+		"title":   "godwit job file",
+		"if":      map[string]any{"properties": map[string]any{"kind": map[string]any{"const": job.KindFiles}}, "required": []string{"kind"}},
+		"then":    json.RawMessage(files),
+		"else":    json.RawMessage(tables),
+	}, "", "  ")
+	if err != nil {
+		panic("cli: " + err.Error()) // only plain data goes in
+	}
+	return append(b, '\n')
 }
 
-// Reference returns docs/job-reference.md for the systems of reg.
-func Reference(reg connector.Registry) string {
+// Reference returns docs/job-reference.md for the systems of sys.
+func Reference(sys job.Systems) string {
 	return `# Job file reference
 
 <!-- Made from the options' declarations by the program itself; a test says that it is fresh. -->
@@ -32,11 +45,30 @@ for editors.
 **References**: in every text, ` + "`${env:NAME}`" + ` stands for an environment variable and ` + "`${file:PATH}`" + ` for what a file holds (a
 relative path counts from the job file's folder; one newline at the end is dropped). ` + "`$${`" + ` is a plain ` + "`${`" + `. Secrets written plainly
 are accepted; references are better.
-**Editing** a job that has run: everything of a sink is fixed once it was written, except what "may be changed later";
+**Editing** a table job that has run: everything of a sink is fixed once it was written, except what "may be changed later";
 ` + "`until`, `parallel`" + ` and the source's options may change (the source must have the same history), sinks may be added or left out.
-` + "`godwit plan`" + ` says what an edit does.
+` + "`godwit plan`" + ` says what an edit does. A file job takes every edit but its name: where it matters what is chosen or compared, everything
+is listed anew and what is equal is not copied again. What "may be changed while it runs" is taken over at SIGHUP.
 
-` + option.Reference("", job.Fields(reg))
+# Table jobs
+
+` + option.Reference("", job.Fields(sys.Registry)) + `# File jobs
+
+A file job says ` + "`kind: files`" + `. ` + "[The tutorial](files.md) has one to paste." + `
+
+` + option.Reference("", fileFields(sys))
+}
+
+// fileFields are those of file jobs with the stores' options once: source and sink
+// take the same.
+func fileFields(sys job.Systems) []option.Field {
+	fields := job.FileFields(sys.Stores)
+	for i, f := range fields {
+		if f.Name == "sink" {
+			fields[i].Fields, fields[i].Help = nil, f.Help+" The same keys as `source`."
+		}
+	}
+	return fields
 }
 
 // ErrorReference returns docs/errors.md.

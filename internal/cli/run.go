@@ -48,7 +48,7 @@ stops; a second one stops at once. Either way the next run goes on exactly there
 }
 
 func (a *app) run(ctx context.Context, path string, f runFlags) error {
-	spec, err := a.readJob(path)
+	spec, err := a.readJob(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (a *app) run(ctx context.Context, path string, f runFlags) error {
 		return err
 	}
 	if f.again {
-		if err := a.confirm(f.confirm, spec.Name, "reads every table again as a new generation; what the target holds of the old one is replaced when the new one is complete"); err != nil {
+		if err := a.confirmAgain(f.confirm, spec); err != nil {
 			return err
 		}
 	}
@@ -85,12 +85,19 @@ func interval(flag, text string) (time.Duration, error) {
 	return d, nil
 }
 
+// recorder is what a run writes down, as displays see it.
+type recorder interface {
+	Snapshot() watch.Progress
+	Changed() <-chan struct{}
+}
+
 // runner is one run and its display.
 type runner struct {
 	a     *app
 	spec  *job.Spec
 	o     Options
-	w     *watch.Job
+	act   func(context.Context, *job.Spec, Options) (watch.Outcome, error)
+	w     recorder
 	log   *logFile
 	show  display
 	mu    sync.Mutex // serialises the display's methods
@@ -115,10 +122,16 @@ type display interface {
 }
 
 func (a *app) newRunner(spec *job.Spec, o Options, every time.Duration) *runner {
-	r := &runner{a: a, spec: spec, o: o, marks: map[string]bool{}}
-	r.w = watch.New(watch.Options{Job: spec.Name, Mode: string(spec.Mode), Now: a.p.Now, ProcessStart: a.p.Start,
-		Parallel: o.Parallel, Resident: resident, MemoryLimit: o.Memory})
-	r.o.Watch = r.w
+	r := &runner{a: a, spec: spec, o: o, act: a.engine.Run, marks: map[string]bool{}}
+	w := watch.Options{Job: spec.Name, Mode: modeOf(spec), Now: a.p.Now, ProcessStart: a.p.Start,
+		Parallel: o.Parallel, Resident: resident, MemoryLimit: o.Memory}
+	if spec.Kind == job.KindFiles {
+		r.o.Files = watch.NewFiles(w)
+		r.w = r.o.Files
+	} else {
+		r.o.Watch = watch.New(w)
+		r.w = r.o.Watch
+	}
 	switch {
 	case a.json:
 		r.show = &jsonDisplay{a: a, spec: spec}
@@ -153,6 +166,11 @@ type ended struct {
 func (r *runner) run(parent context.Context) error {
 	ctx, again, stop := r.a.signals(parent, "stopping: finishing the commit", func() { r.with(func(p watch.Progress) { r.show.status(p) }) })
 	defer stop()
+	if r.spec.Kind == job.KindFiles {
+		reload, ended := r.a.reloads(r.spec, r.o.Log)
+		defer ended()
+		r.o.Reload = reload
+	}
 	defer r.log.close()
 	r.log.line(jsonLine(map[string]any{"t": stamp(r.a.p.Now()), "level": "info", "what": "run begins", "job": r.spec.Name, "version": r.a.version(), "pid": os.Getpid()}))
 	r.with(func(p watch.Progress) { r.show.start(p) })
@@ -176,7 +194,7 @@ func (r *runner) engineRun(ctx context.Context) (e ended) {
 			e = ended{err: fault.New(fault.Internal, "panic: %v", p)}
 		}
 	}()
-	o, err := r.a.engine.Run(ctx, r.spec, r.o)
+	o, err := r.act(ctx, r.spec, r.o)
 	return ended{o, err}
 }
 
@@ -248,7 +266,7 @@ func (r *runner) abandon(p watch.Progress) {
 
 // sum notes what the summary has of p.
 func (r *runner) sum(p watch.Progress, o *watch.Outcome) {
-	r.a.summary = &summaryLine{FirstRow: p.FirstRow, Outcome: o, Tables: &p.Tables, Memory: &p.Memory, Rows: &p.Rows.Done, Bytes: &p.Bytes}
+	r.a.summary = &summaryLine{FirstRow: p.FirstRow, Outcome: o, Tables: &p.Tables, Memory: &p.Memory, Rows: &p.Rows.Done, Bytes: &p.Bytes, Files: p.Files}
 	if p.Changes != nil {
 		r.a.summary.Changes = &p.Changes.Rows
 	}
@@ -263,6 +281,8 @@ func (r *runner) finish(e ended) error {
 		e.outcome.Stopped, err = true, errStopped
 	case err == nil && len(e.outcome.Marked) > 0:
 		err = resyncNeeded(e.outcome, r.spec)
+	case err == nil && e.outcome.Failed > 0:
+		err = objectsFailed(e.outcome, r.spec)
 	}
 	for i := range e.outcome.Marked {
 		e.outcome.Marked[i].Reason = r.a.hide(e.outcome.Marked[i].Reason)

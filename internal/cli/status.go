@@ -37,7 +37,7 @@ func (a *app) status(ctx context.Context, args []string) error {
 	var spec *job.Spec
 	if len(args) == 1 {
 		var err error
-		if spec, err = a.readJob(args[0]); err != nil {
+		if spec, err = a.readJob(ctx, args[0]); err != nil {
 			return err
 		}
 	}
@@ -106,6 +106,10 @@ func newScreenWidth(out any) int {
 }
 
 func statusPlace(j watch.JobStatus) string {
+	if j.Progress != nil && j.Progress.Files != nil {
+		f := j.Progress.Files
+		return fmt.Sprintf("round %d, copied %d, same %d, failed %d", f.Round, f.Copied.Objects, f.Same.Objects, f.Failed.Objects)
+	}
 	if j.Progress == nil || j.Progress.Changes == nil {
 		return ""
 	}
@@ -174,8 +178,11 @@ func (a *app) positions(ctx context.Context, path string) error {
 }
 
 func (a *app) reset(ctx context.Context, path, confirm string) error {
-	spec, err := a.readJob(path)
+	spec, err := a.readJob(ctx, path)
 	if err != nil {
+		return err
+	}
+	if err := tablesOnly(spec); err != nil {
 		return err
 	}
 	o, err := a.options(0, spec)
@@ -254,7 +261,7 @@ func (a *app) schemaCommand() *cobra.Command {
   godwit schema --output`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			text := Schema(a.reg)
+			text := Schema(a.sys)
 			if output {
 				text = OutputSchema()
 			}

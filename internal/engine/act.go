@@ -28,6 +28,18 @@ type Engine interface {
 	ResetPositions(ctx context.Context, s *job.Spec, o Options) error
 }
 
+// Files are acts on file jobs alone. Their errors and contexts are as Engine's.
+type Files interface {
+	// Retry runs only the objects that failed in the last round.
+	Retry(ctx context.Context, s *job.Spec, o Options) (watch.Outcome, error)
+	// Report calls each with the objects of the last round, or only with the failed
+	// ones, task by task, and tells the rest at the end. It disturbs no run.
+	Report(ctx context.Context, s *job.Spec, o Options, failed bool, each func(watch.Object) error) (watch.FilesReport, error)
+	// Verify compares source and target and changes neither. It calls each with
+	// every difference as it is found.
+	Verify(ctx context.Context, s *job.Spec, o Options, each func(watch.Difference) error) (watch.VerifyReport, error)
+}
+
 // Options are what a user gives with an act.
 type Options struct {
 	// State is the folder of all jobs' state. It may not exist yet.
@@ -38,8 +50,15 @@ type Options struct {
 	Memory int64
 	// Parallel is how many chunks are read at once; 0: the engine chooses.
 	Parallel int
-	// Watch records the run; nil for other acts than Run.
+	// Watch records the run of a table job, Files that of a file job; nil for other
+	// acts than Run and Retry.
 	Watch *watch.Job
+	Files *watch.Files
+	// Getenv looks up the environment of the process; nil: nothing is set.
+	Getenv func(name string) (string, bool)
+	// Reload receives the job file when it was read again while the job runs; nil:
+	// never.
+	Reload <-chan *job.Spec
 	// Log takes lines for people. OpenLog makes them durable as well, in the
 	// file godwit.log of a folder that exists, with all lines logged so far; it
 	// is called once at most, by an engine that has locked its folder.

@@ -58,17 +58,23 @@ type Sink struct {
 
 // Spec is one checked job. It is immutable.
 type Spec struct {
-	File     string // the job file, for places in messages
-	Version  int
-	Name     string // [a-z0-9-], at most 64
-	Source   Endpoint
-	Tables   connector.Selector
-	Mode     Mode
-	Start    Start
-	Until    Until
-	Sinks    []Sink // at least one, names unique
-	Parallel int    // chunks read at once; 0: the engine chooses
-	Chunk    int64  // bytes of a chunk aimed at
+	File    string // the job file, for places in messages
+	Version int
+	Name    string // [a-z0-9-], at most 64
+	Kind    Kind
+	// Parallel is how much is done at once: chunks read, or requests under way; 0:
+	// the engine chooses.
+	Parallel int
+
+	// Files is set in file jobs, and what follows in table jobs.
+	Files  *Files
+	Source Endpoint
+	Tables connector.Selector
+	Mode   Mode
+	Start  Start
+	Until  Until
+	Sinks  []Sink // at least one, names unique
+	Chunk  int64  // bytes of a chunk aimed at
 
 	values option.Values
 }
@@ -78,33 +84,48 @@ func (s *Spec) Values() option.Values { return s.values }
 
 // Parse reads a job file. All problems come at once; with problems the Spec is
 // nil. References to the environment and to files are resolved by r.
-func Parse(file string, text []byte, reg connector.Registry, r option.Resolver) (*Spec, option.Problems) {
-	v, problems := option.Parse(file, text, Fields(reg), r)
+func Parse(file string, text []byte, sys Systems, r option.Resolver) (*Spec, option.Problems) {
+	fields, other := Fields(sys.Registry), FileFields(sys.Stores)
+	v, problems := option.Parse(file, text, fields, r)
+	kind := Kind(v.Text("kind"))
+	if kind == KindFiles {
+		fields, other = other, fields
+		v, problems = option.Parse(file, text, fields, r)
+	}
+	problems = foreign(problems, kind, other)
 	s := &Spec{
 		File:     file,
 		Version:  int(v.Int("version")),
 		Name:     v.Text("name"),
-		Source:   endpoint(v.Object("source")),
-		Tables:   connector.Selector{Patterns: v.List("tables")},
-		Mode:     Mode(v.Text("mode")),
+		Kind:     kind,
 		Parallel: int(v.Int("parallel")),
-		Chunk:    v.Int("chunk_size"),
 		values:   v,
-	}
-	problems = problems.Merge(s.readPlaces(v)...)
-	problems = problems.Merge(s.readSinks(v)...)
-	if v.Given("tables") && len(s.Tables.Patterns) > 0 && !choosesAny(s.Tables) {
-		problems = problems.Merge(v.Problem("tables", fault.JobValue, "every pattern leaves out; expected at least one without \"!\""))
 	}
 	if s.Version > Version {
 		// Whatever else is wrong may be right in the newer form.
 		p := v.Problem("version", fault.JobVersion, "version %d is newer than this godwit knows (%d)", s.Version, Version)
 		return nil, option.Problems{p}
 	}
-	if len(problems) > 0 {
+	read := s.readTables
+	if kind == KindFiles {
+		read = s.readFiles
+	}
+	if problems = problems.Merge(read(v)...); len(problems) > 0 {
 		return nil, problems
 	}
 	return s, nil
+}
+
+// readTables reads the keys of a table job and checks what lies across keys.
+func (s *Spec) readTables(v option.Values) (ps option.Problems) {
+	s.Source = endpoint(v.Object("source"))
+	s.Tables = connector.Selector{Patterns: v.List("tables")}
+	s.Mode, s.Chunk = Mode(v.Text("mode")), v.Int("chunk_size")
+	ps = append(s.readPlaces(v), s.readSinks(v)...)
+	if v.Given("tables") && len(s.Tables.Patterns) > 0 && !choosesAny(s.Tables) {
+		ps = append(ps, v.Problem("tables", fault.JobValue, "every pattern leaves out; expected at least one without \"!\""))
+	}
+	return ps
 }
 
 func endpoint(v option.Values) Endpoint {

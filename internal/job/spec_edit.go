@@ -26,6 +26,8 @@ type Effect string
 const (
 	Applies Effect = "applies" // at the next start, nothing is read again
 	Checked Effect = "checked" // allowed; the source must have the same history
+	Follows Effect = "follows" // a running job takes it over (SIGHUP), else the next start
+	Lists   Effect = "lists"   // the next run lists and compares everything anew; equal objects are not copied again
 	Adds    Effect = "adds"    // a new sink: it gets everything from the beginning
 	Leaves  Effect = "leaves"  // a sink is gone: what it holds stays as it is
 	Refused Effect = "refused"
@@ -42,6 +44,9 @@ type Edit struct {
 
 // Kept returns what is to be remembered of s.
 func (s *Spec) Kept() Kept {
+	if s.Kind == KindFiles {
+		return s.keptFiles()
+	}
 	k := Kept{
 		"name":       s.Name,
 		"tables":     strings.Join(s.Tables.Patterns, " "),
@@ -61,7 +66,7 @@ func (s *Spec) Kept() Kept {
 func (k Kept) add(path string, v option.Values) {
 	k[path] = "set" // an object without options is there too
 	for _, f := range v.Fields() {
-		at := path + "." + f.Name
+		at := strings.TrimPrefix(path+"."+f.Name, ".")
 		switch f.Kind {
 		case option.Secret:
 		case option.Object:
@@ -136,6 +141,12 @@ func (k Kept) Fingerprint() string {
 // Diff returns the edits that lead from old, as it was kept when the job last
 // ran, to s, in order of their fields.
 func (s *Spec) Diff(old Kept) []Edit {
+	if old.kind() != s.Kind {
+		return []Edit{{Field: "kind", From: string(old.kind()), To: string(s.Kind), Effect: Refused, Why: "the state under this name is of another kind of job"}}
+	}
+	if s.Kind == KindFiles {
+		return s.diffFiles(old)
+	}
 	var edits []Edit
 	now := s.Kept()
 	was, is := sinkNames(old), sinkNames(now)
@@ -188,17 +199,6 @@ func (s *Spec) unsaid(path string, old, now Kept) bool {
 	}
 	rest, same := strings.CutPrefix(path, e.Driver+".")
 	return same && (was || !given(e.Values, strings.Split(rest, ".")))
-}
-
-// given reports whether the option at path stands in the file.
-func given(v option.Values, path []string) bool {
-	name, _, _ := strings.Cut(path[0], "[")
-	for _, f := range v.Fields() {
-		if f.Name == name && v.Given(name) {
-			return len(path) == 1 || f.Kind != option.Object || given(v.Object(name), path[1:])
-		}
-	}
-	return false
 }
 
 // effect tells what an edit of one option does. What is not known to be harmless

@@ -24,7 +24,7 @@ func checkPattern(value any) error {
 	return nil
 }
 
-// Fields declares the job file: its own keys, and under source and sinks the
+// Fields declares the job file of a table job: its own keys, and under source and sinks the
 // options of every system in reg. The job file's parser, its JSON schema and its
 // reference come from it.
 func Fields(reg connector.Registry) []option.Field {
@@ -32,6 +32,7 @@ func Fields(reg connector.Registry) []option.Field {
 		{Name: "version", Kind: option.Int, Default: int64(1), Min: 1, Help: "The form of this file. Absent means 1."},
 		{Name: "name", Kind: option.Text, Required: true, Check: checkName, Example: "shop-to-lake",
 			Help: "The job's name: 1 to 64 of a-z, 0-9 and -. Targets remember it; another job cannot write to them."},
+		kindField,
 		{Name: "source", Kind: option.Object, Required: true, OneOf: true, Fields: sourceFields(reg),
 			Help: "Where rows come from: exactly one system."},
 		{Name: "tables", Kind: option.List, Required: true, Min: 1, Max: 10_000, Check: checkPattern, Example: `["shop.*", "!shop.tmp_*"]`,

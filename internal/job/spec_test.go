@@ -12,7 +12,9 @@ import (
 )
 
 // testRegistry has the systems of the example, with options as they are there.
-var testRegistry = connector.Registry{
+var testRegistry = Systems{Registry: testConnectors, Stores: testStores}
+
+var testConnectors = connector.Registry{
 	Sources: []connector.SourceDriver{{Name: "mysql", Options: []option.Field{
 		{Name: "address", Kind: option.Text, Default: "127.0.0.1:3306"},
 		{Name: "user", Kind: option.Text, Required: true},

@@ -1,4 +1,4 @@
-// Package limit bounds what a process takes: memory now, rates later. It imports
+// Package limit bounds what a process takes: memory, bytes and requests per second. It imports
 // only std.
 package limit
 

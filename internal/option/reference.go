@@ -140,8 +140,11 @@ func (f Field) helpText(sink bool) string {
 	if f.Example != "" {
 		h += " Example: " + code(f.Example) + "."
 	}
-	if f.Live && sink {
+	switch {
+	case f.Live && sink:
 		h += " May be changed later."
+	case f.Live:
+		h += " May be changed while it runs."
 	}
 	return strings.TrimSpace(h)
 }

@@ -26,6 +26,9 @@ type Env struct {
 	Requests int
 	// Slow is told of each answer that asks to slow down; may be nil.
 	Slow func()
+	// Request is called before each request to the system and waits until it may be
+	// sent; its error ends what the request was for. nil: at once.
+	Request func(ctx context.Context) error
 }
 
 // Driver makes stores of one system.

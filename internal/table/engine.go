@@ -6,12 +6,10 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
-	"time"
 
 	"godwit/internal/connector"
 	"godwit/internal/engine"
 	"godwit/internal/engine/local"
-	"godwit/internal/fault"
 	"godwit/internal/flow"
 	"godwit/internal/job"
 	"godwit/internal/limit"
@@ -62,12 +60,6 @@ func parallel(s *job.Spec, o engine.Options) int {
 	return defaultParallel
 }
 
-// Keys of what the state keeps of a job.
-const (
-	keptSpec     = "spec"
-	keptProgress = "progress"
-)
-
 // Run runs a job to its end.
 func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out watch.Outcome, err error) {
 	state, err := local.OpenState(o.State, s.Name, true)
@@ -80,7 +72,7 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 			return out, err
 		}
 	}
-	if err := e.accept(ctx, state, s, o.Again); err != nil {
+	if _, err := state.Accept(ctx, s, o.Again); err != nil {
 		return out, err
 	}
 	// The ceiling is the process's: the collector works harder near it.
@@ -126,12 +118,12 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 // drive runs the tasks under the engine and keeps the state of the run.
 func (e Engine) drive(ctx context.Context, state *local.State, w *work, s *job.Spec, o engine.Options) error {
 	keep := context.WithoutCancel(ctx) // how a run ended is noted also when it was stopped
-	if err := errors.Join(state.StartRun(keep, w.run), state.Keep(keep, keptSpec, s.Kept())); err != nil {
+	if err := errors.Join(state.StartRun(keep, w.run), state.KeepSpec(keep, s)); err != nil {
 		return err
 	}
 	w.record.Parallel(parallel(s, o))
 	w.record.Began(w.run, w.begins())
-	stop := keepProgress(keep, state, w.record)
+	stop := state.KeepProgress(keep, w.record.Snapshot)
 	w.log, w.logLost = context.WithCancelCause(keep)
 	defer w.logLost(nil)
 	unwatch := w.watchLog(ctx)
@@ -144,58 +136,8 @@ func (e Engine) drive(ctx context.Context, state *local.State, w *work, s *job.S
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil
 	}
-	outcome, exit := "done", fault.ExitDone
-	switch {
-	case err != nil:
-		outcome, exit = fault.Of(err).Error(), fault.Of(err).Code.Info().Exit
-	case ctx.Err() != nil:
-		outcome, exit = "stopped", 130
-	}
+	exit, outcome := local.End(ctx, err)
 	return errors.Join(err, state.EndRun(keep, w.run, exit, outcome))
-}
-
-// keepEvery is how often the progress of a run is kept for godwit status.
-const keepEvery = 2 * time.Second
-
-// keepProgress keeps the progress until stop is called, and once more then.
-func keepProgress(ctx context.Context, state *local.State, record *watch.Job) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(keepEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				_ = state.Keep(ctx, keptProgress, record.Snapshot()) // only for status; a broken state ends the run elsewhere
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-		_ = state.Keep(context.WithoutCancel(ctx), keptProgress, record.Snapshot())
-	}
-}
-
-// accept refuses edits of the job file that cannot be applied to what an earlier
-// run has made.
-func (e Engine) accept(ctx context.Context, state *local.State, s *job.Spec, again bool) error {
-	var kept job.Kept
-	had, err := state.Kept(ctx, keptSpec, &kept)
-	if err != nil || !had || again {
-		return err
-	}
-	for _, edit := range s.Diff(kept) {
-		if edit.Effect == job.Refused {
-			return fault.New(fault.JobEdit, "%s changed from %q to %q: %s", edit.Field, edit.From, edit.To, edit.Why).At("%s", s.File).
-				Try("take the edit back, or read everything again: godwit run --again %s", s.File)
-		}
-	}
-	return nil
 }
 
 // nextRun returns a number above every run that state and sinks have seen.

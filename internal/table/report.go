@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 
 	"godwit/internal/connector"
@@ -111,11 +109,11 @@ func (e Engine) remembered(ctx context.Context, s *job.Spec, o engine.Options, s
 	if err != nil {
 		return 0, nil, err
 	}
-	var kept job.Kept
-	if had, err := state.Kept(ctx, keptSpec, &kept); err != nil || !had {
+	diff, err := state.Accept(ctx, s, true)
+	if err != nil {
 		return max(run, last) + 1, nil, err
 	}
-	for _, d := range s.Diff(kept) {
+	for _, d := range diff {
 		edits = append(edits, watch.PlanEdit{Field: d.Field, From: d.From, To: d.To, Effect: string(d.Effect), Why: d.Why})
 	}
 	return max(run, last) + 1, edits, nil
@@ -169,67 +167,12 @@ func names(ns []row.Name) string {
 }
 
 // Status tells how jobs stand, from the state folder alone.
-func (e Engine) Status(ctx context.Context, s *job.Spec, o engine.Options) (r watch.StatusReport, err error) {
-	jobs := []string{}
+func (e Engine) Status(ctx context.Context, s *job.Spec, o engine.Options) (watch.StatusReport, error) {
+	name := ""
 	if s != nil {
-		jobs = append(jobs, s.Name)
-	} else {
-		entries, err := os.ReadDir(o.State)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return r, fault.New(fault.StateBroken, "the state folder cannot be read").At("%s", o.State).By(err)
-		}
-		for _, d := range entries {
-			if d.IsDir() {
-				jobs = append(jobs, d.Name())
-			}
-		}
+		name = s.Name
 	}
-	slices.Sort(jobs)
-	for _, name := range jobs {
-		st, err := status(ctx, o.State, name)
-		if err != nil {
-			return r, err
-		}
-		r.Jobs = append(r.Jobs, st)
-	}
-	return r, nil
-}
-
-func status(ctx context.Context, root, name string) (watch.JobStatus, error) {
-	out := watch.JobStatus{Job: name, State: "new"}
-	state, err := local.OpenState(root, name, false)
-	if err != nil || state == nil {
-		return out, err
-	}
-	defer state.Close()
-	last, err := state.Last(ctx)
-	if err != nil || last == nil {
-		return out, err
-	}
-	out.Run = last.Run
-	switch {
-	case last.Holder > 0:
-		out.State, out.Since, out.Process = "running", &last.Started, last.Holder
-	case last.Ended.IsZero():
-		out.State, out.Since, out.Error = "failed", &last.Started, "the process ended without a word (killed, or the machine went down); run again to go on"
-	default:
-		out.Since = &last.Ended
-		switch last.Exit {
-		case fault.ExitDone, fault.ExitNotWhole:
-			out.State = "finished"
-		case 130, 143:
-			out.State = "stopped"
-		default:
-			out.State, out.Error = "failed", last.Outcome
-		}
-	}
-	var p watch.Progress
-	if had, err := state.Kept(ctx, keptProgress, &p); err != nil {
-		return out, err
-	} else if had {
-		out.Progress = &p
-	}
-	return out, nil
+	return local.Statuses(ctx, o.State, name)
 }
 
 // Positions tells what the sinks have committed; it fences nobody.
@@ -284,5 +227,5 @@ func (e Engine) ResetPositions(ctx context.Context, s *job.Spec, o engine.Option
 	if err != nil {
 		outcome = err.Error()
 	}
-	return errors.Join(err, state.Keep(ctx, keptSpec, s.Kept()), state.EndRun(ctx, run, fault.ExitDone, outcome))
+	return errors.Join(err, state.KeepSpec(ctx, s), state.EndRun(ctx, run, fault.ExitDone, outcome))
 }

@@ -59,6 +59,8 @@ type Progress struct {
 	Memory  Memory      `json:"memory"`
 	KeptFor *float64    `json:"log_kept_s,omitempty"`         // how long the source keeps its log; absent: no limit, or unknown
 	Reach   *float64    `json:"log_reaches_back_s,omitempty"` // how far back it goes now
+
+	Files *Objects `json:"files,omitempty"` // of a file job; "progress" then counts objects
 }
 
 // Count is how much is done of how much. A Total of kind Estimate or Growing is

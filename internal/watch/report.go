@@ -21,6 +21,8 @@ type Outcome struct {
 	AtTime *time.Time `json:"at_time,omitempty"`
 	// Marked are tables that need a resync; with any the exit code is 4.
 	Marked []Mark `json:"marked,omitempty"`
+	// Failed is how many objects of a file job failed; with any the exit code is 4.
+	Failed int64 `json:"failed_objects,omitempty"`
 	// Where names each sink's target for people, e.g. "file:///data/lake".
 	Where []string `json:"where,omitempty"`
 	// Next is the command that is useful next; may be empty.
@@ -88,6 +90,7 @@ type PlanReport struct {
 	Run      uint64      `json:"run"` // the number the next run will have
 	Edits    []PlanEdit  `json:"edits,omitempty"`
 	Tables   []PlanTable `json:"tables"`
+	Files    *PlanFiles  `json:"files,omitempty"` // of a file job
 }
 
 // JobStatus is one job as its state folder, and its sinks, tell it.

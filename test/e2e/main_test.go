@@ -60,6 +60,17 @@ type event struct {
 		Commits int64 `json:"commits"`
 		Rows    int64 `json:"rows"`
 	} `json:"sinks"`
+	Files *struct {
+		Copied struct {
+			Objects int `json:"objects"`
+		} `json:"copied"`
+		Same struct {
+			Objects int `json:"objects"`
+		} `json:"same"`
+		Failed struct {
+			Objects int `json:"objects"`
+		} `json:"failed"`
+	} `json:"files"`
 	Outcome *struct {
 		At      string `json:"at"`
 		Stopped bool   `json:"stopped"`

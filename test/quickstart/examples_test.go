@@ -27,7 +27,7 @@ func TestExamples_when_parsed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, problems := job.Parse(path, text, all.Registry(), set); len(problems) > 0 {
+		if _, problems := job.Parse(path, text, job.Systems{Registry: all.Registry(), Stores: all.Stores()}, set); len(problems) > 0 {
 			t.Errorf("%v", problems.Err())
 		}
 	}

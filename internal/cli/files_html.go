@@ -1,0 +1,116 @@
+package cli
+
+import (
+	_ "embed"
+	"html/template"
+	"io"
+	"strconv"
+
+	"godwit/internal/job"
+	"godwit/internal/watch"
+)
+
+//go:embed page.html
+var pageText string
+
+// pageRows bounds the tables of a page: a browser must still open it.
+const pageRows = 10_000
+
+// page is a report as one page of HTML. Everything in it is escaped by the
+// template.
+type page struct {
+	Title, Verdict string
+	Good           bool
+	Facts          []fact
+	Counts         []fact
+	Heads          []string
+	Rows           [][]string
+	Left           string // how many rows are left out; empty: none
+	None           string // what stands there when there are no rows
+	Tasks          []watch.Task
+	Audit          []watch.Entry
+	Made           string
+}
+
+type fact struct{ Name, Value string }
+
+func (p *page) row(cells []string) {
+	if len(p.Rows) < pageRows {
+		p.Rows = append(p.Rows, cells)
+	}
+}
+
+func (p *page) write(w io.Writer, seen int) error {
+	if seen > len(p.Rows) {
+		p.Left = grouped(int64(seen - len(p.Rows)))
+	}
+	t, err := template.New("page").Parse(pageText)
+	if err != nil {
+		return err
+	}
+	return t.Execute(w, p)
+}
+
+// htmlReport is godwit report as a page.
+type htmlReport struct {
+	a    *app
+	w    io.Writer
+	spec *job.Spec
+	page page
+	seen int
+}
+
+func (h *htmlReport) object(o watch.Object) error {
+	h.seen++
+	h.page.row([]string{o.Key, o.State, o.Code, o.Error, strconv.FormatInt(o.Size, 10), strconv.Itoa(o.Attempts), timeText(o.At)})
+	return nil
+}
+
+func (h *htmlReport) end(r watch.FilesReport) error {
+	p := &h.page
+	p.Title, p.Made = h.spec.Name, timeText(new(h.a.p.Now()))
+	p.Good = r.Counts.Failed.Objects == 0 && r.Error == ""
+	p.Verdict = "no object failed"
+	if !p.Good {
+		p.Verdict = plural(r.Counts.Failed.Objects, "object") + " failed"
+	}
+	p.Facts = []fact{{"way", r.Description}, {"state", r.State}, {"run", strconv.FormatUint(r.Run, 10)}, {"started", timeText(r.Started)}, {"ended", timeText(r.Ended)}, {"error", r.Error}}
+	for _, e := range countsOf(r.Counts) {
+		p.Counts = append(p.Counts, fact{e.word, objectsText(e.of)})
+	}
+	p.Heads = []string{"object", "state", "code", "reason", "bytes", "attempts", "at"}
+	p.None, p.Tasks = "No object failed.", r.Tasks
+	for _, e := range r.Audit {
+		e.What = h.a.hide(e.What)
+		p.Audit = append(p.Audit, e)
+	}
+	return p.write(h.w, h.seen)
+}
+
+// htmlVerify is godwit verify as a page.
+type htmlVerify struct {
+	a    *app
+	w    io.Writer
+	spec *job.Spec
+	page page
+	seen int
+}
+
+func (h *htmlVerify) difference(d watch.Difference) error {
+	h.seen++
+	h.page.row(verifyRow(d))
+	return nil
+}
+
+func (h *htmlVerify) end(r watch.VerifyReport) error {
+	p := &h.page
+	p.Title, p.Made = h.spec.Name, timeText(new(h.a.p.Now()))
+	p.Good, p.Verdict = r.Differences() == 0, verdict(r)
+	p.Facts = []fact{{"way", r.Description}, {"started", timeText(&r.Started)}, {"ended", timeText(&r.Ended)}, {"read", bytesText(float64(r.Read))}}
+	p.Counts = []fact{{"equal", objectsText(r.Equal)}, {"missing", grouped(r.Missing)}, {"extra", grouped(r.Extra)}, {"different", grouped(r.Different)}, {"not comparable", grouped(r.NotComparable)}}
+	for _, s := range r.By {
+		p.Counts = append(p.Counts, fact{"equal by " + s.By, grouped(s.Objects)})
+	}
+	p.Heads, p.None = []string{"kind", "object", "reason", "bytes in the source", "bytes in the target"}, "Nothing differs."
+	return p.write(h.w, h.seen)
+}

@@ -1,0 +1,152 @@
+// Package file carries out file jobs: it joins a Spec, its two stores, what moves
+// objects between them and the engine.
+package file
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"godwit/internal/engine"
+	"godwit/internal/fault"
+	"godwit/internal/job"
+	"godwit/internal/limit"
+	"godwit/internal/option"
+	"godwit/internal/store"
+	"godwit/internal/watch"
+)
+
+// opened is a job with its stores.
+type opened struct {
+	spec           *job.Spec
+	source, target store.Store
+	limits         *limit.Rates
+	slow           *slowed
+	record         *watch.Files
+	log            *slog.Logger
+	options        engine.Options
+}
+
+// slowed passes on that a store asks to slow down, to whoever moves objects then.
+type slowed struct {
+	mu sync.Mutex
+	to func()
+}
+
+func (s *slowed) set(to func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.to = to
+}
+
+func (s *slowed) tell() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.to != nil {
+		s.to()
+	}
+}
+
+// reach bounds how long a store may take until it answers for the first time.
+const reach = 15 * time.Second
+
+// open opens both stores. The caller closes.
+func (e Engine) open(ctx context.Context, s *job.Spec, o engine.Options) (*opened, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Files == nil {
+		o.Files = watch.NewFiles(watch.Options{Job: s.Name})
+	}
+	j := &opened{spec: s, record: o.Files, log: o.Log, options: o, slow: &slowed{}}
+	j.limits = limit.NewRates(s.Files.Limits.Bytes, s.Files.Limits.Requests, nil)
+	var err error
+	if j.source, err = e.store(ctx, j, s.Files.Source); err != nil {
+		return nil, at(err, s.Files.Source)
+	}
+	if j.target, err = e.store(ctx, j, s.Files.Sink); err != nil {
+		return nil, errors.Join(at(err, s.Files.Sink), j.close())
+	}
+	return j, nil
+}
+
+func (e Engine) store(ctx context.Context, j *opened, v option.Values) (store.Store, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, reach, errSilent)
+	defer cancel()
+	s, err := e.Stores.Open(ctx, v, store.Env{Log: j.log, Getenv: j.options.Getenv, Requests: j.spec.Parallel, Slow: j.slow.tell, Request: j.limits.Request})
+	return s, silent(ctx, err)
+}
+
+// errSilent is why a store that does not answer in time is given up.
+var errSilent = errors.New("no answer within 15 s")
+
+// silent prefers that a store did not answer over what that led to.
+func silent(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errSilent) && !fault.Has(err, fault.StoreUnreachable) {
+		return fault.New(fault.StoreUnreachable, "the store does not answer").By(errSilent)
+	}
+	return err
+}
+
+// at says where in the job file a store stands, unless the error names a place.
+func at(err error, v option.Values) error {
+	f := fault.Of(err)
+	if err == nil || f.Where != "" {
+		return err
+	}
+	out := *f
+	return out.At("%s", v.At())
+}
+
+// where names a store for people.
+func where(s store.Store) string {
+	if p, ok := s.(store.Placer); ok {
+		return p.Where()
+	}
+	return "a store without a name"
+}
+
+// way is source → target in words.
+func (j *opened) way() string { return where(j.source) + " → " + where(j.target) }
+
+// probe makes sure that both stores answer and may be listed, so that a run that
+// cannot work ends at once and says why.
+func (j *opened) probe(ctx context.Context) error {
+	for _, end := range []struct {
+		of store.Store
+		v  option.Values
+	}{{j.source, j.spec.Files.Source}, {j.target, j.spec.Files.Sink}} {
+		if _, err := listOne(ctx, end.of); err != nil {
+			if f := fault.Of(err); f.Where == "" {
+				err = f.At("%s", where(end.of))
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// listOne lists the first object; nil: there is none.
+func listOne(ctx context.Context, s store.Store) (*store.Object, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, reach, errSilent)
+	defer cancel()
+	for o, err := range s.List(ctx, "", "") {
+		if err != nil {
+			return nil, silent(ctx, err)
+		}
+		return &o, nil
+	}
+	return nil, nil
+}
+
+func (j *opened) close() error {
+	var errs []error
+	for _, s := range []store.Store{j.source, j.target} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -160,6 +160,9 @@ func (v *textVerify) end(r watch.VerifyReport) error {
 	for _, s := range r.By {
 		fmt.Fprintf(v.w, "  equal by %s %s\n", pad(clean(s.By), 10), grouped(s.Objects))
 	}
+	if r.ExtraUnknown != "" {
+		fmt.Fprintf(v.w, "  what only the target has was not looked for: %s\n", clean(r.ExtraUnknown))
+	}
 	_, err := fmt.Fprint(v.w, "")
 	return err
 }

@@ -51,7 +51,11 @@ type round struct {
 	Objects watch.Objects
 }
 
-const keptRound = "round"
+// Keys of what the state keeps of a file job alone.
+const (
+	keptRound = "round"
+	keptWay   = "way" // source → target in words, for reports
+)
 
 // Run runs a job to its end, or in rounds until it is stopped.
 func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (watch.Outcome, error) {
@@ -106,7 +110,7 @@ func (e Engine) act(ctx context.Context, s *job.Spec, o engine.Options, do func(
 	}
 	r.number, out.Run = last+1, last+1
 	keep := context.WithoutCancel(ctx) // how a run ended is noted also when it was stopped
-	if err := errors.Join(state.StartRun(keep, r.number), state.KeepSpec(keep, s), r.edited(keep, edits)); err != nil {
+	if err := errors.Join(state.StartRun(keep, r.number), state.KeepSpec(keep, s), state.Keep(keep, keptWay, r.way()), r.edited(keep, edits)); err != nil {
 		return out, err
 	}
 	err = r.carried(ctx, do)

@@ -1,12 +1,10 @@
 package file
 
 import (
-	"context"
 	"errors"
 	"iter"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"godwit/internal/fault"
 	"godwit/internal/job"
@@ -14,11 +12,7 @@ import (
 	"godwit/internal/transfer/selection"
 )
 
-// asking is how many objects of a list file are looked up at once.
-const asking = 32
-
-// named yields the objects that a list file names, in any order. One that is not
-// there comes without size and version: it is found to be gone when it is read.
+// named yields the keys that a list file names, in its order.
 func (j *opened) named(l *job.List) iter.Seq2[store.Object, error] {
 	path := l.File
 	if !filepath.IsAbs(path) {
@@ -35,7 +29,11 @@ func (j *opened) named(l *job.List) iter.Seq2[store.Object, error] {
 		if l.Format == "csv" {
 			read = selection.CSV
 		}
-		j.ask(read(l.File, f), yield)
+		for o, err := range read(l.File, f) {
+			if !yield(o, err) {
+				return
+			}
+		}
 	}
 }
 
@@ -46,64 +44,4 @@ func bare(err error) error {
 		return pe.Err
 	}
 	return err
-}
-
-type answer struct {
-	o   store.Object
-	err error
-}
-
-// ask looks up the objects of a list, many at once.
-func (j *opened) ask(list iter.Seq2[store.Object, error], yield func(store.Object, error) bool) {
-	ctx, cancel := context.WithCancel(context.Background())
-	keys, answers := make(chan string), make(chan answer)
-	send := func(a answer) {
-		select {
-		case answers <- a:
-		case <-ctx.Done():
-		}
-	}
-	var all sync.WaitGroup
-	for range asking {
-		all.Go(func() {
-			for key := range keys {
-				send(j.lookUp(ctx, key))
-			}
-		})
-	}
-	all.Go(func() {
-		defer close(keys)
-		for o, err := range list {
-			if err != nil {
-				send(answer{err: err})
-				return
-			}
-			select {
-			case keys <- o.Key:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	go func() { all.Wait(); close(answers) }()
-	for a := range answers {
-		if !yield(a.o, a.err) || a.err != nil {
-			break
-		}
-	}
-	cancel()
-	all.Wait()
-}
-
-func (j *opened) lookUp(ctx context.Context, key string) answer {
-	s, ok := j.source.(store.Stat)
-	if !ok {
-		return answer{err: fault.New(fault.JobValue, "the source cannot look up single objects: a list file is not possible")}
-	}
-	o, err := s.Stat(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		return answer{o: store.Object{Key: key}}
-	}
-	o.Key = key
-	return answer{o, err}
 }

@@ -41,12 +41,6 @@ func noPositions(s *job.Spec) error {
 		Try("godwit report %s tells how objects ended; godwit run --again %s begins a new round", s.File, s.File)
 }
 
-// Verify is not built yet.
-func (e Engine) Verify(_ context.Context, s *job.Spec, _ engine.Options, _ func(watch.Difference) error) (watch.VerifyReport, error) {
-	return watch.VerifyReport{}, fault.New(fault.Usage, "verify is not in this version of godwit").At("%s", s.File).
-		Try("godwit plan %s compares the listings", s.File)
-}
-
 // Report tells how the objects of the last round ended.
 func (e Engine) Report(ctx context.Context, s *job.Spec, o engine.Options, failed bool, each func(watch.Object) error) (r watch.FilesReport, err error) {
 	state, err := local.OpenState(o.State, s.Name, false)
@@ -85,6 +79,9 @@ func (e Engine) Report(ctx context.Context, s *job.Spec, o engine.Options, faile
 		return each(ob)
 	})
 	for _, t := range order {
+		if t.State = "done"; r.Ended == nil {
+			t.State = "open"
+		}
 		r.Tasks = append(r.Tasks, *t)
 	}
 	return r, err
@@ -97,7 +94,10 @@ func (e Engine) head(ctx context.Context, state *local.State, s *job.Spec, o eng
 		return r, err
 	}
 	j := st.Jobs[0]
-	r = watch.FilesReport{State: j.State, Run: j.Run, Error: j.Error, Description: described(s)}
+	r = watch.FilesReport{State: j.State, Run: j.Run, Error: j.Error}
+	if _, err := state.Kept(ctx, keptWay, &r.Description); err != nil {
+		return r, err
+	}
 	var now round
 	if _, err := state.Kept(ctx, keptRound, &now); err != nil {
 		return r, err
@@ -108,20 +108,6 @@ func (e Engine) head(ctx context.Context, state *local.State, s *job.Spec, o eng
 	}
 	r.Audit, err = state.Audit(ctx)
 	return r, err
-}
-
-// described names both ends without opening them.
-func described(s *job.Spec) string {
-	side := func(v interface {
-		Chosen() string
-		Written(string) string
-	}) string {
-		if v.Chosen() == "url" {
-			return v.Written("url")
-		}
-		return v.Chosen()
-	}
-	return side(s.Files.Source) + " → " + side(s.Files.Sink)
 }
 
 func some(t time.Time) *time.Time {

@@ -32,7 +32,7 @@ const StateWaiting = "waiting"
 type Task struct {
 	ID          string `json:"task"`
 	Description string `json:"description"` // "keys after a up to m"
-	State       string `json:"state"`       // waiting, listing, copying, done
+	State       string `json:"state"`       // done; open: the round has not ended
 	Objects     int64  `json:"objects"`
 	Failed      int64  `json:"failed"`
 }
@@ -102,6 +102,9 @@ type VerifyReport struct {
 	Different     int64      `json:"different"`
 	NotComparable int64      `json:"not_comparable"`
 	Read          int64      `json:"bytes_read"` // from both sides
+	// ExtraUnknown says why objects that only the target has were not looked for;
+	// empty: they were.
+	ExtraUnknown string `json:"extra_unknown,omitempty"`
 }
 
 // Differences is how many objects are not equal, or not proven to be.

@@ -7,7 +7,7 @@ import (
 // Objects is what a Progress has of a file job, of the round that is going on.
 type Objects struct {
 	Round        int    `json:"round"`
-	Listed       Ended  `json:"listed"` // found and chosen so far
+	Listed       Ended  `json:"listed"` // found and chosen so far, in the source or to be deleted in the target
 	ListedAll    bool   `json:"listed_all"`
 	Ranges       int    `json:"ranges"`
 	RangesListed int    `json:"ranges_listed"`
@@ -110,7 +110,7 @@ func (f *Files) objects(all bool) *Objects {
 		Deleted: f.ended[stateDeleted], Failed: f.ended[stateFailed], Gone: f.ended[stateGone],
 		Flying: Ended{max(0, f.flying.Load()), max(0, f.flyingB.Load())}, Lanes: int(f.lanes.Load()),
 	}
-	for _, e := range []Ended{o.Copied, o.Same, o.Skipped, o.Failed, o.Gone} {
+	for _, e := range []Ended{o.Copied, o.Same, o.Skipped, o.Deleted, o.Failed, o.Gone} {
 		o.Left.Objects += e.Objects
 		o.Left.Bytes += e.Bytes
 	}

@@ -133,7 +133,8 @@ func TestFiles_when_listing_goes_on(t *testing.T) {
 		f.Ended(stateCopied, 1, 5)
 	}
 	f.Ended(stateSame, 300, 1500)
-	f.Ended(stateDeleted, 7, 70) // of the target: it was never listed in the source
+	f.Listed(7, 70) // to be deleted in the target
+	f.Ended(stateDeleted, 7, 70)
 	p := f.Snapshot()
 	if o := p.Files; p.Phase != Listing || o.ListedAll || p.Left != nil || p.Rows.Percent != nil || p.Rows.Kind != Growing ||
 		o.Left != (Ended{600, 3000}) || o.Copied != (Ended{100, 500}) || o.Rate == nil || math.Abs(*o.Rate-1) > 0.02 || o.RangesListed != 1 || o.Ranges != 3 {

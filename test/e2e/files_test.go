@@ -289,3 +289,48 @@ func TestFiles_when_rounds_follow_each_other(t *testing.T) {
 	want(t, p.wait(20*time.Second), p.said(), 143)
 	j.equal(true)
 }
+
+// TestFiles_when_it_is_a_mirror deletes what only the target has: not in a dry run,
+// not above the limit, and never what the rules leave out.
+func TestFiles_when_it_is_a_mirror(t *testing.T) {
+	j := newFileJob(t, "delete_extraneous: dry_run", "exclude: ['kept/']")
+	j.fill(rand.New(rand.NewPCG(6, 6)), 100)
+	j.put("out/kept/a", []byte("the rules leave this out"))
+	for i := range 20 {
+		j.put(fmt.Sprintf("out/old/%d", i), []byte("old"))
+	}
+	code, said := run(t, "x", j.args("run")...)
+	want(t, code, said, 0, `"copied":{"objects":100`)
+	if n := len(tree(t, j.path("out"))); n != 121 {
+		t.Errorf("a dry run left %d objects of 121", n)
+	}
+	j.write("delete_extraneous: within_limit", "delete_limit: 19", "exclude: ['kept/']")
+	code, said = run(t, "x", "run", j.path("job.yaml"), "--state", j.path("state"))
+	want(t, code, said, 4, "error[TOO_MANY_DELETES]")
+	if n := len(tree(t, j.path("out"))); n != 121 {
+		t.Errorf("above the limit %d objects of 121 are left", n)
+	}
+	j.write("delete_extraneous: within_limit", "delete_limit: 20%", "exclude: ['kept/']")
+	code, said = run(t, "x", "plan", j.path("job.yaml"), "--state", j.path("state"))
+	want(t, code, said, 0, "- delete   20 objects", "! danger", "delete_limit: 19 → 20%")
+	code, said = run(t, "x", j.args("run")...)
+	want(t, code, said, 0, `"deleted":{"objects":20`)
+	if err := os.RemoveAll(j.path("out/kept")); err != nil {
+		t.Errorf("what the rules leave out: %v", err)
+	}
+	j.equal(true)
+}
+
+func TestFiles_when_a_list_names_them(t *testing.T) {
+	j := newFileJob(t, "list: {file: wanted.csv, format: csv}", "rename: [{from: 'd', to: 'moved/d'}]")
+	for _, name := range []string{"in/d/a", "in/d/b", "in/d/c,\"d\"", "in/e"} {
+		j.put(name, []byte(name))
+	}
+	j.put("wanted.csv", []byte("note,key\nx,d/a\ny,\"d/c,\"\"d\"\"\"\nz,e\n,d/none\n"))
+	code, said := run(t, "x", j.args("run")...)
+	want(t, code, said, 0, `"copied":{"objects":3`)
+	got := tree(t, j.path("out"))
+	if len(got) != 3 || string(got["moved/d/a"]) != "in/d/a" || string(got["moved/d/c,\"d\""]) != "in/d/c,\"d\"" || string(got["e"]) != "in/e" {
+		t.Errorf("%q", got)
+	}
+}

@@ -154,6 +154,9 @@ func (s *Selection) KeepsOrder() bool {
 	return !slices.ContainsFunc(s.rename, func(r renaming) bool { return r.pattern != nil })
 }
 
+// Renames reports whether any rule gives objects another name.
+func (s *Selection) Renames() bool { return len(s.rename) > 0 }
+
 // Stretch is a part of the key space whose names are its keys with one prefix
 // replaced. Keys lie at or above Low and below High (empty: no bound), and all
 // begin with From.

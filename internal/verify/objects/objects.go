@@ -86,6 +86,9 @@ type Config struct {
 	Choose         Chooser
 	// Prefixes limit both listings; none: everything. They must not overlap.
 	Prefixes []string
+	// List names the objects instead of a listing: only their keys count. What only
+	// the target has is then not looked for.
+	List     iter.Seq2[store.Object, error]
 	Strength Strength // empty: Strongest
 	// Parallel is how many objects are compared at once; 0: 16.
 	Parallel int
@@ -203,16 +206,24 @@ func (j *job) run(ctx context.Context) error {
 
 // subjects yields everything that either side has.
 func (j *job) subjects(ctx context.Context) iter.Seq2[subject, error] {
-	if j.Choose.KeepsOrder() {
+	objects := j.listed(ctx, j.Source)
+	switch {
+	case j.List != nil:
+		objects, j.report.ExtraUnknown = j.List, "the job names its objects by a list"
+	case j.Choose.KeepsOrder():
 		return j.joined(ctx)
+	default:
+		j.report.ExtraUnknown = "the job renames by a pattern, so each object of the source was looked up by itself"
 	}
-	j.report.ExtraUnknown = "names are made by a pattern, so each object of the source was looked up by itself"
 	return func(yield func(subject, error) bool) {
-		for o, err := range j.listed(ctx, j.Source) {
-			s, ok := j.subject(o, err)
+		for o, err := range objects {
 			if err != nil && o.Key == "" {
 				yield(subject{}, err)
 				return
+			}
+			s, ok := j.subject(o, err)
+			if j.List != nil {
+				s.source, ok = nil, true
 			}
 			s.looked = true
 			if ok && !yield(s, nil) {

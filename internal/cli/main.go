@@ -115,7 +115,7 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 	if err != nil {
 		a.showError(err)
 	}
-	if a.json {
+	if a.json && !forShell(cmd) {
 		a.writeSummary(name, code, err)
 	}
 	return code

@@ -16,10 +16,11 @@ import (
 
 func (a *app) statusCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "status [JOB]",
+		Use:   "status [JOB|NAME]",
 		Short: "Tell how jobs stand",
 		Example: `  godwit status
-  godwit status job.yaml`,
+  godwit status job.yaml
+  godwit status shop-to-lake`,
 		Long: "Status lists the jobs of the state folder, or shows one as its target and its state tell it. It disturbs no run.",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -30,12 +31,14 @@ func (a *app) statusCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error { return a.status(c.Context(), args) },
 	}
 	a.actFlags(c)
+	c.ValidArgsFunction = a.completeNames
 	return c
 }
 
 func (a *app) status(ctx context.Context, args []string) error {
 	var spec *job.Spec
-	if len(args) == 1 {
+	named := len(args) == 1 && !isFile(args[0])
+	if len(args) == 1 && !named {
 		var err error
 		if spec, err = a.readJob(ctx, args[0]); err != nil {
 			return err
@@ -46,17 +49,22 @@ func (a *app) status(ctx context.Context, args []string) error {
 		return err
 	}
 	var r watch.StatusReport
-	if err := a.act(ctx, func(ctx context.Context) (err error) {
-		r, err = a.engine.Status(ctx, spec, o)
-		return err
-	}); err != nil {
+	if named {
+		r, err = a.statusNamed(ctx, args[0], o)
+	} else {
+		err = a.act(ctx, func(ctx context.Context) (err error) {
+			r, err = a.engine.Status(ctx, spec, o)
+			return err
+		})
+	}
+	if err != nil {
 		return err
 	}
 	if len(r.Jobs) == 0 && !a.json && isTerminal(a.out) {
 		a.print("no job has run with this state folder (" + o.State + "); begin with: godwit run job.yaml")
 	}
 	for _, j := range r.Jobs {
-		a.showStatus(j, spec != nil)
+		a.showStatus(j, spec != nil || named)
 	}
 	return nil
 }

@@ -118,9 +118,12 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 // drive runs the tasks under the engine and keeps the state of the run.
 func (e Engine) drive(ctx context.Context, state *local.State, w *work, s *job.Spec, o engine.Options) error {
 	keep := context.WithoutCancel(ctx) // how a run ended is noted also when it was stopped
-	if err := errors.Join(state.StartRun(keep, w.run), state.KeepSpec(keep, s)); err != nil {
+	if err := state.StartRun(keep, w.run); err != nil {
 		return err
 	}
+	// A job file counts once something was made of it: until then it may be edited
+	// as one likes.
+	w.began = func() error { return state.KeepSpec(keep, s) }
 	w.record.Parallel(parallel(s, o))
 	w.record.Began(w.run, w.begins())
 	stop := state.KeepProgress(keep, w.record.Snapshot)

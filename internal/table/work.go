@@ -23,7 +23,8 @@ type work struct {
 	record  *watch.Job
 	states  []*flow.SinkState
 	until   connector.Until
-	settled chan struct{} // closed once every sink has the place this run starts from
+	began   func() error  // called once every sink has the place this run starts from
+	settled chan struct{} // closed then
 	// log is done once the log has lost what the snapshot needs; logLost does it.
 	log     context.Context
 	logLost context.CancelCauseFunc
@@ -181,6 +182,9 @@ func (w *work) locate(ctx context.Context) (position.Position, error) {
 // Find finds the streams first, then the chunks that some sink lacks.
 func (w *work) Find(ctx context.Context, found func(job.Task)) error {
 	if err := w.prepare(ctx); err != nil {
+		return err
+	}
+	if err := w.began(); err != nil {
 		return err
 	}
 	close(w.settled)

@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // some tests run the binary as another user
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	godwit = filepath.Join(dir, "godwit")
 	build := exec.Command("go", "build", "-o", godwit, "godwit/cmd/godwit")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

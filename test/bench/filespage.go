@@ -25,7 +25,7 @@ on the disk: the command, then `+"`sync`"+` of that disk, which costs least thos
 beside it. The target is emptied before each run. Where there is nothing to do, each turn repeats its run so that every contestant is measured
 for %.0f s or more over all rounds, and a run counts only if no object was written again. godwit keeps nothing between runs.
 
-`, o.small.objects, perFolder, o.large.objects, steady.Seconds())
+`, o.small.objects, perFolder, o.large.objects, o.steady.Seconds())
 	o.machine(&p)
 	fmt.Fprintf(&p, "Load of the machine at the end: %s. Versions: %s.\n\nSettings: %s.\n\n", load(), o.versions(), settings(all))
 	goalTable(&p, all)

@@ -36,6 +36,7 @@ type options struct {
 	with         string
 	objects      int
 	large        int
+	steady       time.Duration
 }
 
 // Parts of the page, and the workloads of table jobs.
@@ -68,6 +69,7 @@ func main() {
 	flag.StringVar(&o.with, "with", "", "only these contestants of file jobs, such as godwit,juicefs-32; the first runs twice")
 	flag.IntVar(&o.objects, "objects", 20_000, "small objects, of 4 KiB")
 	flag.IntVar(&o.large, "large", 20, "large objects, of 100 MiB")
+	flag.DurationVar(&o.steady, "steady", time.Minute, "how long runs with nothing to do are repeated, over all rounds")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
@@ -83,6 +85,9 @@ func exit(err error) {
 }
 
 func (o options) run(ctx context.Context) (err error) {
+	if err := o.known(); err != nil {
+		return err
+	}
 	if o.godwit, err = filepath.Abs(o.godwit); err != nil {
 		return err
 	}
@@ -102,6 +107,27 @@ func (o options) run(ctx context.Context) (err error) {
 	}
 	if o.selects(fileNames()...) {
 		return b.files(ctx)
+	}
+	return nil
+}
+
+// known returns an error for a workload or a contestant that there is not.
+func (o options) known() error {
+	workloads := append([]string{"", partTables, partFiles, lineitemName, changesName}, fileNames()...)
+	if !slices.Contains(workloads, o.only) {
+		return fmt.Errorf("-only %s: there are %s", o.only, strings.Join(workloads[1:], ", "))
+	}
+	labels := []string{"", godwitLabel}
+	for _, r := range rivals() {
+		labels = append(labels, r.label)
+	}
+	for _, label := range strings.Split(o.with, ",") {
+		if !slices.Contains(labels, label) {
+			return fmt.Errorf("-with %s: there are %s", label, strings.Join(labels[1:], ", "))
+		}
+	}
+	if o.rounds < 1 || o.objects < 1 || o.large < 1 {
+		return errors.New("-rounds, -objects and -large are 1 or more")
 	}
 	return nil
 }
@@ -232,7 +258,8 @@ func (b *bench) measure(ctx context.Context, w *workload) error {
 			switch {
 			case err != nil && turn.contestant.rival && ctx.Err() == nil:
 				w.failed[turn.contestant.name] = err.Error()
-				delete(w.samples, turn.label)
+				delete(w.samples, turn.contestant.name)
+				delete(w.samples, turn.contestant.name+" "+control)
 				fmt.Printf("%s, round %d: %s is out: %v\n", w.name, round, turn.label, err)
 				continue
 			case err != nil:

@@ -21,8 +21,6 @@ import (
 const (
 	smallSize = 4 << 10
 	largeSize = 100 << 20
-	// steady is how long runs with nothing to do are repeated, over all rounds.
-	steady = 60 * time.Second
 	// turnLimit ends a rival that hangs.
 	turnLimit = 10 * time.Minute
 	target    = "target"
@@ -157,7 +155,7 @@ func (o *objects) prepare(f fileWorkload) workload {
 		server: o.gateway.Pid, local: f.to(o).bucket == "", limit: turnLimit,
 	}
 	if f.again {
-		w.least = steady / time.Duration(max(1, o.rounds))
+		w.least = o.steady / time.Duration(max(1, o.rounds))
 	}
 	if o.wanted(godwitLabel) {
 		w.contestants = append(w.contestants, o.contestant(f, t, rival{label: godwitLabel}))

@@ -81,7 +81,9 @@ func TestNamed_when_the_reader_stops_or_a_lookup_fails(t *testing.T) {
 }
 
 func TestRest_when_every_changes(t *testing.T) {
-	spec := func(every time.Duration) *job.Spec { return &job.Spec{Name: "a", Kind: job.KindFiles, Files: &job.Files{Every: every}} }
+	spec := func(every time.Duration) *job.Spec {
+		return &job.Spec{Name: "a", Kind: job.KindFiles, Files: &job.Files{Every: every}}
+	}
 	l := newLive(spec(time.Hour))
 	every, changed := l.get()
 	if every != time.Hour {

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -180,8 +181,7 @@ func (t *Transfer) lookUp(ctx context.Context, after, upto string, emit func(see
 	asked := newAsker(ctx, t, emit)
 	for o, err := range t.keys(ctx, t.Source, after, upto) {
 		if err != nil && o.Key == "" {
-			asked.wait()
-			return err
+			return errors.Join(err, asked.wait())
 		}
 		if !asked.ask(o, err, 0) {
 			break
@@ -199,8 +199,7 @@ func (t *Transfer) listFile(ctx context.Context, taken int64, emit func(seen) bo
 			continue
 		}
 		if err != nil {
-			asked.wait()
-			return err
+			return errors.Join(err, asked.wait())
 		}
 		if !asked.ask(store.Object{Key: o.Key}, nil, line) {
 			break

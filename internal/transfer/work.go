@@ -39,7 +39,6 @@ type opened struct {
 	header  *page.Header
 	entries []page.Entry // nil: not held
 	left    int          // to be noted yet; the recorder's
-	logged  bool
 }
 
 // noted is an outcome on its way to the page.

@@ -71,7 +71,7 @@ type Carrier struct {
 	objects kinds // which checksums the target gives for an object
 	parts   kinds // and for a part
 
-	sync      func(*os.File) error
+	sync func(*os.File) error
 
 	mu       sync.Mutex
 	finished []string // upload files of objects that have arrived lately

@@ -14,8 +14,14 @@ import (
 // fail gives err, met while trying to do what with key, its code and place.
 func (s *Store) fail(what, key string, err error) error {
 	where := s.where(key)
-	e := fault.New(codeOf(err), "cannot %s", what).At("%s", where).By(err)
+	code := codeOf(err)
+	if unfit(err) && key != "" && !s.reserved(key) {
+		code = fault.NameRefused
+	}
+	e := fault.New(code, "cannot %s", what).At("%s", where).By(err)
 	switch {
+	case e.Code == fault.NameRefused && escapes(err):
+		return e.Try("a symbolic link in the path leads out of %s: move it away, or rename the object", s.path)
 	case e.Code == fault.TargetFull:
 		return e.Try("free space on the file system of %s, then run again", s.path)
 	case errors.Is(err, syscall.EROFS):
@@ -40,6 +46,12 @@ func codeOf(err error) fault.Code {
 		return fault.TargetRefused
 	}
 	return fault.TargetFailed
+}
+
+// unfit: this name is what the file system does not take; others it may.
+func unfit(err error) bool {
+	return errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENAMETOOLONG) ||
+		errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EILSEQ) || errors.Is(err, syscall.EINVAL) || escapes(err)
 }
 
 func refused(err error) bool {

@@ -4,6 +4,8 @@ import (
 	"io"
 	"io/fs"
 	"time"
+
+	"godwit/internal/store"
 )
 
 // FS is what the store needs of a file system: one method for each step that a
@@ -18,6 +20,8 @@ type FS interface {
 	Mkdir(path string) error
 	// SyncDir makes the entries of a folder durable.
 	SyncDir(path string) error
+	// Open opens a file for reading, wherever symbolic links lead. It never blocks.
+	Open(path string) (Reader, error)
 }
 
 // Root is one folder and what is below it. Names are relative to it, with "/"
@@ -31,6 +35,10 @@ type Root interface {
 	// Create makes a new, empty file, which must not exist (fs.ErrExist). Until the
 	// Writer is closed or its process ends, Reap leaves the file alone.
 	Create(name string) (Writer, error)
+	// Append opens a file so that each Write goes to its end, whoever else appends.
+	Append(name string) (Writer, error)
+	// Edit opens a file for WriteAt.
+	Edit(name string) (Writer, error)
 	// OpenDir opens a folder for listing.
 	OpenDir(name string) (Dir, error)
 	// Stat follows symbolic links that stay inside.
@@ -50,17 +58,34 @@ type Root interface {
 	// be told.
 	Reap(name string) (bool, error)
 	SyncDir(name string) error
+	// SyncAll makes everything durable that was written to the file system before,
+	// bytes and entries. errors.ErrUnsupported where that cannot be done, or where
+	// it would not say that something was lost.
+	SyncAll() error
+	// RemoveDir removes an empty folder.
+	RemoveDir(name string) error
 	Close() error
 }
 
-// Writer is a new file being written, front to back.
+// Writer is a file being written: a new one front to back, one of Append at its
+// end, one of Edit by WriteAt.
 type Writer interface {
 	io.Writer
+	io.WriterAt
+	// Mark sets attributes, durable with the next Sync.
+	Mark(Marks) error
 	// Sync makes the bytes durable. After an error the file must be given up: a
 	// second Sync may succeed although bytes are lost.
 	Sync() error
 	Stat() (Info, error)
 	Close() error
+}
+
+// Marks are attributes of a file; what is nil or zero stays as it is.
+type Marks struct {
+	Mode     *fs.FileMode // permission bits
+	Owner    *store.Owner
+	Modified time.Time
 }
 
 // Reader is a file being read.
@@ -93,6 +118,7 @@ type Info struct {
 	Mode     fs.FileMode
 	Size     int64
 	Modified time.Time
+	Owner    store.Owner
 	Device   uint64
 	Node     uint64 // with Device: the file itself, whatever its name
 }

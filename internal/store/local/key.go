@@ -67,6 +67,8 @@ func show(s string) string {
 const (
 	stagedMark = "s-"
 	tmpMark    = "t-"
+	batchMark  = "b-" // a folder
+	uploadMark = "u-"
 	nonceBytes = 12
 	sumPrefix  = "xxh3:"
 	sumDigits  = 32

@@ -6,28 +6,21 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"slices"
 	"strings"
 	"syscall"
 
-	"godwit/internal/fault"
 	"godwit/internal/store"
 )
 
 // List implements store.Store. What cannot be listed (a folder without
-// permission, a device, a symbolic link that leads nowhere, out, or to a folder)
-// comes as an error with an Object that has only its Key; the listing goes on
-// after it if the caller does.
+// permission, a device, a symbolic link that Options.Links does not follow) comes
+// as an error with an Object that has only its Key; the listing goes on after it
+// if the caller does. Names that are not UTF-8 are listed as they are.
 func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[store.Object, error] {
 	return func(yield func(store.Object, error) bool) {
-		l := &lister{ctx: ctx, s: s, prefix: prefix, after: after, yield: yield}
-		dir := ""
-		if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
-			dir = prefix[:i]
-			if badKey(dir) != "" || s.reserved(dir) {
-				return // no key begins like this
-			}
-			dir += "/"
+		dir, ok := s.listed(prefix)
+		if !ok {
+			return // no key begins like this
 		}
 		root, err := s.open()
 		if errors.Is(err, fs.ErrNotExist) {
@@ -37,7 +30,7 @@ func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[store.
 			yield(store.Object{}, s.fail("list", "", err))
 			return
 		}
-		l.root = root
+		l := &lister{ctx: ctx, s: s, root: root, prefix: prefix, after: after, yield: yield}
 		l.folder(dir)
 	}
 }
@@ -60,10 +53,7 @@ func (i item) isDir() bool { return strings.HasSuffix(i.name, "/") }
 
 // folder lists dir, which is empty or ends with "/". False: stop.
 func (l *lister) folder(dir string) bool {
-	name := strings.TrimSuffix(dir, "/")
-	if name == "" {
-		name = "."
-	}
+	name := nameOf(dir)
 	d, err := l.root.OpenDir(name)
 	if err != nil {
 		if isGone(err) || errors.Is(err, syscall.ENOTDIR) {
@@ -72,24 +62,52 @@ func (l *lister) folder(dir string) bool {
 		return l.yield(store.Object{Key: strings.TrimSuffix(dir, "/")}, l.s.fail("list", name, err))
 	}
 	defer d.Close()
-	for last := ""; ; {
-		list, more, err := l.smallest(d, dir, last)
+	items := &sorter{limit: l.s.listBytes, temp: l.s.temp}
+	defer items.close()
+	if err := l.read(d, dir, items); err != nil {
+		l.yield(store.Object{Key: strings.TrimSuffix(dir, "/")}, err)
+		return false
+	}
+	for it, err := range items.sorted() {
 		if err != nil {
-			l.yield(store.Object{Key: strings.TrimSuffix(dir, "/")}, err)
+			l.yield(store.Object{Key: strings.TrimSuffix(dir, "/")}, l.s.fail("sort the names in", name, err))
 			return false
 		}
-		for _, e := range list {
-			if !l.item(d, dir, e) {
-				return false
+		if l.ctx.Err() != nil {
+			l.yield(store.Object{}, context.Cause(l.ctx))
+			return false
+		}
+		if !l.item(d, dir, it) {
+			return false
+		}
+	}
+	return true
+}
+
+// read takes the entries of dir that may hold keys asked for.
+func (l *lister) read(d Dir, dir string, items *sorter) error {
+	for {
+		if l.ctx.Err() != nil {
+			return context.Cause(l.ctx)
+		}
+		batch, err := d.Next(1024)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return l.s.fail("list", nameOf(dir), err)
+		}
+		for _, e := range batch {
+			it := item{name: e.Name, link: e.Type&fs.ModeSymlink != 0}
+			if e.Type.IsDir() {
+				it.name += "/"
 			}
-		}
-		if !more {
-			return true
-		}
-		last = list[len(list)-1].name
-		if err := d.Rewind(); err != nil {
-			l.yield(store.Object{}, l.s.fail("list", name, err))
-			return false
+			if !l.wanted(dir+it.name, e.Type.IsDir()) {
+				continue
+			}
+			if err := items.add(it); err != nil {
+				return l.s.fail("sort the names in", nameOf(dir), err)
+			}
 		}
 	}
 }
@@ -101,85 +119,49 @@ func (l *lister) item(d Dir, dir string, e item) bool {
 	if e.isDir() {
 		return l.folder(key)
 	}
-	var i Info
+	var o store.Object
 	var err error
 	if e.link {
-		i, err = l.root.Stat(key)
-		if isGone(err) || err == nil && i.Mode.IsDir() {
-			return l.yield(store.Object{Key: key}, fault.New(fault.TargetRefused, "%s is a symbolic link to a folder, or to nothing", show(key)).
-				At("%s", l.s.where(key)).Try("move it away"))
-		}
+		o, err = l.link(key)
 	} else {
+		var i Info
 		i, err = d.Stat(e.name)
 		if isGone(err) {
 			return true // deleted meanwhile
 		}
+		if err == nil {
+			o, err = l.s.object(key, i)
+		} else {
+			err = l.s.fail("list", key, err)
+		}
 	}
-	if err != nil {
-		return l.yield(store.Object{Key: key}, l.s.fail("list", key, err))
-	}
-	o, err := l.s.object(key, i)
 	if err != nil {
 		return l.yield(store.Object{Key: key}, err)
 	}
 	return l.yield(o, nil)
 }
 
-// smallest returns, in order, the entries of dir after last that may hold keys
-// asked for, as many as fit in memory; more: there are others after them. So a
-// folder of any length is listed in bounded memory, without writing anything.
-func (l *lister) smallest(d Dir, dir, last string) (list []item, more bool, err error) {
-	const each = 48 // bytes of an item besides its name
-	size, ceiling := 0, ""
-	for {
-		if l.ctx.Err() != nil {
-			return nil, false, context.Cause(l.ctx)
-		}
-		batch, err := d.Next(1024)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, false, l.s.fail("list", strings.TrimSuffix(dir, "/"), err)
-		}
-		for _, e := range batch {
-			it := item{name: e.Name, link: e.Type&fs.ModeSymlink != 0}
-			if e.Type.IsDir() {
-				it.name += "/"
-			}
-			if it.name <= last || !l.wanted(dir+it.name, e.Type.IsDir()) {
-				continue
-			}
-			if ceiling != "" && it.name > ceiling {
-				continue
-			}
-			list = append(list, it)
-			size += len(it.name) + each
-		}
-		if size > 2*l.s.listBytes {
-			list, more = cut(list, l.s.listBytes, each), true
-			ceiling, size = list[len(list)-1].name, l.s.listBytes
-		}
+// link returns the file that a symbolic link leads to, where it is to be followed.
+func (l *lister) link(key string) (store.Object, error) {
+	if l.s.links == LinksSkip {
+		return store.Object{}, l.s.notAFile(key, "is a symbolic link")
 	}
-	sortItems(list)
-	return list, more, nil
-}
-
-func sortItems(list []item) {
-	slices.SortFunc(list, func(a, b item) int { return strings.Compare(a.name, b.name) })
-}
-
-// cut keeps the first items that fit, at least one.
-func cut(list []item, bytes, each int) []item {
-	sortItems(list)
-	for i, it := range list {
-		if bytes -= len(it.name) + each; bytes < 0 {
-			kept := list[:max(i, 1)]
-			clear(list[len(kept):])
-			return kept
+	i, err := l.root.Stat(key)
+	if err != nil && escapes(err) {
+		if l.s.links != LinksOutside {
+			return store.Object{}, l.s.notAFile(key, "is a symbolic link that leads out of the folder")
 		}
+		i, err = l.s.statOutside(key)
 	}
-	return list
+	switch {
+	case isGone(err), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENXIO):
+		return store.Object{}, l.s.notAFile(key, "is a symbolic link that leads to no file")
+	case err != nil:
+		return store.Object{}, l.s.fail("list", key, err)
+	case i.Mode.IsDir():
+		return store.Object{}, l.s.notAFile(key, "is a symbolic link to a folder")
+	}
+	return l.s.object(key, i)
 }
 
 // wanted says whether full is a key asked for, or a folder that may hold one.

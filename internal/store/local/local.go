@@ -32,13 +32,30 @@ type Options struct {
 	// size and more go to the file as they are. Default 64 KiB.
 	BufferBytes int
 	// ListBytes bounds what a listing keeps in memory for each folder on its way
-	// down; a larger folder is read several times. Default 8 MiB.
+	// down; the names of a larger folder are sorted through a temporary file.
+	// Default 8 MiB.
 	ListBytes int
+	// Temp is the folder for such files. Default: that of the system.
+	Temp string
+	// Links says what symbolic links are. Default LinksSkip.
+	Links Links
 	// Rand makes names unique. Default crypto/rand.
 	Rand io.Reader
 }
 
-// Store implements store.Store, store.Creator, store.Stager and store.Stat.
+// Links says what a symbolic link in a listing is. Links to folders are never
+// followed, so that no listing runs in circles, and no write follows any link in
+// the last part of a key: it replaces it.
+type Links uint8
+
+// What a link is.
+const (
+	LinksSkip    Links = iota // nothing that is copied: an error with fault.NotAFile
+	LinksFollow               // the file it leads to, where that is below the store's folder
+	LinksOutside              // the file it leads to, wherever it is
+)
+
+// Store implements store.Store and, besides Copier, all its capabilities.
 // It may be used by any number of goroutines, and any number of Stores, in other
 // processes too, may share a folder.
 type Store struct {
@@ -47,6 +64,8 @@ type Store struct {
 	staging   string
 	buffer    int
 	listBytes int
+	temp      string
+	links     Links
 	rand      io.Reader
 
 	mu      sync.Mutex
@@ -60,6 +79,11 @@ var (
 	_ store.Creator = (*Store)(nil)
 	_ store.Stager  = (*Store)(nil)
 	_ store.Stat    = (*Store)(nil)
+	_ store.Divider = (*Store)(nil)
+	_ store.Parter  = (*Store)(nil)
+	_ store.Batcher = (*Store)(nil)
+	_ store.Remover = (*Store)(nil)
+	_ store.Placer  = (*Store)(nil)
 )
 
 // New returns the store in folder root, an absolute path. The folder need not
@@ -71,7 +95,7 @@ func New(fsys FS, root string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		fs: fsys, path: path.Clean(root), staging: o.Staging, buffer: o.BufferBytes,
-		listBytes: o.ListBytes, rand: o.Rand, durable: map[string]struct{}{},
+		listBytes: o.ListBytes, temp: o.Temp, links: o.Links, rand: o.Rand, durable: map[string]struct{}{},
 	}
 	if s.staging == "" {
 		s.staging = ".godwit-staging"
@@ -93,6 +117,9 @@ func New(fsys FS, root string, o Options) (*Store, error) {
 	}
 	return s, nil
 }
+
+// Where implements store.Placer.
+func (s *Store) Where() string { return s.path }
 
 // Path returns the folder of the store.
 func (s *Store) Path() string { return s.path }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"godwit/internal/store"
 )
 
 // OS is the file system of the machine.
@@ -37,6 +39,15 @@ func (OS) SyncDir(path string) error {
 		return err
 	}
 	return syncClose(f)
+}
+
+// Open implements FS.
+func (OS) Open(path string) (Reader, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
 }
 
 // syncClose takes it for done where a folder cannot be synced at all (EINVAL):
@@ -66,6 +77,20 @@ func (r osRoot) Create(name string) (Writer, error) {
 	}
 	// Where there are no locks Reap cannot tell and leaves the file alone.
 	_ = flock(f)
+	return osFile{f}, nil
+}
+
+func (r osRoot) Append(name string) (Writer, error) {
+	return r.write(name, os.O_APPEND)
+}
+
+func (r osRoot) Edit(name string) (Writer, error) { return r.write(name, 0) }
+
+func (r osRoot) write(name string, flag int) (Writer, error) {
+	f, err := r.r.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW|flag, 0)
+	if err != nil {
+		return nil, err
+	}
 	return osFile{f}, nil
 }
 
@@ -179,7 +204,57 @@ func (r osRoot) SyncDir(name string) error {
 	return syncClose(f)
 }
 
+func (r osRoot) SyncAll() error {
+	d, err := r.r.Open(".")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	err = retry(func() error { return syncAll(int(d.Fd())) })
+	runtime.KeepAlive(d)
+	return err
+}
+
+func (r osRoot) RemoveDir(name string) error {
+	d, err := r.r.Open(path.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	err = retry(func() error { return unix.Unlinkat(int(d.Fd()), path.Base(name), unix.AT_REMOVEDIR) })
+	runtime.KeepAlive(d)
+	if err != nil {
+		return &fs.PathError{Op: "rmdir", Path: name, Err: err}
+	}
+	return nil
+}
+
 type osFile struct{ *os.File }
+
+// Mark sets the owner first: a change of it may clear bits of the mode.
+func (f osFile) Mark(m Marks) error {
+	var errs []error
+	if m.Owner != nil {
+		errs = append(errs, f.Chown(m.Owner.UID, m.Owner.GID))
+	}
+	if m.Mode != nil {
+		errs = append(errs, f.Chmod(m.Mode.Perm()))
+	}
+	if !m.Modified.IsZero() {
+		errs = append(errs, f.setModified(m.Modified))
+	}
+	return errors.Join(errs...)
+}
+
+func (f osFile) setModified(t time.Time) error {
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return err
+	}
+	err = retry(func() error { return futimens(int(f.Fd()), ts) })
+	runtime.KeepAlive(f.File)
+	return err
+}
 
 func (f osFile) Stat() (Info, error) {
 	i, err := f.File.Stat()
@@ -193,6 +268,7 @@ func infoOf(i fs.FileInfo) Info {
 	o := Info{Mode: i.Mode(), Size: i.Size(), Modified: i.ModTime()}
 	if st, ok := i.Sys().(*syscall.Stat_t); ok {
 		o.Device, o.Node = uint64(st.Dev), uint64(st.Ino)
+		o.Owner = store.Owner{UID: int(st.Uid), GID: int(st.Gid)}
 	}
 	return o
 }
@@ -226,6 +302,7 @@ func (d osDir) Stat(name string) (Info, error) {
 	sec, nsec := st.Mtim.Unix()
 	return Info{
 		Mode: modeOf(uint32(st.Mode)), Size: st.Size, Modified: time.Unix(sec, nsec),
+		Owner:  store.Owner{UID: int(st.Uid), GID: int(st.Gid)},
 		Device: uint64(st.Dev), Node: uint64(st.Ino),
 	}, nil
 }

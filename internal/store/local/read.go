@@ -26,6 +26,9 @@ func (s *Store) Open(ctx context.Context, key string, r store.Read) (io.ReadClos
 		return nil, none, s.readError(key, err)
 	}
 	f, err := root.Open(key)
+	if err != nil && s.links == LinksOutside && escapes(err) {
+		f, err = s.fs.Open(s.where(key))
+	}
 	if err != nil {
 		return nil, none, s.readError(key, err)
 	}
@@ -41,16 +44,27 @@ func (s *Store) Open(ctx context.Context, key string, r store.Read) (io.ReadClos
 	if r.N > 0 && r.N < end-r.Off {
 		end = r.Off + r.N
 	}
-	b := &body{ctx: ctx, s: s, f: f, o: o, at: r.Off, end: end, match: r.Match != nil}
+	b := &body{ctx: ctx, s: s, f: f, version: o.Version, key: key, at: r.Off, end: end, match: r.Match != nil}
 	return b, o, nil
 }
 
+// objectOf is object with attributes.
 func (s *Store) objectOf(key string, f Reader) (store.Object, error) {
 	i, err := f.Stat()
 	if err != nil {
 		return store.Object{}, s.readError(key, err)
 	}
-	return s.object(key, i)
+	return s.whole(key, i)
+}
+
+// whole is object with attributes.
+func (s *Store) whole(key string, i Info) (store.Object, error) {
+	o, err := s.object(key, i)
+	if err == nil {
+		mode := i.Mode.Perm()
+		o.Attributes = &store.Attributes{Mode: &mode, Owner: &i.Owner, Modified: i.Modified}
+	}
+	return o, err
 }
 
 // object makes an Object of what the file system knows; a folder is none.
@@ -59,8 +73,7 @@ func (s *Store) object(key string, i Info) (store.Object, error) {
 		return store.Object{}, notFound(s.where(key))
 	}
 	if !i.Mode.IsRegular() {
-		return store.Object{}, fault.New(fault.TargetRefused, "%s is not a file", show(key)).At("%s", s.where(key)).
-			Try("move it away")
+		return store.Object{}, s.notAFile(key, "is a device, a socket or a pipe")
 	}
 	return store.Object{Key: key, Size: i.Size, Modified: i.Modified, Version: version(i)}, nil
 }
@@ -88,17 +101,35 @@ func (s *Store) Stat(ctx context.Context, key string) (store.Object, error) {
 		return store.Object{}, s.readError(key, err)
 	}
 	i, err := root.Stat(key)
+	if err != nil && s.links == LinksOutside && escapes(err) {
+		i, err = s.statOutside(key)
+	}
 	if err != nil {
 		return store.Object{}, s.readError(key, err)
 	}
-	return s.object(key, i)
+	return s.whole(key, i)
+}
+
+// statOutside is Stat of a symbolic link that leads out.
+func (s *Store) statOutside(key string) (Info, error) {
+	f, err := s.fs.Open(s.where(key))
+	if err != nil {
+		return Info{}, err
+	}
+	defer f.Close()
+	return f.Stat()
+}
+
+func (s *Store) notAFile(key, why string) error {
+	return fault.New(fault.NotAFile, "%s %s", show(key), why).At("%s", s.where(key))
 }
 
 type body struct {
 	ctx     context.Context
 	s       *Store
 	f       Reader
-	o       store.Object
+	key     string
+	version string
 	at, end int64
 	match   bool
 }
@@ -122,21 +153,21 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	if errors.Is(err, io.EOF) { // shorter than it was: somebody cut it
-		return 0, fmt.Errorf("%s: %w", b.s.where(b.o.Key), store.ErrChanged)
+		return 0, fmt.Errorf("%s: %w", b.s.where(b.key), store.ErrChanged)
 	}
-	return 0, b.s.fail("read", b.o.Key, err)
+	return 0, b.s.fail("read", b.key, err)
 }
 
 func (b *body) finish() error {
 	if !b.match {
 		return io.EOF
 	}
-	now, err := b.s.objectOf(b.o.Key, b.f)
+	now, err := b.s.objectOf(b.key, b.f)
 	if err != nil {
 		return err
 	}
-	if now.Version != b.o.Version {
-		return fmt.Errorf("%s: %w", b.s.where(b.o.Key), store.ErrChanged)
+	if now.Version != b.version {
+		return fmt.Errorf("%s: %w", b.s.where(b.key), store.ErrChanged)
 	}
 	return io.EOF
 }

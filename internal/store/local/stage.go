@@ -15,8 +15,8 @@ import (
 	"godwit/internal/store"
 )
 
-// Stage implements store.Stager. Options are not kept.
-func (s *Store) Stage(ctx context.Context, key string, _ store.PutOptions) (store.Staging, error) {
+// Stage implements store.Stager. It keeps what Put keeps.
+func (s *Store) Stage(ctx context.Context, key string, o store.PutOptions) (store.Staging, error) {
 	if err := s.begin(ctx, key); err != nil {
 		return nil, err
 	}
@@ -27,18 +27,21 @@ func (s *Store) Stage(ctx context.Context, key string, _ store.PutOptions) (stor
 	if err != nil {
 		return nil, err
 	}
-	return &staging{ctx: ctx, t: t, sum: xxh3.New()}, nil
+	return &staging{ctx: ctx, t: t, sum: xxh3.New(), said: hashesFor(o.Sums), attributes: o.Attributes}, nil
 }
 
 type staging struct {
-	ctx     context.Context
-	t       *tmp
-	sum     *xxh3.Hasher
-	buf     []byte // small writes, made at the first of them
-	size    int64
-	err     error // sticks
-	closed  bool
-	receipt store.Receipt
+	ctx  context.Context
+	t    *tmp
+	sum  *xxh3.Hasher
+	said *hashes // of the sums the caller says
+
+	attributes store.Attributes
+	buf        []byte // small writes, made at the first of them
+	size       int64
+	err        error // sticks
+	closed     bool
+	receipt    store.Receipt
 }
 
 var errStagingClosed = errors.New("the staged object is closed")
@@ -58,6 +61,7 @@ func (g *staging) Write(p []byte) (int, error) {
 		return 0, g.err
 	}
 	_, _ = g.sum.Write(p)
+	g.said.write(p)
 	g.size += int64(len(p))
 	return len(p), nil
 }
@@ -117,6 +121,12 @@ func (g *staging) Close() (store.Receipt, error) {
 func (g *staging) seal() error {
 	s := g.t.s
 	if err := g.flush(); err != nil {
+		return err
+	}
+	if err := g.said.check(s.where(g.t.key)); err != nil {
+		return err
+	}
+	if err := s.mark(g.t.w, g.t.key, g.attributes); err != nil {
 		return err
 	}
 	if err := g.t.sync(); err != nil {
@@ -320,19 +330,23 @@ func (s *Store) StagedAny(ctx context.Context, keys iter.Seq[string]) ([]store.R
 
 // inStaging calls for each name in the staging folder.
 func (s *Store) inStaging(ctx context.Context, call func(Root, Dir, string) error) error {
+	return s.inFolder(ctx, s.staging, call)
+}
+
+func (s *Store) inFolder(ctx context.Context, dir string, call func(Root, Dir, string) error) error {
 	root, err := s.open()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return s.fail("list", s.staging, err)
+		return s.fail("list", dir, err)
 	}
-	d, err := root.OpenDir(s.staging)
+	d, err := root.OpenDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return s.fail("list", s.staging, err)
+		return s.fail("list", dir, err)
 	}
 	defer d.Close()
 	for {
@@ -344,7 +358,7 @@ func (s *Store) inStaging(ctx context.Context, call func(Root, Dir, string) erro
 			return nil
 		}
 		if err != nil {
-			return s.fail("list", s.staging, err)
+			return s.fail("list", dir, err)
 		}
 		for _, e := range list {
 			if err := call(root, d, e.Name); err != nil {

@@ -16,7 +16,8 @@ import (
 // and nobody holds its lock; a writer holds it for as long as it lives. Should
 // both fail (locks that other machines do not see, a writer that slept for
 // longer), the writer meets an error where it gives the file its name: it never
-// publishes something else.
+// publishes something else. The same goes for folders of batches. Uploads are
+// left alone, as staged objects are.
 func (s *Store) Sweep(ctx context.Context, grace time.Duration) (int, error) {
 	if root, err := s.open(); err != nil || !exists(root, s.staging) {
 		return 0, nil
@@ -32,7 +33,8 @@ func (s *Store) Sweep(ctx context.Context, grace time.Duration) (int, error) {
 	}
 	n := 0
 	err = s.inStaging(ctx, func(root Root, d Dir, name string) error {
-		if !strings.HasPrefix(name, tmpMark) || len(name) != len(tmpMark)+2*nonceBytes {
+		batch := strings.HasPrefix(name, batchMark) && len(name) == len(batchMark)+2*nonceBytes
+		if !batch && !strings.HasPrefix(name, tmpMark) || !batch && len(name) != len(tmpMark)+2*nonceBytes {
 			return nil
 		}
 		i, err := d.Stat(name)
@@ -42,7 +44,11 @@ func (s *Store) Sweep(ctx context.Context, grace time.Duration) (int, error) {
 		if err != nil {
 			return s.fail("sweep", s.staging, err)
 		}
-		gone, err := root.Reap(s.staging + "/" + name)
+		reap := root.Reap
+		if batch {
+			reap = func(dir string) (bool, error) { return s.reapBatch(ctx, root, dir) }
+		}
+		gone, err := reap(s.staging + "/" + name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return s.fail("sweep", s.staging, err)
 		}
@@ -52,6 +58,26 @@ func (s *Store) Sweep(ctx context.Context, grace time.Duration) (int, error) {
 		return nil
 	})
 	return n, err
+}
+
+// reapBatch removes the folder of a batch whose writer is dead.
+func (s *Store) reapBatch(ctx context.Context, root Root, dir string) (bool, error) {
+	lock := dir + "/" + lockName
+	if exists(root, lock) {
+		if dead, err := root.Reap(lock); !dead {
+			return false, err
+		}
+	}
+	err := s.inFolder(ctx, dir, func(root Root, _ Dir, name string) error {
+		if err := root.Remove(dir + "/" + name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return s.fail("sweep", dir, err)
+		}
+		return nil
+	})
+	if err == nil {
+		err = root.RemoveDir(dir)
+	}
+	return err == nil, err
 }
 
 func exists(root Root, name string) bool {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"slices"
 	"syscall"
 
 	"godwit/internal/fault"
@@ -151,8 +153,9 @@ func (s *Store) claim(t *tmp, key string) error {
 	return err
 }
 
-// Put implements store.Store. Options are not kept: a file has nowhere to.
-func (s *Store) Put(ctx context.Context, key string, body store.Body, _ store.PutOptions) (store.Object, error) {
+// Put implements store.Store. Of the attributes it keeps mode and time, and the
+// owner where the user may give files away.
+func (s *Store) Put(ctx context.Context, key string, body store.Body, o store.PutOptions) (store.Object, error) {
 	none := store.Object{}
 	if err := s.begin(ctx, key); err != nil {
 		return none, err
@@ -167,15 +170,12 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, _ store.Pu
 			t.drop()
 		}
 	}()
-	if err := s.fill(ctx, t, body); err != nil {
+	info, err := s.fill(ctx, t, body, o)
+	if err != nil {
 		return none, err
 	}
 	if err := t.sync(); err != nil {
 		return none, err
-	}
-	info, err := t.w.Stat()
-	if err != nil {
-		return none, s.fail("write", key, err)
 	}
 	if err := s.folder(t.root, dirOf(key)); err != nil {
 		return none, err
@@ -188,7 +188,7 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, _ store.Pu
 	if err := s.syncDir(t.root, dirOf(key)); err != nil {
 		return none, err
 	}
-	return s.object(key, info)
+	return s.whole(key, info)
 }
 
 func (s *Store) replace(t *tmp, key string) error {
@@ -203,36 +203,75 @@ func (s *Store) replace(t *tmp, key string) error {
 	return t.root.Rename(t.name, key)
 }
 
-// fill copies the body, which must have the size it says.
-func (s *Store) fill(ctx context.Context, t *tmp, body store.Body) error {
+// fill copies the body, which must have the size and the sums it is said to have,
+// and sets the file's attributes. It syncs nothing.
+func (s *Store) fill(ctx context.Context, t *tmp, body store.Body, o store.PutOptions) (Info, error) {
+	h := hashesFor(o.Sums)
+	err := s.pour(ctx, t.key, body, func(p []byte) error {
+		h.write(p)
+		return t.write(p)
+	})
+	if err == nil {
+		err = h.check(s.where(t.key))
+	}
+	if err == nil {
+		err = s.mark(t.w, t.key, o.Attributes)
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	i, err := t.w.Stat()
+	if err != nil {
+		return Info{}, s.fail("write", t.key, err)
+	}
+	return i, nil
+}
+
+// pour gives the body, which must have the size it says, piece by piece to write.
+func (s *Store) pour(ctx context.Context, key string, body store.Body, write func([]byte) error) error {
 	r, err := body.Open(0)
 	if err != nil {
-		return fmt.Errorf("body of %s: %w", t.key, err)
+		return fmt.Errorf("body of %s: %w", key, err)
 	}
 	defer r.Close()
-	buf := make([]byte, min(body.Size+1, 256<<10))
+	buf := make([]byte, min(max(body.Size, 0)+1, 256<<10))
 	size := int64(0)
 	for {
 		if ctx.Err() != nil {
-			return fmt.Errorf("%s: %w", s.where(t.key), context.Cause(ctx))
+			return fmt.Errorf("%s: %w", s.where(key), context.Cause(ctx))
 		}
 		n, err := io.ReadFull(r, buf)
-		size += int64(n)
-		if werr := t.write(buf[:n]); werr != nil {
-			return werr
+		if size += int64(n); size > body.Size {
+			break
+		}
+		if n > 0 {
+			if werr := write(buf[:n]); werr != nil {
+				return werr
+			}
 		}
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("body of %s: %w", t.key, err)
-		}
-		if size > body.Size {
-			break
+			return fmt.Errorf("body of %s: %w", key, err)
 		}
 	}
 	if size != body.Size {
-		return fault.New(fault.Internal, "the body of %s has not the %d bytes it says", show(t.key), body.Size).At("%s", s.where(t.key))
+		return fault.New(fault.Internal, "the body of %s has not the %d bytes it says", show(key), body.Size).At("%s", s.where(key))
+	}
+	return nil
+}
+
+// mark sets those attributes that a file has. What this user or this file system
+// may not set is left out.
+func (s *Store) mark(w Writer, key string, a store.Attributes) error {
+	for _, m := range []Marks{{Owner: a.Owner}, {Mode: a.Mode}, {Modified: a.Modified}} {
+		if m == (Marks{}) {
+			continue
+		}
+		if err := w.Mark(m); err != nil && !refused(err) && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {
+			return s.fail("set the attributes of", key, err)
+		}
 	}
 	return nil
 }
@@ -249,24 +288,68 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return s.fail("delete", key, err)
 	}
-	err = root.Remove(key)
+	if there, err := s.remove(root, key); err != nil || !there {
+		return err
+	}
+	return s.syncRemoved(root, dirOf(key))
+}
+
+// remove removes the file of key. False: no object can have been there.
+func (s *Store) remove(root Root, key string) (bool, error) {
+	err := root.Remove(key)
 	switch {
 	case err == nil, errors.Is(err, fs.ErrNotExist):
+		return true, nil // also when it is gone already: who removed it may not have synced
 	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
-		return nil // no object has this key
-	default:
-		if i, serr := root.Stat(key); serr == nil && i.Mode.IsDir() {
-			return nil // some systems answer EPERM for a folder
-		}
-		return s.fail("delete", key, err)
+		return false, nil
 	}
-	// Also when it is gone already: who removed it may not have synced.
-	err = root.SyncDir(dirOf(key))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if i, serr := root.Stat(key); serr == nil && i.Mode.IsDir() {
+		return false, nil // some systems answer EPERM for a folder
+	}
+	return false, s.fail("delete", key, err)
+}
+
+func (s *Store) syncRemoved(root Root, dir string) error {
+	err := root.SyncDir(dir)
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
-	if err != nil {
-		return s.fail("sync the folder", dirOf(key), err)
+	return s.fail("sync the folder", dir, err)
+}
+
+// Remove implements store.Remover: each folder is synced once.
+func (s *Store) Remove(ctx context.Context, keys []string) map[string]error {
+	errs := map[string]error{}
+	removed := map[string][]string{} // by folder
+	root, err := s.open()
+	for _, key := range keys {
+		switch e := s.begin(ctx, key); {
+		case e != nil:
+			errs[key] = e
+		case err == nil:
+			there, e := s.remove(root, key)
+			if e != nil {
+				errs[key] = e
+			} else if there {
+				removed[dirOf(key)] = append(removed[dirOf(key)], key)
+			}
+		case !errors.Is(err, fs.ErrNotExist):
+			errs[key] = s.fail("delete", key, err)
+		}
 	}
-	return nil
+	for _, dir := range slices.Sorted(maps.Keys(removed)) {
+		if err := s.syncRemoved(root, dir); err != nil {
+			for _, key := range removed[dir] {
+				errs[key] = err
+			}
+		}
+	}
+	return orNil(errs)
+}
+
+func orNil(errs map[string]error) map[string]error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return errs
 }

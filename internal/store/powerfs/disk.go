@@ -10,6 +10,8 @@ import (
 	"sort"
 	"sync"
 	"time"
+
+	"godwit/internal/store/local"
 )
 
 // Errors of handles that outlived what they belong to.
@@ -39,6 +41,7 @@ const (
 	Links         Feature = 1 << iota // link(2)
 	ExclusiveMove                     // rename without replacing
 	Locks                             // telling whether the creator of a file lives
+	WholeSync                         // making everything durable at once
 )
 
 // node is a file or a folder.
@@ -51,8 +54,10 @@ type node struct {
 	durable map[string]*node
 
 	data   []byte
-	synced int // so many bytes of data are durable
+	synced int    // so many bytes of data are durable
+	saved  []byte // not nil: what of them the disk has, where they were overwritten since
 	writer *writer
+	marks  local.Marks
 }
 
 func (n *node) isDir() bool { return n.entries != nil }
@@ -172,6 +177,20 @@ func (d *Disk) unlinked(n *node) {
 	}
 }
 
+// syncAll makes everything durable.
+func (d *Disk) syncAll(at *node) {
+	if !at.isDir() {
+		at.sync()
+		return
+	}
+	for _, n := range at.entries {
+		d.syncAll(n)
+	}
+	d.syncDir(at)
+}
+
+func (n *node) sync() { n.synced, n.saved = len(n.data), nil }
+
 // syncDir makes the entries of dir durable, but the old name of a file that moved
 // away only with the new one: one of them is always there.
 func (d *Disk) syncDir(dir *node) {
@@ -281,7 +300,7 @@ func (c *crash) copy(n *node, to *Disk) *node {
 		m.links++
 		return m
 	}
-	m := &node{id: n.id, modified: n.modified, links: 1}
+	m := &node{id: n.id, modified: n.modified, links: 1, marks: n.marks}
 	c.memo[n] = m
 	if !n.isDir() {
 		m.data = c.contents(n)

@@ -20,6 +20,9 @@ const (
 	Remove    Op = "remove"
 	Reap      Op = "reap"
 	SyncDir   Op = "sync-dir"
+	SyncAll   Op = "sync-all"
+	RemoveDir Op = "remove-dir"
+	Mark      Op = "mark"
 )
 
 // Steps that only look. They are not counted, and fail only where a Fault names

@@ -1,6 +1,7 @@
 package powerfs
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"syscall"
+	"time"
 
 	"godwit/internal/store/local"
 )
@@ -138,6 +140,11 @@ func (p *FS) Mkdir(name string) error {
 // SyncDir implements local.FS.
 func (p *FS) SyncDir(name string) error {
 	return p.do(SyncDir, name, func(bool) error { return p.d.sync(p.d.root, name) })
+}
+
+// Open implements local.FS.
+func (p *FS) Open(name string) (local.Reader, error) {
+	return (&root{p: p, n: p.d.root, path: "/"}).Open(name)
 }
 
 func find(at *node, name string) (*node, error) {
@@ -271,6 +278,15 @@ func info(n *node) local.Info {
 	if n.isDir() {
 		i.Mode = fs.ModeDir | 0o755
 	}
+	if n.marks.Mode != nil {
+		i.Mode = i.Mode.Type() | n.marks.Mode.Perm()
+	}
+	if n.marks.Owner != nil {
+		i.Owner = *n.marks.Owner
+	}
+	if !n.marks.Modified.IsZero() {
+		i.Modified = n.marks.Modified
+	}
 	return i
 }
 
@@ -379,6 +395,57 @@ func (r *root) SyncDir(name string) error {
 	return r.do(SyncDir, name, func() error { return r.p.d.sync(r.n, name) })
 }
 
+func (r *root) SyncAll() error {
+	return r.do(SyncAll, ".", func() error {
+		if r.p.d.without&WholeSync != 0 {
+			return errors.ErrUnsupported
+		}
+		r.p.d.syncAll(r.p.d.root)
+		return nil
+	})
+}
+
+func (r *root) RemoveDir(name string) error {
+	return r.do(RemoveDir, name, func() error {
+		dir, base, err := parent(r.n, name)
+		if err != nil {
+			return err
+		}
+		n := dir.entries[base]
+		switch {
+		case n == nil:
+			return syscall.ENOENT
+		case !n.isDir():
+			return syscall.ENOTDIR
+		case len(n.entries) > 0:
+			return syscall.ENOTEMPTY
+		}
+		r.p.d.set(dir, base, nil, nil)
+		return nil
+	})
+}
+
+// Append implements local.Root.
+func (r *root) Append(name string) (local.Writer, error) { return r.write(name) }
+
+// Edit implements local.Root.
+func (r *root) Edit(name string) (local.Writer, error) { return r.write(name) }
+
+func (r *root) write(name string) (local.Writer, error) {
+	w := &writer{p: r.p, path: path.Join(r.path, name)}
+	err := r.do(Open, name, func() (err error) {
+		w.n, err = find(r.n, name)
+		if err == nil && w.n.isDir() {
+			err = syscall.EISDIR
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
 func (r *root) Close() error { return nil }
 
 // writer implements local.Writer.
@@ -389,7 +456,12 @@ type writer struct {
 	closed bool
 }
 
-func (w *writer) Write(b []byte) (n int, err error) {
+func (w *writer) Write(b []byte) (int, error) { return w.write(b, -1) }
+
+func (w *writer) WriteAt(b []byte, off int64) (int, error) { return w.write(b, off) }
+
+// write writes at off, or where that is below zero at the end.
+func (w *writer) write(b []byte, off int64) (n int, err error) {
 	err = w.p.do(Write, w.path, func(torn bool) error {
 		d := w.p.d
 		if w.closed {
@@ -399,19 +471,34 @@ func (w *writer) Write(b []byte) (n int, err error) {
 		if torn {
 			n /= 2
 		}
-		var err error
-		if d.space >= 0 && d.used+int64(n) > d.space {
-			n, err = int(max(d.space-d.used, 0)), syscall.ENOSPC
+		was := int64(len(w.n.data))
+		at := off
+		if at < 0 {
+			at = was
 		}
-		w.n.data = append(w.n.data, b[:n]...)
+		var err error
+		if grow := at + int64(n) - was; d.space >= 0 && grow > 0 && d.used+grow > d.space {
+			n, err = int(max(int64(n)-(d.used+grow-d.space), 0)), syscall.ENOSPC
+		}
+		w.n.writeAt(b[:n], int(at))
 		if w.n.links > 0 {
-			d.used += int64(n)
+			d.used += int64(len(w.n.data)) - was
 		}
 		d.clock++
-		w.n.modified = d.clock
+		w.n.modified, w.n.marks.Modified = d.clock, time.Time{}
 		return err
 	})
 	return n, err
+}
+
+func (n *node) writeAt(b []byte, at int) {
+	if at < n.synced && n.saved == nil && len(b) > 0 {
+		n.saved = bytes.Clone(n.data[:n.synced])
+	}
+	if end := at + len(b); end > len(n.data) && len(b) > 0 {
+		n.data = append(n.data, make([]byte, end-len(n.data))...)
+	}
+	copy(n.data[min(at, len(n.data)):], b)
 }
 
 func (w *writer) Sync() error {
@@ -419,7 +506,24 @@ func (w *writer) Sync() error {
 		if w.closed {
 			return fs.ErrClosed
 		}
-		w.n.synced = len(w.n.data)
+		w.n.sync()
+		return nil
+	})
+}
+
+func (w *writer) Mark(m local.Marks) error {
+	return w.p.do(Mark, w.path, func(bool) error {
+		if m.Mode != nil {
+			mode := *m.Mode
+			w.n.marks.Mode = &mode
+		}
+		if m.Owner != nil {
+			owner := *m.Owner
+			w.n.marks.Owner = &owner
+		}
+		if !m.Modified.IsZero() {
+			w.n.marks.Modified = m.Modified
+		}
 		return nil
 	})
 }

@@ -20,12 +20,16 @@ const block = 64 // small, so that small files of tests are torn too
 func (c *crash) contents(n *node) []byte {
 	fresh := n.data[n.synced:]
 	out := bytes.Clone(n.data[:n.synced])
-	if len(fresh) == 0 {
+	if len(fresh) == 0 && n.saved == nil {
 		return out
 	}
 	kind := c.tail
 	if kind == tailAny {
 		kind = tailAbsent + tail(c.rng.IntN(int(tailKinds-tailAbsent)))
+	}
+	c.restore(out, n.saved, kind)
+	if len(fresh) == 0 {
+		return out
 	}
 	switch kind {
 	case tailWhole:
@@ -46,4 +50,14 @@ func (c *crash) contents(n *node) []byte {
 		}
 	}
 	return out
+}
+
+// restore puts back what the disk had of bytes overwritten and not synced: of all
+// blocks, of none, or of some.
+func (c *crash) restore(out, saved []byte, kind tail) {
+	for at := 0; at < len(saved); at += block {
+		if kind == tailAbsent || kind != tailWhole && c.rng.IntN(2) == 0 {
+			copy(out[at:], saved[at:min(at+block, len(saved))])
+		}
+	}
 }

@@ -277,7 +277,7 @@ func newStore(c config, env store.Env) (*Store, error) {
 		return nil, fault.New(fault.JobValue, "endpoint: %v", err)
 	}
 	api, err := minio.NewCore(u.Host, &minio.Options{
-		Creds: creds, Secure: u.Scheme == "https", Transport: transport, Region: c.region,
+		Creds: creds, Secure: u.Scheme == "https", Transport: asking{transport, env.Request}, Region: c.region,
 		BucketLookup: c.style, MaxRetries: 1, // call repeats, and says so
 	})
 	if err != nil {

@@ -55,6 +55,25 @@ func newTransport(requests int, t secure) (*http.Transport, error) {
 	}, nil
 }
 
+// asking asks for leave before each request, repetitions included.
+type asking struct {
+	http.RoundTripper
+	leave func(context.Context) error // nil: none is needed
+}
+
+// RoundTrip implements http.RoundTripper.
+func (a asking) RoundTrip(r *http.Request) (*http.Response, error) {
+	if a.leave != nil {
+		if err := a.leave(r.Context()); err != nil {
+			if r.Body != nil {
+				_ = r.Body.Close()
+			}
+			return nil, err
+		}
+	}
+	return a.RoundTripper.RoundTrip(r)
+}
+
 var errStalled = errors.New("nothing moved on the connection")
 
 // watch ends a request on which nothing moves any more.

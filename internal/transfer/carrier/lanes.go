@@ -41,7 +41,7 @@ type rider struct {
 func newLanes(fixed int, now func() time.Time, tell func(int)) *lanes {
 	l := &lanes{now: now, tell: tell, n: fixed, small: &rider{}}
 	if fixed <= 0 {
-		l.climb = newClimber(lanesLeast, lanesFirst, lanesMost)
+		l.climb = newClimber(lanesFirst)
 		l.n = lanesFirst
 	}
 	tell(l.n)
@@ -174,8 +174,7 @@ func (l *lanes) next() *rider {
 // fewer when fewer do as well. It is told of each piece of work that is done and
 // has no clock of its own.
 type climber struct {
-	least, most int
-	n           int
+	n int
 
 	since  time.Time // of the measurement
 	pieces int
@@ -202,8 +201,8 @@ const (
 	calm = 10 * time.Second
 )
 
-func newClimber(least, first, most int) *climber {
-	return &climber{least: least, most: most, n: first, still: stand}
+func newClimber(first int) *climber {
+	return &climber{n: first, still: stand}
 }
 
 // done counts a piece of work and returns how many lanes there should be. waited:
@@ -252,12 +251,12 @@ func (k *climber) judge(now time.Time, rate float64) {
 // move changes the number by a quarter, to be judged by the next measurement.
 func (k *climber) move(now time.Time, rate float64, more bool) {
 	k.rate, k.step, k.still = rate, 0, 0
-	to := max(k.least, k.n-max(1, k.n/4))
+	to := max(lanesLeast, k.n-max(1, k.n/4))
 	if more {
 		if k.asked && now.Sub(k.slowed) < calm {
 			return
 		}
-		to = min(k.most, k.n+max(1, k.n/4))
+		to = min(lanesMost, k.n+max(1, k.n/4))
 	}
 	k.step = to - k.n
 	k.n = to
@@ -269,7 +268,7 @@ func (k *climber) busy(now time.Time) int {
 		return k.n
 	}
 	k.asked, k.slowed = true, now
-	k.n = max(k.least, k.n/2)
+	k.n = max(lanesLeast, k.n/2)
 	k.step, k.still = 0, 0
 	k.since, k.pieces, k.work, k.waited = now, 0, 0, false
 	return k.n

@@ -33,7 +33,7 @@ func settle(k *climber, throughput func(lanes int) float64, steps int) (now, lea
 func TestClimber_when_more_lanes_pay_up_to_a_number(t *testing.T) {
 	for _, knee := range []int{1, 6, 12, 24, 48, 100} {
 		linear := func(lanes int) float64 { return 1e8 * float64(min(lanes, knee)) }
-		_, least, most := settle(newClimber(lanesLeast, lanesFirst, lanesMost), linear, 200)
+		_, least, most := settle(newClimber(lanesFirst), linear, 200)
 		low, high := max(lanesLeast, knee*6/10), min(lanesMost, max(lanesLeast+2, knee*17/10))
 		if knee >= lanesMost {
 			low = 48
@@ -47,14 +47,14 @@ func TestClimber_when_more_lanes_pay_up_to_a_number(t *testing.T) {
 func TestClimber_when_more_lanes_harm(t *testing.T) {
 	// Past 10 everything becomes slower.
 	harm := func(lanes int) float64 { return 1e8 * float64(min(lanes, 10)) / (1 + 0.05*float64(max(0, lanes-10))) }
-	_, least, most := settle(newClimber(lanesLeast, lanesFirst, lanesMost), harm, 200)
+	_, least, most := settle(newClimber(lanesFirst), harm, 200)
 	if least < 6 || most > 16 {
 		t.Errorf("between %d and %d", least, most)
 	}
 }
 
 func TestClimber_when_asked_to_slow_down(t *testing.T) {
-	k := newClimber(4, 32, 64)
+	k := newClimber(32)
 	at := time.Unix(100, 0)
 	if n := k.busy(at); n != 16 {
 		t.Fatalf("%d lanes", n)
@@ -78,7 +78,7 @@ func TestClimber_when_asked_to_slow_down(t *testing.T) {
 }
 
 func TestClimber_when_nobody_waits(t *testing.T) {
-	k := newClimber(4, 16, 64)
+	k := newClimber(16)
 	at := time.Unix(0, 0)
 	for range 1000 {
 		at = at.Add(100 * time.Millisecond)

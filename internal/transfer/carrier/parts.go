@@ -222,7 +222,7 @@ func (w *work) sendPart(ctx context.Context, u *upload, r *rider, n int) (p done
 		}
 		return p, err
 	}
-	c.parts.learn(p.Sum)
+	c.parts.learn(size, p.Sum)
 	if p.Sums, err = read.result(); err != nil {
 		return p, err
 	}
@@ -296,7 +296,6 @@ func (u *upload) spans() []span {
 func (w *work) arrived(ctx context.Context, u *upload, stored store.Object) (err error) {
 	done := u.parts()
 	sums := ofParts(done, u.PartSize)
-	w.c.objects.learn(stored.Sums...)
 	w.sum = best(sums)
 	if w.checked, err = confirm(stored, w.o.Size, sums); err != nil {
 		w.drop(ctx)

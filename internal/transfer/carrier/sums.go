@@ -23,9 +23,12 @@ type kind struct {
 // its answers.
 type kinds struct {
 	mu    sync.Mutex
-	given []store.Algorithm
+	given []kind
 	asked bool // there was an answer
 }
+
+// kindsMost bounds what is learned, and so what is computed.
+const kindsMost = 4
 
 // wanted returns what is to be computed so that the target's answer can be
 // compared: before the first answer what stores usually give; where it gives
@@ -33,17 +36,13 @@ type kinds struct {
 func (k *kinds) wanted(otherwise store.Algorithm) []kind {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var wanted []kind
-	for _, a := range k.given {
-		wanted = append(wanted, kind{algorithm: a})
-	}
 	switch {
 	case !k.asked:
 		return []kind{{algorithm: store.MD5}, {algorithm: store.CRC32C}, {algorithm: store.XXH3}}
-	case wanted == nil:
+	case len(k.given) == 0:
 		return []kind{{algorithm: otherwise}}
 	}
-	return wanted
+	return slices.Clone(k.given)
 }
 
 // checks reports whether the target may compare sums that it is sent: one that
@@ -54,14 +53,14 @@ func (k *kinds) checks() bool {
 	return !k.asked || len(k.given) > 0
 }
 
-// learn takes an answer.
-func (k *kinds) learn(sums ...store.Sum) {
+// learn takes an answer about an object, or a part, of size bytes.
+func (k *kinds) learn(size int64, sums ...store.Sum) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.asked = true
-	for _, s := range sums {
-		if s.Parts == 0 && s.Value != "" && !slices.Contains(k.given, s.Algorithm) && s.Algorithm.New() != nil {
-			k.given = append(slices.Clone(k.given), s.Algorithm)
+	for _, n := range computable(sums, size) {
+		if !slices.Contains(k.given, n) && len(k.given) < kindsMost {
+			k.given = append(k.given, n)
 		}
 	}
 }

@@ -143,7 +143,7 @@ func readUpload(r io.Reader) (*upload, int64, error) {
 	}
 	head, rest, whole := bytes.Cut(text, []byte("\n"))
 	u := &upload{done: map[int]donePart{}}
-	if !whole || json.Unmarshal(head, &u.uploadHead) != nil || u.Version < 1 {
+	if !whole || !means(head, &u.uploadHead) || u.Version < 1 {
 		return nil, 0, nil
 	}
 	if u.Version > uploadVersion {
@@ -156,7 +156,7 @@ func readUpload(r io.Reader) (*upload, int64, error) {
 	for {
 		line, next, whole := bytes.Cut(rest, []byte("\n"))
 		var p donePart
-		if !whole || json.Unmarshal(line, &p) != nil || p.N < 1 || p.N > u.count() || p.Size != u.size(p.N) {
+		if !whole || !means(line, &p) || p.N < 1 || p.N > u.count() || p.Size != u.size(p.N) {
 			return u, good, nil
 		}
 		u.done[p.N] = p
@@ -164,6 +164,9 @@ func readUpload(r io.Reader) (*upload, int64, error) {
 		rest = next
 	}
 }
+
+// means reports whether a line could be read: one that could not is torn.
+func means(line []byte, into any) bool { return json.Unmarshal(line, into) == nil }
 
 // count returns how many parts the object has.
 func (h uploadHead) count() int { return int((h.Source.Size + h.PartSize - 1) / h.PartSize) }

@@ -48,7 +48,7 @@ func (w *work) send(ctx context.Context) (s sending, err error) {
 	if held {
 		need = sizeFor(w.o.Size)
 	}
-	if held && c.batches != nil {
+	if w.batched() {
 		done := c.batches.announce()
 		defer done()
 	}
@@ -71,6 +71,9 @@ func (w *work) send(ctx context.Context) (s sending, err error) {
 	}
 	return w.sendStream(ctx, r)
 }
+
+// batched reports whether the object is made durable together with others.
+func (w *work) batched() bool { return w.c.batches != nil && w.o.Size <= small }
 
 // reading is a range of the source object.
 func (w *work) reading(off, size int64, watch *watchdog) *reading {
@@ -127,7 +130,7 @@ func (w *work) sendHeld(ctx context.Context, r *reading) (s sending, err error) 
 		return io.NopCloser(bytes.NewReader(whole[off:])), nil
 	}}
 	put := c.Target.Put
-	if c.batches != nil {
+	if w.batched() {
 		if s.batch, err = c.batches.join(ctx, w.o.Size); err != nil {
 			return s, why(ctx, r, err)
 		}
@@ -139,7 +142,7 @@ func (w *work) sendHeld(ctx context.Context, r *reading) (s sending, err error) 
 		// The buffer is not used again: a transport may still be reading it.
 		err = why(ctx, r, err)
 	} else {
-		c.objects.learn(stored.Sums...)
+		c.objects.learn(w.o.Size, stored.Sums...)
 		s.sums = append(s.sums, missing(stored.Sums, s.sums, whole)...)
 		s.checked, err = confirm(stored, w.o.Size, s.sums)
 		c.buffers.put(buffer)
@@ -177,7 +180,7 @@ func (w *work) sendStream(ctx context.Context, r *reading) (s sending, err error
 	if err != nil {
 		return s, why(ctx, r, err)
 	}
-	w.c.objects.learn(stored.Sums...)
+	w.c.objects.learn(w.o.Size, stored.Sums...)
 	if s.sums, err = r.result(); err == nil {
 		s.checked, err = confirm(stored, w.o.Size, s.sums)
 	}

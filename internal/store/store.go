@@ -234,3 +234,9 @@ type Remover interface {
 type Placer interface {
 	Where() string
 }
+
+// Timed is a capability: KeepsTimes says that an object's Modified, in listings too,
+// is the one it was put with, and not the time of the upload.
+type Timed interface {
+	KeepsTimes() bool
+}

@@ -84,6 +84,7 @@ var (
 	_ store.Batcher = (*Store)(nil)
 	_ store.Remover = (*Store)(nil)
 	_ store.Placer  = (*Store)(nil)
+	_ store.Timed   = (*Store)(nil)
 )
 
 // New returns the store in folder root, an absolute path. The folder need not
@@ -117,6 +118,9 @@ func New(fsys FS, root string, o Options) (*Store, error) {
 	}
 	return s, nil
 }
+
+// KeepsTimes implements store.Timed.
+func (s *Store) KeepsTimes() bool { return true }
 
 // Where implements store.Placer.
 func (s *Store) Where() string { return s.path }

@@ -112,6 +112,9 @@ func New(o Options) *Store {
 // Second returns another store of the same place, as another process would have.
 func (s *Store) Second() *Store { return &Store{o: s.o, space: s.space} }
 
+// KeepsTimes implements store.Timed.
+func (s *Store) KeepsTimes() bool { return s.o.KeepTimes }
+
 // Where implements store.Placer.
 func (s *Store) Where() string { return s.o.Where }
 

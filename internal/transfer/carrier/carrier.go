@@ -265,7 +265,10 @@ func (w *work) options(o store.Object) store.PutOptions {
 	if !w.c.Owner {
 		p.Attributes.Owner = nil
 	}
-	if p.Modified.IsZero() {
+	if t, ok := w.c.Target.(store.Timed); p.Modified.IsZero() || ok && t.KeepsTimes() {
+		// What the source's listing shows, so that the next one finds both alike
+		// without asking for each object, even where the source remembers an
+		// earlier time.
 		p.Modified = o.Modified
 	}
 	return p

@@ -17,6 +17,9 @@ type Env struct {
 	Log *slog.Logger
 	// Job is the job's name, Name the sink's (empty for a source).
 	Job, Name string
+	// Getenv looks up the environment of the process, for systems whose
+	// credentials may stand there; nil: nothing is set.
+	Getenv func(name string) (string, bool)
 	// Parallel is how many chunks may be read at once.
 	Parallel int
 }

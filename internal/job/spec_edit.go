@@ -219,9 +219,16 @@ func (s *Spec) effect(path string) (Effect, string) {
 	}
 	name, _ := sinkOf(path)
 	for _, sink := range s.Sinks {
-		prefix := "sinks." + name + "." + sink.Driver + "."
-		if sink.Name == name && strings.HasPrefix(path, prefix) && live(sink.Values.Fields(), strings.Split(path[len(prefix):], ".")) {
+		rest, in := strings.CutPrefix(path, "sinks."+name+"."+sink.Driver+".")
+		if sink.Name != name || !in {
+			continue
+		}
+		at := strings.Split(rest, ".")
+		switch {
+		case live(sink.Values.Fields(), at):
 			return Applies, "at the next start; nothing is read again"
+		case chosen(sink.Values.Fields(), at[0]):
+			return Refused, "what was moved so far is in another place"
 		}
 	}
 	return Refused, "files of another form are in the target already"
@@ -235,6 +242,11 @@ func live(fields []option.Field, path []string) bool {
 		}
 	}
 	return false
+}
+
+// chosen reports whether the named option says where the target is.
+func chosen(fields []option.Field, name string) bool {
+	return slices.ContainsFunc(fields, func(f option.Field) bool { return f.Name == name && f.Choice })
 }
 
 func sinkOf(path string) (string, bool) {

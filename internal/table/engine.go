@@ -40,7 +40,7 @@ func (e Engine) connect(ctx context.Context, s *job.Spec, o engine.Options) (*op
 	}
 	opened, err := open(ctx, s, env{
 		registry: e.Registry, budget: limit.NewBudget(max(o.Memory, 64<<20) / budgetShare),
-		log: o.Log, record: o.Watch, parallel: parallel(s, o),
+		log: o.Log, record: o.Watch, parallel: parallel(s, o), getenv: o.Getenv,
 	})
 	if err != nil {
 		return nil, err

@@ -34,13 +34,14 @@ type env struct {
 	log      *slog.Logger
 	record   *watch.Job
 	parallel int
+	getenv   func(name string) (string, bool)
 }
 
 // open connects the source and the sinks. The caller closes.
 func open(ctx context.Context, spec *job.Spec, e env) (*opened, error) {
 	o := &opened{spec: spec}
 	driver, _ := e.registry.Source(spec.Source.Driver) // Parse knows only registered ones
-	source, err := driver.Open(ctx, spec.Source.Values, connector.Env{Budget: e.budget, Log: e.log, Job: spec.Name, Parallel: e.parallel})
+	source, err := driver.Open(ctx, spec.Source.Values, connector.Env{Budget: e.budget, Log: e.log, Job: spec.Name, Getenv: e.getenv, Parallel: e.parallel})
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +55,7 @@ func open(ctx context.Context, spec *job.Spec, e env) (*opened, error) {
 	}
 	for _, s := range spec.Sinks {
 		driver, _ := e.registry.Sink(s.Driver)
-		sink, err := driver.Open(ctx, s.Values, connector.Env{Budget: e.budget, Log: e.log, Job: spec.Name, Name: s.Name, Parallel: e.parallel})
+		sink, err := driver.Open(ctx, s.Values, connector.Env{Budget: e.budget, Log: e.log, Job: spec.Name, Name: s.Name, Getenv: e.getenv, Parallel: e.parallel})
 		if err != nil {
 			return nil, errors.Join(err, o.close())
 		}

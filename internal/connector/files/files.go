@@ -7,10 +7,7 @@ package files
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,36 +20,25 @@ import (
 	"godwit/internal/store"
 )
 
-// OpenStore opens the store that u names. Its root is the target folder; it is
-// made by the first write when it is missing.
-type OpenStore func(ctx context.Context, u *url.URL) (store.Store, error)
-
-// Driver returns the driver of the sink "files" for stores by URL scheme and
-// formats; the first format is the default.
-func Driver(stores map[string]OpenStore, formats []codec.Format) connector.SinkDriver {
+// Driver returns the driver of the sink "files" for stores and formats; the first
+// format is the default. The root of a store is the target folder; it is made by
+// the first write when it is missing.
+func Driver(stores store.Registry, formats []codec.Format) connector.SinkDriver {
 	return connector.SinkDriver{
 		Name:    "files",
 		Help:    "Files in folders, one folder for each table. A commit is seen whole; a listing never has a row twice.",
-		Options: options(formats),
+		Options: options(stores, formats),
 		Open: func(ctx context.Context, v option.Values, env connector.Env) (connector.Sink, error) {
-			u, err := parseURL(v.Text("url"))
-			if err != nil {
-				return nil, fault.New(fault.JobValue, "url: %v", err).At("%s", v.Place("url"))
-			}
-			open, ok := stores[u.Scheme]
-			if !ok {
-				return nil, fault.New(fault.JobValue, "url: no store is known for %q", u.Scheme+"://").At("%s", v.Place("url"))
-			}
 			c, err := settings(v, formats)
 			if err != nil {
 				return nil, err
 			}
-			if c.URL = u.Redacted(); u.Scheme == "file" {
-				c.URL = u.Path
-			}
-			st, err := open(ctx, u)
+			st, err := stores.Open(ctx, v, store.Env{Log: env.Log, Getenv: env.Getenv, Staging: StagingDir, Requests: sideBySide})
 			if err != nil {
 				return nil, err
+			}
+			if p, ok := st.(store.Placer); ok {
+				c.Where = p.Where()
 			}
 			s, err := newSink(st, c, env)
 			if err != nil {
@@ -65,7 +51,7 @@ func Driver(stores map[string]OpenStore, formats []codec.Format) connector.SinkD
 
 // config is what a job file says of the sink.
 type config struct {
-	URL     string // for people: the folder, or the URL without a password
+	Where   string // the target, for people
 	Layout  string
 	Format  string
 	Options map[string]string // of the format, those that cannot change
@@ -92,8 +78,8 @@ var (
 // sink implements connector.Sink.
 type sink struct {
 	*objects
-	url    string
-	mine   owner // what the owner document would say; FoldCase unset
+	where  string // the target, for people
+	mine   owner  // what the owner document would say; FoldCase unset
 	codec  codec.Codec
 	roll   roll
 	memory int64 // bytes that encoders of one writer may hold
@@ -122,7 +108,7 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 	creator, ok := st.(store.Creator)
 	stager, ok2 := st.(store.Stager)
 	if !ok || !ok2 {
-		return nil, fault.New(fault.TargetNoExclusive, "this kind of store cannot create files exclusively or stage them").At("%s", c.URL)
+		return nil, fault.New(fault.TargetNoExclusive, "this kind of store cannot create files exclusively or stage them").At("%s", c.Where)
 	}
 	log := env.Log
 	if log == nil {
@@ -130,7 +116,7 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 	}
 	s := &sink{
 		objects: &objects{st, creator, stager, log, time.Now, backOff, sideBySide},
-		url:     c.URL,
+		where:   c.Where,
 		mine:    owner{Version: ownerVersion, Job: env.Job, Sink: env.Name, Layout: c.Layout, Format: c.Format, Options: c.Options},
 		codec:   c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace, spread: maxSpread,
 		tables: map[string]bool{},
@@ -226,7 +212,7 @@ func (s *sink) Roll() (every time.Duration, bytes int64) { return s.roll.Every, 
 
 // Check implements connector.Checker: it does what Prepare does.
 func (s *sink) Check(ctx context.Context, tables []*row.Table) []connector.Finding {
-	f := connector.Finding{Name: "target folder", Detail: s.url}
+	f := connector.Finding{Name: "target folder", Detail: s.where}
 	if err := s.Prepare(ctx, tables); err != nil {
 		f.Fault = fault.Of(err)
 		return []connector.Finding{f}
@@ -236,7 +222,7 @@ func (s *sink) Check(ctx context.Context, tables []*row.Table) []connector.Findi
 }
 
 // Where implements connector.Placer.
-func (s *sink) Where() string { return s.url }
+func (s *sink) Where() string { return s.where }
 
 // Close implements connector.Sink.
 func (s *sink) Close() error {
@@ -247,30 +233,3 @@ func (s *sink) Close() error {
 
 // closeTime bounds what closing may still write.
 const closeTime = 30 * time.Second
-
-// parseURL checks what a URL of any store must fulfil, and those of files wholly.
-// Its errors do not repeat the URL, which may hold a password.
-func parseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	var uerr *url.Error
-	if errors.As(err, &uerr) {
-		err = uerr.Err
-	}
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("it is not a URL: %w", err)
-	case u.Scheme == "":
-		return nil, errors.New("it has no scheme; a folder of this machine is written file:///path")
-	case u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("it has a ? or #; write %3F or %23 when the name of a folder has one")
-	case u.Scheme != "file":
-		return u, nil
-	case u.User != nil || u.Host != "" && u.Host != "localhost":
-		return nil, errors.New("file:// goes on with a third /: file:///path")
-	case !strings.HasPrefix(u.Path, "/") || strings.Trim(u.Path, "/") == "":
-		return nil, errors.New("the path must be absolute and name a folder: file:///path")
-	case strings.ContainsRune(u.Path, 0):
-		return nil, errors.New("the path holds a zero byte")
-	}
-	return u, nil
-}

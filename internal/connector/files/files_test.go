@@ -341,20 +341,33 @@ func TestSweep_when_a_writer_died(t *testing.T) {
 
 func TestDriver(t *testing.T) {
 	formats := []codec.Format{linesFormat}
-	stores := map[string]OpenStore{}
-	d := Driver(stores, formats)
+	d := Driver(store.Registry{local.Driver()}, formats)
 	roll := option.Of(field(d.Options, "roll").Fields, nil)
 	for url, want := range map[string]string{
 		"file:///": "folder", "file://host/x": "third", "data": "scheme", "s3://b/x": "no store", "file:///a?b": "%3F", "file:///a\x00b": "URL",
+		"file:///a%00b": "zero byte", "file:///a/../b": "..", "file://user:secret@/x": "third", "file://user:secret@h:x/": "URL", "s3://user:secret@h:x/": "URL",
 	} {
 		v := option.Of(d.Options, map[string]any{"url": url, "roll": roll})
 		_, err := d.Open(t.Context(), v, connector.Env{})
-		if !fault.Has(err, fault.JobValue) || !strings.Contains(err.Error(), want) {
+		if !fault.Has(err, fault.JobValue) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", url, err)
 		}
 	}
-	if _, err := parseURL("s3://user:secret@h:x/"); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("a password in an error: %v", err)
+	dir := t.TempDir()
+	for _, given := range []map[string]any{
+		{"url": "file://" + dir}, {"local": option.Of(field(d.Options, "local").Fields, map[string]any{"path": dir})},
+	} {
+		given["roll"] = roll
+		s, err := d.Open(t.Context(), option.Of(d.Options, given), connector.Env{Job: "shop", Name: "lake"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if where := s.(connector.Placer).Where(); where != dir {
+			t.Errorf("the target is shown as %s", where)
+		}
+		if err := errors.Join(s.Prepare(t.Context(), nil), s.Close()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -6,21 +6,17 @@ import (
 	"godwit/internal/codec"
 	"godwit/internal/fault"
 	"godwit/internal/option"
+	"godwit/internal/store"
 )
 
 // layoutChangelog is a row for each change and each row of the snapshot, with
 // columns that order them (docs/layouts.md).
 const layoutChangelog = "changelog"
 
-// options declares what stands under "files" in a job file.
-func options(formats []codec.Format) []option.Field {
-	fields := []option.Field{
-		{Name: "url", Kind: option.Text, Required: true, Example: "file:///data/lake",
-			Help: "The target folder. It must be empty, or have been written by the same job before.",
-			Check: func(v any) error {
-				_, err := parseURL(v.(string))
-				return err
-			}},
+// options declares what stands under "files" in a job file: the store, and how it
+// is written to.
+func options(stores store.Registry, formats []codec.Format) []option.Field {
+	fields := append(stores.Fields(), []option.Field{
 		{Name: "format", Kind: option.Enum, Default: formats[0].Name, Values: formatNames(formats), Example: formats[0].Name,
 			Help: "The format of the files. Its options stand beside it, under its name."},
 		{Name: "layout", Kind: option.Enum, Default: layoutChangelog, Values: []string{layoutChangelog},
@@ -33,7 +29,7 @@ func options(formats []codec.Format) []option.Field {
 			{Name: "rows", Kind: option.Int, Min: 0, Max: 1 << 40, Live: true, Example: "1000000",
 				Help: "A file is closed at the end of the batch that brings it to as many rows. 0: any number."},
 		}},
-	}
+	}...)
 	for _, f := range formats {
 		fields = append(fields, option.Field{Name: f.Name, Kind: option.Object, Fields: f.Options, Help: f.Help + " Options of `format: " + f.Name + "`."})
 	}
@@ -48,7 +44,7 @@ func formatNames(formats []codec.Format) []string {
 	return out
 }
 
-// settings reads the checked values, except the URL.
+// settings reads the checked values, except the store.
 func settings(v option.Values, formats []codec.Format) (config, error) {
 	r := v.Object("roll")
 	c := config{Layout: v.Text("layout"), Format: v.Text("format"), Roll: roll{Size: r.Int("size"), Every: r.Duration("every"), Rows: r.Int("rows")}}

@@ -79,11 +79,11 @@ func (s *sink) readOwner(ctx context.Context) (*owner, []byte, error) {
 func (s *sink) fits(o *owner) error {
 	if o.Job != s.mine.Job || o.Sink != s.mine.Sink {
 		return fault.New(fault.TargetNotOurs, "the folder belongs to sink %q of job %q", o.Sink, o.Job).
-			At("%s", s.url).Try("give sink %q of job %q a folder of its own", s.mine.Sink, s.mine.Job)
+			At("%s", s.where).Try("give sink %q of job %q a folder of its own", s.mine.Sink, s.mine.Job)
 	}
 	differs := func(what, was, is string) error {
 		return fault.New(fault.JobEdit, "%s was %q when the files in the folder were written and is now %q", what, was, is).
-			At("%s", s.url).Try("set %s back to %q, or write to another folder", what, was)
+			At("%s", s.where).Try("set %s back to %q, or write to another folder", what, was)
 	}
 	if o.Layout != s.mine.Layout {
 		return differs("layout", o.Layout, s.mine.Layout)
@@ -117,7 +117,7 @@ func (s *sink) claimTarget(ctx context.Context) error {
 	}
 	switch err := s.creator.Create(ctx, ownerKey, b); {
 	case err == nil:
-		return fault.New(fault.TargetNoExclusive, "%s was created twice", ownerKey).At("%s", s.url)
+		return fault.New(fault.TargetNoExclusive, "%s was created twice", ownerKey).At("%s", s.where)
 	case !errors.Is(err, store.ErrExists):
 		return s.fail(err, "%s cannot be written", ownerKey)
 	}
@@ -138,7 +138,7 @@ func (s *sink) newOwner(ctx context.Context) (*owner, []byte, error) {
 			return kept, b, err // another process was faster
 		}
 		return nil, nil, fault.New(fault.TargetNotOurs, "the folder is not empty: it has %s", o.Key).
-			At("%s", s.url).Try("give an empty folder, or one that this job has written to before")
+			At("%s", s.where).Try("give an empty folder, or one that this job has written to before")
 	}
 	mine := s.mine
 	fold, err := s.foldsCase(ctx)

@@ -86,7 +86,7 @@ func (e *lineEncoder) Close() error   { return nil }
 
 // testConfig closes files often, so that commits have several.
 func testConfig() config {
-	return config{URL: "test", Layout: layoutChangelog, Format: "lines", Codec: lines{}, Roll: roll{Size: 200, Rows: 3}}
+	return config{Where: "test", Layout: layoutChangelog, Format: "lines", Codec: lines{}, Roll: roll{Size: 200, Rows: 3}}
 }
 
 func testSink(st store.Store, c config) (connector.Sink, error) {
@@ -107,7 +107,7 @@ func csvConfig(compression string) config {
 	if err != nil {
 		panic(err)
 	}
-	return config{URL: "test", Layout: layoutChangelog, Format: "csv", Codec: c, Roll: roll{Size: 200, Rows: 3}}
+	return config{Where: "test", Layout: layoutChangelog, Format: "csv", Codec: c, Roll: roll{Size: 200, Rows: 3}}
 }
 
 // csvRows reads a file with the standard library's reader.

@@ -59,7 +59,7 @@ func (s *sink) Open(ctx context.Context, sh connector.Shard, c connector.Claim) 
 	if ok, err := s.owns(ctx); err != nil {
 		return nil, nil, err
 	} else if !ok {
-		return nil, nil, fault.New(fault.Internal, "the target was not prepared").At("%s", s.url)
+		return nil, nil, fault.New(fault.Internal, "the target was not prepared").At("%s", s.where)
 	}
 	shard := s.shard(sh.Task)
 	t, err := shard.take(ctx, c)

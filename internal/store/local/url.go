@@ -8,15 +8,6 @@ import (
 	"godwit/internal/fault"
 )
 
-// OpenURL returns the store of a file URL, on the machine's file system.
-func OpenURL(raw string, o Options) (*Store, error) {
-	p, err := ParseURL(raw)
-	if err != nil {
-		return nil, err
-	}
-	return New(OS{}, p, o)
-}
-
 // ParseURL returns the folder that a file URL names: file:///folder, absolute,
 // with %XX for bytes that do not stand in URLs. Errors are JobValue.
 func ParseURL(raw string) (string, error) {

@@ -1,0 +1,149 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"godwit/internal/connector/all"
+	"godwit/internal/option"
+	"godwit/internal/store"
+	servers "godwit/test/servers/s3"
+)
+
+const bucketRounds = 10
+
+// TestKill_when_target_is_a_bucket is one life with a bucket of MinIO as the target.
+// Parts of an upload cannot be read, so a judge completes what the last commits
+// name, as the next start would, in half of the rounds; in the others the next start
+// has to, and only what is visible is judged: no row of it is there twice.
+func TestKill_when_target_is_a_bucket(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 2))
+	server := servers.MinIO(t)
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey,
+		"AWS_ENDPOINT_URL_S3": server.Endpoint, "AWS_REGION": "us-east-1"} {
+		t.Setenv(name, value)
+	}
+	b := &bucket{t: t, server: server, name: server.Bucket(t)}
+	w := newWorld(t, seed)
+	j := newJob(t, w.server, "url", "s3://"+b.name+"/"+lakePrefix, "until", "", "roll", "{size: 64KiB, every: 1s}", "chunk_size", "64MiB")
+	w.write()
+	var seen verdict
+	waiting, judged := 0, 0
+	for n := range bucketRounds {
+		p := start(t, w.server.Password, "run", j.file(), "--state", filepath.Join(j.dir, fmt.Sprint("state", n%3)), "--json")
+		if n > 2 && !p.until("the stream", phase("stream")) {
+			t.Fatalf("round %d: godwit ended\n%s", n, clip(p.said()))
+		}
+		time.Sleep(time.Duration(300+r.IntN(1500)) * time.Millisecond)
+		p.kill()
+		b.download(j.lake())
+		if wrong := w.unique(j.lake()); wrong != "" {
+			t.Fatalf("round %d: %s", n, wrong)
+		}
+		left := len(readTarget(t, j.lake()).unpublished)
+		waiting += left
+		if left > 0 && n%2 == 0 {
+			continue // for the next start
+		}
+		b.publish(j.lake())
+		b.download(j.lake())
+		v, g, wrong := w.judgeQuietly(j.lake())
+		if wrong != "" {
+			t.Fatalf("seed %d, round %d: %s\nkept: %s\n%s", seed, n, wrong, keep(t, j), clip(p.said()))
+		}
+		if len(g.unpublished) > 0 {
+			t.Fatalf("round %d: %v cannot be completed", n, g.unpublished)
+		}
+		seen.add(v)
+		judged++
+		if v.tables > 0 {
+			w.whole.Store(true)
+		}
+	}
+	w.halt()
+	j.set("until", "head")
+	for range 2 {
+		code, said := run(t, w.server.Password, j.args()...)
+		want(t, code, said, 0, "s3://"+b.name)
+		if strings.Contains(said, server.SecretKey) {
+			t.Error("the secret key is shown")
+		}
+	}
+	b.download(j.lake())
+	if wrong := w.judgeEnd(j); wrong != "" {
+		t.Fatalf("seed %d: at the end: %s\nkept: %s", seed, wrong, keep(t, j))
+	}
+	t.Logf("%d kills, %d judged: %+v; %d files waited for publication; equal at the end", bucketRounds, judged, seen, waiting)
+	if seen.tables == 0 {
+		t.Errorf("nothing was judged: %+v", seen)
+	}
+}
+
+const lakePrefix = "lake/"
+
+type bucket struct {
+	t      testing.TB
+	server *servers.Server
+	name   string
+}
+
+// download makes dir what the bucket is.
+func (b *bucket) download(dir string) {
+	b.t.Helper()
+	ctx := context.Background()
+	err := os.RemoveAll(dir)
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(dir, "_godwit/staging"), 0o755)
+	}
+	for o := range b.server.Client().ListObjects(ctx, b.name, minio.ListObjectsOptions{Prefix: lakePrefix, Recursive: true}) {
+		if err == nil {
+			err = o.Err
+		}
+		if err == nil {
+			err = b.server.Client().FGetObject(ctx, b.name, o.Key, filepath.Join(dir, strings.TrimPrefix(o.Key, lakePrefix)), minio.GetObjectOptions{})
+		}
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// publish completes what the greatest records in dir name.
+func (b *bucket) publish(dir string) {
+	b.t.Helper()
+	v := option.Of(all.Stores().Fields(), map[string]any{"url": "s3://" + b.name + "/" + lakePrefix})
+	st, err := all.Stores().Open(b.t.Context(), v, store.Env{Getenv: os.LookupEnv})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer st.Close()
+	for name, s := range readTarget(b.t, dir).shards {
+		if len(s.receipts) == 0 {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, "_godwit/shards", name, "commits", fmt.Sprintf("%020d", s.number)))
+		var record struct{ Receipts []store.Receipt }
+		if err == nil {
+			err = json.Unmarshal(text, &record)
+		}
+		for _, r := range record.Receipts {
+			if err == nil {
+				_, err = st.(store.Stager).Publish(b.t.Context(), r)
+			}
+		}
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}

@@ -72,7 +72,7 @@ func (a *app) verify(ctx context.Context, arg string, f reportFlags) error {
 	})
 	if err == nil && r.Differences() > 0 {
 		err = fault.New(fault.DifferencesFound, "%s", differencesText(r)).At("%s", spec.Name).
-			Try("godwit run %s copies what is missing or different", spec.File)
+			Try("godwit run %s copies what is missing, newer or of another size; a copy that differs otherwise needs overwrite: always", spec.File)
 	}
 	return close(err)
 }

@@ -255,7 +255,10 @@ func (a *app) first(s os.Signal, word string) {
 
 // nearestOf lists what a wrong word may have meant.
 func nearestOf(word string, known []string) string {
-	slices.Sort(known)
+	known = slices.Compact(slices.Sorted(slices.Values(known)))
+	if len(known) == 0 {
+		return "known: none yet"
+	}
 	if n := option.Nearest(word, known); n != "" {
 		return fmt.Sprintf("did you mean %q? known: %s", n, strings.Join(known, ", "))
 	}

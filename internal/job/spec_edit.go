@@ -231,7 +231,7 @@ func (s *Spec) effect(path string) (Effect, string) {
 			return Refused, "what was moved so far is in another place"
 		}
 	}
-	return Refused, "files of another form are in the target already"
+	return Refused, "what was written so far lies elsewhere or has another form"
 }
 
 // live reports whether the option at path, or an object around it, is Live.

@@ -124,11 +124,8 @@ func (o *opened) planTable(ctx context.Context, t *row.Table, states []*flow.Sin
 	for _, k := range t.Key {
 		p.Key = append(p.Key, t.Columns[k].Name)
 	}
-	switch {
-	case len(t.Cascades) > 0:
+	if len(t.Cascades) > 0 {
 		p.Note = fmt.Sprintf("foreign keys change %s along with it, which the log does not carry", names(t.Cascades))
-	case len(t.Key) == 0:
-		p.Note = "no key: read in one chunk, read again whole after a crash"
 	}
 	if o.spec.Mode != job.Changes {
 		chunks, state, err := o.flow.Progress(ctx, t.Name, states)

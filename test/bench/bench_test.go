@@ -23,6 +23,9 @@ func TestTurns_when_rounds_are_even_and_odd(t *testing.T) {
 			t.Errorf("round %d: %q, want %q", round, got, want)
 		}
 	}
+	if alone := turns(c[:1], 0); len(alone) != 2 || alone[1].label != "a again" {
+		t.Errorf("alone: %v", alone)
+	}
 }
 
 func TestMedian_when_odd_and_even(t *testing.T) {

@@ -178,6 +178,29 @@ func TestMeasure_when_contestants_fail(t *testing.T) {
 	}
 }
 
+func TestDispose_when_many_and_few(t *testing.T) {
+	for _, many := range []bool{false, true} {
+		root := t.TempDir()
+		bucket, bin := filepath.Join(root, "bucket"), filepath.Join(root, trash)
+		w := workload{many: many}
+		for range 2 {
+			if err := errors.Join(os.MkdirAll(filepath.Join(bucket, "000"), 0o755), os.WriteFile(filepath.Join(bucket, "000", "f"), nil, 0o644), w.disposeContents(bucket, bin)); err != nil {
+				t.Fatal(err)
+			}
+			if left, err := os.ReadDir(bucket); err != nil || len(left) != 0 {
+				t.Errorf("many %v: left %v, %v", many, left, err)
+			}
+		}
+		kept, err := filepath.Glob(filepath.Join(bin, "*", "000", "f"))
+		if want := map[bool]int{true: 2}[many]; err != nil || len(kept) != want {
+			t.Errorf("many %v: %q kept, %v", many, kept, err)
+		}
+		if err := w.dispose(filepath.Join(root, "gone"), bin); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestTurn_when_repeated(t *testing.T) {
 	b := bench{options: options{dir: t.TempDir()}}
 	w := workload{bytes: 1, server: os.Getpid}
@@ -294,6 +317,15 @@ s5cmd is not in the table: it cannot.
 `
 	if d := cmp.Diff(want, p.String()); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestFileTable_when_a_rival_runs_alone(t *testing.T) {
+	w := done("up-small", map[string][]sample{floor: measured(1)})
+	var p strings.Builder
+	fileTable(&p, &w)
+	if got := p.String(); strings.Contains(got, "A/A") || strings.Contains(got, "NaN") || !strings.Contains(got, "| – |") {
+		t.Error(got)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"debug/buildinfo"
 	"fmt"
 	"io"
 	"maps"
@@ -45,7 +46,7 @@ func load() string {
 
 // versions names every program, and those that are not there.
 func (o *objects) versions() string {
-	var list []string
+	list := []string{"versitygw " + moduleVersion(o.gateway.Pid(), "github.com/versity/versitygw")}
 	for _, name := range slices.Sorted(maps.Keys(o.programs)) {
 		if p := o.programs[name]; p.absent != "" {
 			list = append(list, name+": not here")
@@ -54,6 +55,20 @@ func (o *objects) versions() string {
 		}
 	}
 	return strings.Join(list, "; ")
+}
+
+// moduleVersion is the version of a module in the program of a process.
+func moduleVersion(pid int, path string) string {
+	info, err := buildinfo.ReadFile(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return "of unknown version"
+	}
+	for _, m := range append(info.Deps, &info.Main) {
+		if m.Path == path {
+			return m.Version
+		}
+	}
+	return "of unknown version"
 }
 
 // settings are those of every contestant, once.
@@ -125,11 +140,14 @@ func fileTable(p io.Writer, w *workload) {
 		if rate == "MiB/s" {
 			amount = fmt.Sprintf("%.0f", float64(w.bytes)/wall/(1<<20))
 		}
-		fmt.Fprintf(p, "| %s | %.2f (%.2f–%.2f) |%s %s | %.2f× | %.2f + %.2f | %.0f |\n", label, wall, least, most, alone, amount, best/wall,
+		ratio := "–" // no rival ran
+		if best > 0 {
+			ratio = fmt.Sprintf("%.2f×", best/wall)
+		}
+		fmt.Fprintf(p, "| %s | %.2f (%.2f–%.2f) |%s %s | %s | %.2f + %.2f | %.0f |\n", label, wall, least, most, alone, amount, ratio,
 			median(all, func(s sample) float64 { return s.cpu.Seconds() }), median(all, func(s sample) float64 { return s.server.Seconds() }), median(all, mebibytes))
 	}
-	if len(w.contestants) > 0 {
-		low, high := band(w)
+	if low, high := band(w); low > 0 {
 		fmt.Fprintf(p, "\nA/A: in a round the second turn of %s took %.2f to %.2f times the first.\n", w.contestants[0].name, low, high)
 	}
 	for _, label := range slices.Sorted(maps.Keys(w.failed)) {
@@ -144,11 +162,11 @@ func brief(reason string) string {
 }
 
 // band is by how much the first contestant differs from itself: the least and
-// the greatest of its second turn's time over the first's, in one round.
+// the greatest of its second turn's time over the first's, in one round; zero
+// when it did not run.
 func band(w *workload) (low, high float64) {
 	first := w.contestants[0].name
 	a, again := w.samples[first], w.samples[first+" "+control]
-	low, high = 1, 1
 	for i := range min(len(a), len(again)) {
 		r := again[i].wall.Seconds() / a[i].wall.Seconds()
 		if i == 0 {

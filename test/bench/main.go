@@ -2,7 +2,11 @@
 // machine: each output is read back and compared by value before its run
 // counts, contestants take turns, godwit runs twice a round as a control, and
 // medians are reported. It writes docs/benchmarks.md, each part of it when all
-// of that part was measured.
+// of that part was measured. The first run builds the programs that move
+// objects, which takes half an hour on two processors.
+//
+//	go run ./test/bench -only files -rounds 5
+//	go run ./test/bench -only up-small -with godwit,s5cmd -rounds 1
 package main
 
 import (
@@ -195,7 +199,7 @@ func (b *bench) files(ctx context.Context) (err error) {
 			fmt.Printf("%s: none of those who were asked for can do it\n", f.name)
 			continue
 		}
-		if err := b.measure(ctx, &w); err != nil {
+		if err := errors.Join(b.measure(ctx, &w), o.tidy(ctx, &w)); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
 		all = append(all, w)
@@ -221,6 +225,7 @@ type workload struct {
 	failed             map[string]string // who could not do it, and why
 	server             func() int        // process id
 	local              bool              // a file job into a folder: until it is on the disk
+	many               bool              // its outputs are so many files that removing them must wait
 	least              time.Duration     // a turn repeats its command until this has passed
 	limit              time.Duration     // of one turn; 0: none
 }
@@ -282,12 +287,16 @@ type turn struct {
 
 // turns is A B A C for contestants A, B, C, and C A B A every second round.
 func turns(c []contestant, round int) []turn {
+	again := turn{c[0].name + " " + control, c[0]}
 	order := []turn{{c[0].name, c[0]}}
 	for i, other := range c[1:] {
 		order = append(order, turn{other.name, other})
 		if i == 0 {
-			order = append(order, turn{c[0].name + " " + control, c[0]})
+			order = append(order, again)
 		}
+	}
+	if len(c) == 1 {
+		order = append(order, again)
 	}
 	if round%2 == 1 {
 		for i, j := 0, len(order)-1; i < j; i, j = i+1, j-1 {
@@ -306,7 +315,7 @@ func (b *bench) turn(ctx context.Context, w *workload, c contestant, least time.
 		defer cancel()
 	}
 	out := filepath.Join(b.dir, "out")
-	if err := errors.Join(os.RemoveAll(out), os.MkdirAll(out, 0o755)); err != nil {
+	if err := errors.Join(w.dispose(out, filepath.Join(b.dir, trash)), os.MkdirAll(out, 0o755)); err != nil {
 		return sample{}, err
 	}
 	if c.prepare != nil {

@@ -44,6 +44,9 @@ type fileWorkload struct {
 	large, again       bool
 }
 
+// many reports whether each turn leaves a great many files behind.
+func (f fileWorkload) many() bool { return !f.large && !f.again }
+
 // fileWorkloads are in the order of the page.
 func fileWorkloads() []fileWorkload {
 	folder := func(o *objects) place { return place{dir: o.small.dir} }
@@ -152,7 +155,7 @@ func (o *objects) prepare(f fileWorkload) workload {
 	}
 	w := workload{
 		name: f.name, title: f.title, about: f.about, unit: "objects", count: t.objects, bytes: t.bytes(), failed: map[string]string{},
-		server: o.gateway.Pid, local: f.to(o).bucket == "", limit: turnLimit,
+		server: o.gateway.Pid, local: f.to(o).bucket == "", many: f.many(), limit: turnLimit,
 	}
 	if f.again {
 		w.least = o.steady / time.Duration(max(1, o.rounds))
@@ -189,7 +192,7 @@ func (o *objects) contestant(f fileWorkload, t tree, r rival) contestant {
 	c.command = func(ctx context.Context, _ string) (call, error) { return o.call(ctx, r, from, to, f.again) }
 	c.prepare = func(ctx context.Context) (err error) {
 		if !f.again {
-			return o.empty(to)
+			return o.empty(&workload{many: f.many()}, to)
 		}
 		if !o.filled[to.bucket] {
 			if err := o.fillTarget(ctx, r, from, to); err != nil {
@@ -230,13 +233,30 @@ func (o *objects) fillTarget(ctx context.Context, r rival, from, to place) error
 	return nil
 }
 
-func (o *objects) empty(to place) error {
-	if to.bucket == "" {
-		if err := os.MkdirAll(to.dir, 0o755); err != nil {
-			return err
-		}
+func (o *objects) empty(w *workload, to place) error {
+	if to.bucket == "" { // below what every turn begins without
+		return os.MkdirAll(to.dir, 0o755)
 	}
-	return clear(o.folder(to))
+	return w.disposeContents(o.folder(to), filepath.Join(o.gateway.Dir(), trash))
+}
+
+// tidy removes what a workload left, and returns when that slows nobody.
+func (o *objects) tidy(ctx context.Context, w *workload) error {
+	err := errors.Join(
+		os.RemoveAll(filepath.Join(o.dir, "out")), os.RemoveAll(filepath.Join(o.dir, trash)),
+		os.RemoveAll(filepath.Join(o.gateway.Dir(), trash)),
+		(&workload{}).disposeContents(o.folder(place{bucket: target}), ""),
+	)
+	if err != nil || !w.many || o.only == w.name {
+		return err
+	}
+	unix.Sync()
+	select {
+	case <-time.After(forgotten):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // call is one run of a program. godwit remembers nothing of earlier runs.

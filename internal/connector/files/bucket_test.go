@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
-	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -265,11 +264,12 @@ func TestOpen_when_requests_are_counted(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var asked []string
-	forward := &httputil.ReverseProxy{Director: func(r *http.Request) {
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		mu.Lock()
-		asked = append(asked, r.Method+" "+r.URL.RequestURI())
+		asked = append(asked, r.In.Method+" "+r.In.URL.RequestURI())
 		mu.Unlock()
-		r.URL.Scheme, r.URL.Host = to.Scheme, to.Host // the signed Host stays
+		r.Out.URL.Scheme, r.Out.URL.Host = to.Scheme, to.Host
+		r.Out.Host = r.In.Host // the signed one stays
 	}}
 	proxy := httptest.NewServer(forward)
 	defer proxy.Close()

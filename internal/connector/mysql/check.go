@@ -180,7 +180,7 @@ func (k *checker) retention(ctx context.Context) error {
 	if r.Kept > 0 {
 		limit = fmt.Sprintf("kept for %s (%s)", spanText(r.Kept), r.By)
 	}
-	detail := fmt.Sprintf("%s; reaches back %s, %d files since %s", limit, spanText(r.Reach), len(log.files), log.files[0].name())
+	detail := fmt.Sprintf("%s; reaches back %s to %[4]s, files: %[3]d", limit, spanText(r.Reach), len(log.files), log.files[0].name())
 	if r.Kept > 0 && r.Kept < shortRetention {
 		k.warn("log retention", detail, setting("the log is kept for %s only: a job that stops for longer loses its place", spanText(r.Kept)).Try("%s", r.Longer))
 		return nil

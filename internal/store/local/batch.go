@@ -52,7 +52,7 @@ func (b *batch) Put(ctx context.Context, key string, body store.Body, o store.Pu
 	if err := b.s.begin(ctx, key); err != nil {
 		return store.Object{}, err
 	}
-	name, err := b.name(key)
+	name, err := b.name()
 	if err != nil {
 		return store.Object{}, err
 	}
@@ -84,7 +84,7 @@ func (b *batch) Put(ctx context.Context, key string, body store.Body, o store.Pu
 }
 
 // name returns the name of a new file, in the batch's folder.
-func (b *batch) name(key string) (string, error) {
+func (b *batch) name() (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ended {
@@ -266,7 +266,7 @@ func (b *batch) rename(files []*waiting, errs map[string]error) []*waiting {
 
 // makeFolder makes dir and those above it, which are not durable yet.
 func (s *Store) makeFolder(r Root, dir string) error {
-	if s.known(dir) {
+	if dir == "." || s.known(dir) {
 		return nil
 	}
 	if err := s.makeFolder(r, path.Dir(dir)); err != nil {

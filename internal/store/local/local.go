@@ -210,6 +210,13 @@ func (s *Store) folder(r Root, dir string) error {
 	if s.known(dir) {
 		return nil
 	}
+	if dir == "." { // an upload is gone on with by a process that has begun nothing
+		if err := s.makeRoot(s.path); err != nil {
+			return s.fail("make the folder", "", err)
+		}
+		s.know(".")
+		return nil
+	}
 	up := path.Dir(dir)
 	if err := s.folder(r, up); err != nil {
 		return err
@@ -238,6 +245,7 @@ func (s *Store) know(dir string) {
 	defer s.mu.Unlock()
 	if len(s.durable) >= most {
 		clear(s.durable)
+		s.durable["."] = struct{}{}
 	}
 	s.durable[dir] = struct{}{}
 }

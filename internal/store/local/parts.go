@@ -413,7 +413,7 @@ func (s *Store) Abandon(ctx context.Context, key, upload string) error {
 	}
 	at, err := s.uploadPath(key, upload)
 	if err != nil {
-		return nil // there can be none
+		return nil //nolint:nilerr // there can be none
 	}
 	root, err := s.open()
 	if errors.Is(err, fs.ErrNotExist) {

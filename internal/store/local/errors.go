@@ -51,6 +51,7 @@ func codeOf(err error) fault.Code {
 // unfit: this name is what the file system does not take; others it may.
 func unfit(err error) bool {
 	return errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENAMETOOLONG) ||
+		errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) ||
 		errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EILSEQ) || errors.Is(err, syscall.EINVAL) || escapes(err)
 }
 

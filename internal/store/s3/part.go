@@ -37,6 +37,9 @@ func (s *Store) Begin(ctx context.Context, key string, size int64, o store.PutOp
 	if err != nil {
 		return "", err
 	}
+	if size < 0 {
+		return "", fault.New(fault.Internal, "an upload of %d bytes", size).At("%s", s.where(key))
+	}
 	if size > onceBytes*maxParts {
 		return "", fault.New(fault.StoreRefused, "%s is too large for this store: it has %d bytes", show(key), size).At("%s", s.Where())
 	}
@@ -153,6 +156,9 @@ func (s *Store) Complete(ctx context.Context, key, upload string, parts []store.
 	out := store.Object{Key: key}
 	list := make([]minio.CompletePart, len(parts))
 	for i, p := range parts {
+		if p.N != i+1 { // the service would make an object without the rest
+			return store.Object{}, fault.New(fault.Internal, "part %d stands where part %d must be", p.N, i+1).At("%s", s.where(key))
+		}
 		list[i] = minio.CompletePart{PartNumber: p.N, ETag: p.Token}
 		out.Size += p.Size
 	}

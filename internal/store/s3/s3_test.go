@@ -29,11 +29,11 @@ func at(t testing.TB, endpoint, bucket, prefix string, env store.Env, more map[s
 	return s.(*Store)
 }
 
-func conforms(t *testing.T, server *servers.Server, prefix string) {
+func conforms(t *testing.T, server *servers.Server, prefix string, mixes bool) {
 	storetest.Run(t, func(t *testing.T) store.Store {
 		return at(t, server.Endpoint, server.Bucket(t), prefix, store.Env{}, nil)
 	}, storetest.Options{
-		Uploads: true,
+		Uploads: true, Mixes: mixes,
 		BadKeys: []string{"", ".", "..", "a/../b", "../a", "a/..", "./a", "a/./b", "a\x00b", "\xff", strings.Repeat("k", 1025-len(prefix))},
 		Second: func(t *testing.T, first store.Store) store.Store {
 			return at(t, server.Endpoint, first.(*Store).at.bucket, prefix, store.Env{}, nil)
@@ -41,8 +41,8 @@ func conforms(t *testing.T, server *servers.Server, prefix string) {
 	})
 }
 
-func TestStore_when_the_server_is_versitygw(t *testing.T) { conforms(t, servers.Versity(t), "") }
+func TestStore_when_the_server_is_versitygw(t *testing.T) { conforms(t, servers.Versity(t), "", true) }
 
-func TestStore_when_the_server_is_minio(t *testing.T) { conforms(t, servers.MinIO(t), "") }
+func TestStore_when_the_server_is_minio(t *testing.T) { conforms(t, servers.MinIO(t), "", false) }
 
-func TestStore_when_it_has_a_prefix(t *testing.T) { conforms(t, servers.MinIO(t), "ü/a b/") }
+func TestStore_when_it_has_a_prefix(t *testing.T) { conforms(t, servers.MinIO(t), "ü/a b/", false) }

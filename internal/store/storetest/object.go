@@ -242,7 +242,7 @@ func (e *env) readAlways(values [][]byte, stop, done chan struct{}) error {
 		if err == nil && !whole {
 			err = errors.New("a reader saw " + brief(got))
 		}
-		if err != nil && !errors.Is(err, store.ErrChanged) {
+		if err != nil && !errors.Is(err, store.ErrChanged) && !(e.o.Mixes && fault.Has(err, fault.Corrupt)) {
 			return err
 		}
 		select {

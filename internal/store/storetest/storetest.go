@@ -30,6 +30,10 @@ type Options struct {
 	// what is no path inside a folder, and parts longer than NameBytes. A store that
 	// takes "a//b" says here what it does not take.
 	BadKeys []string
+	// Mixes says that the service, while an object is overwritten, may answer with the
+	// head of one version and the bytes of the other. The store must notice: a
+	// reader then gets fault.Corrupt, never such bytes as an object.
+	Mixes bool
 	// Uploads says that staged objects are a service's unfinished uploads: the
 	// service cannot say what the checksum of their contents will be, so the
 	// receipts of Staged lack it, and the token differs; and where both upload and

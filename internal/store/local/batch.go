@@ -177,13 +177,9 @@ func (b *batch) Commit(ctx context.Context) map[string]error {
 	return orNil(b.settle(files, errs))
 }
 
-// wholeFrom is how many files, or folders, are worth a sync of the file system
-// instead of one for each: it waits for what others have written, too.
-const wholeFrom = 16
-
 // sync makes the bytes durable, and returns the files of which they are.
 func (b *batch) sync(files []*waiting, errs map[string]error) (good []*waiting) {
-	if len(files) >= wholeFrom {
+	if len(files) >= b.s.syncFrom {
 		err := b.root.SyncAll()
 		if err == nil {
 			return files
@@ -293,7 +289,7 @@ func (b *batch) settle(files []*waiting, errs map[string]error) map[string]error
 		}
 	}
 	whole := errors.ErrUnsupported
-	if len(dirs) >= wholeFrom {
+	if len(dirs) >= b.s.syncFrom {
 		whole = b.root.SyncAll()
 	}
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {

@@ -39,6 +39,10 @@ type Options struct {
 	Temp string
 	// Links says what symbolic links are. Default LinksSkip.
 	Links Links
+	// SyncAllFrom is how many files, or folders, of a batch are made durable by one
+	// sync of the whole file system, which waits for what others have written too,
+	// instead of one each. Default 16.
+	SyncAllFrom int
 	// Rand makes names unique. Default crypto/rand.
 	Rand io.Reader
 }
@@ -65,6 +69,7 @@ type Store struct {
 	buffer    int
 	listBytes int
 	temp      string
+	syncFrom  int
 	links     Links
 	rand      io.Reader
 
@@ -96,7 +101,7 @@ func New(fsys FS, root string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		fs: fsys, path: path.Clean(root), staging: o.Staging, buffer: o.BufferBytes,
-		listBytes: o.ListBytes, temp: o.Temp, links: o.Links, rand: o.Rand, durable: map[string]struct{}{},
+		listBytes: o.ListBytes, temp: o.Temp, links: o.Links, syncFrom: o.SyncAllFrom, rand: o.Rand, durable: map[string]struct{}{},
 	}
 	if s.staging == "" {
 		s.staging = ".godwit-staging"
@@ -109,6 +114,9 @@ func New(fsys FS, root string, o Options) (*Store, error) {
 	}
 	if s.listBytes <= 0 {
 		s.listBytes = 8 << 20
+	}
+	if s.syncFrom <= 0 {
+		s.syncFrom = 16
 	}
 	if s.rand == nil {
 		s.rand = rand.Reader

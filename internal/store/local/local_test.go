@@ -25,7 +25,7 @@ func TestStore_on_the_machine(t *testing.T) {
 		Second: func(t *testing.T, first store.Store) store.Store {
 			return openDir(t, first.(*local.Store).Path())
 		},
-		Keys: []string{"tab\tnew\nline"}, ListObjects: 200, Rounds: 4,
+		Keys: []string{"tab\tnew\nline"}, ListObjects: 200, Rounds: 4, Keeps: fileKeeps, DivideObjects: 400,
 	})
 }
 
@@ -308,4 +308,9 @@ func TestParseURL(t *testing.T) {
 			t.Errorf("%q: %q, %v", raw, got, err)
 		}
 	}
+}
+
+// fileKeeps is what a file keeps of attributes.
+func fileKeeps(a *store.Attributes) {
+	*a = store.Attributes{Mode: a.Mode, Owner: a.Owner, Modified: a.Modified}
 }

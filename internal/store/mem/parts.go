@@ -25,8 +25,8 @@ type piece struct {
 	part store.Part
 }
 
-// PartSize implements store.Parter: any size will do.
-func (s *Store) PartSize(_, least int64) int64 { return max(least, 1) }
+// PartSize implements store.Parter: at most 10,000 parts.
+func (s *Store) PartSize(size, least int64) int64 { return max(least, 1, (size+9_999)/10_000) }
 
 // Begin implements store.Parter.
 func (s *Store) Begin(ctx context.Context, key string, size int64, p store.PutOptions) (string, error) {

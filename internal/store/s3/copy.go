@@ -107,7 +107,7 @@ func (s *Store) copyParts(ctx context.Context, src *Store, source string, o stor
 			p.Attributes = *o.Attributes
 		}
 	}
-	upload, err := s.Begin(ctx, key, o.Size, *p)
+	upload, err := s.begin(ctx, key, o.Size, *p)
 	if err != nil {
 		return store.Object{}, err
 	}
@@ -116,7 +116,7 @@ func (s *Store) copyParts(ctx context.Context, src *Store, source string, o stor
 		s.abandon(ctx, key, upload)
 		return store.Object{}, err
 	}
-	return s.Complete(ctx, key, upload, parts)
+	return s.complete(ctx, key, upload, parts)
 }
 
 func (s *Store) copyAll(ctx context.Context, src *Store, source string, o store.Object, key, upload string) ([]store.Part, error) {

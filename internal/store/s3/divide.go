@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/minio/minio-go/v7"
+
+	"godwit/internal/fault"
 )
 
 const (
@@ -43,6 +45,9 @@ func (s *Store) Divide(ctx context.Context, prefix, after string, n int) ([]stri
 			break
 		}
 		finer, err := d.cut(leaves)
+		if fault.Has(err, fault.NameRefused) { // no key can begin like this
+			return nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -31,8 +31,8 @@ func (s *Store) PartSize(size, least int64) int64 {
 	return min(n, onceBytes)
 }
 
-// Begin implements store.Parter.
-func (s *Store) Begin(ctx context.Context, key string, size int64, o store.PutOptions) (string, error) {
+// begin begins an upload of the service and returns its id.
+func (s *Store) begin(ctx context.Context, key string, size int64, o store.PutOptions) (string, error) {
 	full, err := s.full(ctx, key)
 	if err != nil {
 		return "", err
@@ -54,10 +54,10 @@ func (s *Store) Begin(ctx context.Context, key string, size int64, o store.PutOp
 	return upload, err
 }
 
-// PutPart implements store.Parter. The part's MD5, which the service answers, is
+// putPart stores a part of an upload by its id. The part's MD5, which the service answers, is
 // compared with that of the bytes sent: a part that arrived otherwise is sent
 // again.
-func (s *Store) PutPart(ctx context.Context, key, upload string, n int, off int64, b store.Body) (store.Part, error) {
+func (s *Store) putPart(ctx context.Context, key, upload string, n int, off int64, b store.Body) (store.Part, error) {
 	full, err := s.full(ctx, key)
 	if err != nil {
 		return store.Part{}, err
@@ -99,8 +99,8 @@ func (s *Store) verifyPart(p *store.Part, sent []byte, key string) error {
 	return nil
 }
 
-// Parts implements store.Parter.
-func (s *Store) Parts(ctx context.Context, key, upload string) ([]store.Part, error) {
+// parts lists the parts of an upload by its id.
+func (s *Store) parts(ctx context.Context, key, upload string) ([]store.Part, error) {
 	full, err := s.full(ctx, key)
 	if err != nil {
 		return nil, err
@@ -144,8 +144,8 @@ func trimmed(etag string) string {
 	return etag
 }
 
-// Complete implements store.Parter.
-func (s *Store) Complete(ctx context.Context, key, upload string, parts []store.Part) (store.Object, error) {
+// complete ends an upload by its id.
+func (s *Store) complete(ctx context.Context, key, upload string, parts []store.Part) (store.Object, error) {
 	full, err := s.full(ctx, key)
 	if err != nil {
 		return store.Object{}, err
@@ -231,8 +231,8 @@ func partSizeOf(parts []store.Part) int64 {
 	return size
 }
 
-// Abandon implements store.Parter.
-func (s *Store) Abandon(ctx context.Context, key, upload string) error {
+// drop drops an upload by its id; a missing one is not an error.
+func (s *Store) drop(ctx context.Context, key, upload string) error {
 	full, err := s.full(ctx, key)
 	if err != nil {
 		return err
@@ -251,7 +251,7 @@ func (s *Store) Abandon(ctx context.Context, key, upload string) error {
 func (s *Store) abandon(ctx context.Context, key, upload string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.stall/4)
 	defer cancel()
-	if err := s.Abandon(ctx, key, upload); err != nil {
+	if err := s.drop(ctx, key, upload); err != nil {
 		s.log.Warn("an unfinished upload could not be dropped", "object", s.where(key), "error", fmt.Sprint(err))
 	}
 }

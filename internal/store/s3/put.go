@@ -129,7 +129,7 @@ func bodyFault(x *exact) error {
 
 // putParts writes a large body by an upload of its own.
 func (s *Store) putParts(ctx context.Context, key string, body store.Body, o store.PutOptions) (store.Object, error) {
-	upload, err := s.Begin(ctx, key, body.Size, o)
+	upload, err := s.begin(ctx, key, body.Size, o)
 	if err != nil {
 		return store.Object{}, err
 	}
@@ -159,13 +159,13 @@ func (s *Store) putAll(ctx context.Context, key, upload string, body store.Body,
 		if _, err := io.ReadFull(from, b); err != nil {
 			return store.Object{}, s.fail(ctx, act{actWrite, key}, errors.Join(bodyFault(from), err))
 		}
-		p, err := s.PutPart(ctx, key, upload, len(parts)+1, off, inMemory(b))
+		p, err := s.putPart(ctx, key, upload, len(parts)+1, off, inMemory(b))
 		if err != nil {
 			return store.Object{}, err
 		}
 		parts = append(parts, p)
 	}
-	return s.Complete(ctx, key, upload, parts)
+	return s.complete(ctx, key, upload, parts)
 }
 
 func inMemory(b []byte) store.Body {

@@ -22,7 +22,7 @@ const stageBytes = 8 * mib
 // token has the parts' ETags. What waits for a part to be full is in memory while
 // there is some, else in a temporary file.
 func (s *Store) Stage(ctx context.Context, key string, o store.PutOptions) (store.Staging, error) {
-	upload, err := s.Begin(ctx, key, 0, o)
+	upload, err := s.begin(ctx, key, 0, o)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (g *staging) Write(p []byte) (int, error) {
 }
 
 func (g *staging) flush() error {
-	p, err := g.s.PutPart(g.ctx, g.key, g.upload, len(g.parts)+1, int64(len(g.parts))*stageBytes, g.spool.body())
+	p, err := g.s.putPart(g.ctx, g.key, g.upload, len(g.parts)+1, int64(len(g.parts))*stageBytes, g.spool.body())
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (s *Store) Publish(ctx context.Context, r store.Receipt) (store.Outcome, er
 	if err != nil || there {
 		return store.Already, err
 	}
-	if _, err = s.Complete(ctx, r.Key, r.Staged, parts); err == nil {
+	if _, err = s.complete(ctx, r.Key, r.Staged, parts); err == nil {
 		return store.Published, nil
 	}
 	if !notFound(err) {
@@ -193,7 +193,7 @@ func (s *Store) published(ctx context.Context, r store.Receipt, parts []store.Pa
 		return false, err
 	}
 	if tag, ok := compositeTag(parts); ok && o.Version == tag && o.Size == r.Size {
-		return true, s.Abandon(ctx, r.Key, r.Staged)
+		return true, s.drop(ctx, r.Key, r.Staged)
 	}
 	if o.Size == r.Size && r.Checksum != "" {
 		sum, err := s.checksum(ctx, o)
@@ -201,7 +201,7 @@ func (s *Store) published(ctx context.Context, r store.Receipt, parts []store.Pa
 			return false, err
 		}
 		if sum == r.Checksum {
-			return true, s.Abandon(ctx, r.Key, r.Staged)
+			return true, s.drop(ctx, r.Key, r.Staged)
 		}
 	}
 	return false, fault.New(fault.TargetBroken, "%s is there already with other contents than those committed", show(r.Key)).
@@ -236,7 +236,7 @@ func (s *Store) Staged(ctx context.Context, key string) ([]store.Receipt, error)
 	}
 	var out []store.Receipt
 	for _, id := range ids {
-		parts, err := s.Parts(ctx, key, id)
+		parts, err := s.parts(ctx, key, id)
 		if notFound(err) {
 			continue // ended since
 		}
@@ -291,5 +291,5 @@ func (s *Store) Discard(ctx context.Context, r store.Receipt) error {
 	if _, err := s.partsOf(r); err != nil {
 		return err
 	}
-	return s.Abandon(ctx, r.Key, r.Staged)
+	return s.drop(ctx, r.Key, r.Staged)
 }

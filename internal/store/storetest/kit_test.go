@@ -17,7 +17,13 @@ func TestRun_over_memory(t *testing.T) {
 		Second:      func(t *testing.T, _ store.Store) store.Store { return open(t, disk) },
 		Keys:        []string{"tab\tnew\nline"},
 		ListObjects: 3000,
+		Keeps:       fileKeeps, DivideObjects: 400,
 	})
+}
+
+// fileKeeps is what a file keeps of attributes.
+func fileKeeps(a *store.Attributes) {
+	*a = store.Attributes{Mode: a.Mode, Owner: a.Owner, Modified: a.Modified}
 }
 
 func open(t *testing.T, disk *powerfs.Disk) store.Store {
@@ -30,9 +36,9 @@ func open(t *testing.T, disk *powerfs.Disk) store.Store {
 }
 
 func TestRunPower(t *testing.T) {
-	RunPower(t, openSmall, PowerOptions{})
+	RunPower(t, openSmall, PowerOptions{Reached: append(reached(), powerfs.SyncAll, powerfs.RemoveDir)})
 }
 
 func openSmall(fsys local.FS) (store.Store, error) {
-	return local.New(fsys, "/data/lake", local.Options{BufferBytes: 256})
+	return local.New(fsys, "/data/lake", local.Options{BufferBytes: 256, SyncAllFrom: 3})
 }

@@ -42,12 +42,16 @@ func (o PowerOptions) withDefaults() PowerOptions {
 		o.Rounds = 300
 	}
 	if o.Reached == nil {
-		o.Reached = []powerfs.Op{powerfs.Create, powerfs.Write, powerfs.Sync, powerfs.SyncDir, powerfs.Rename, powerfs.Remove}
+		o.Reached = reached()
 	}
 	if o.Seed == 0 {
 		o.Seed = 1
 	}
 	return o
+}
+
+func reached() []powerfs.Op {
+	return []powerfs.Op{powerfs.Create, powerfs.Write, powerfs.Sync, powerfs.SyncDir, powerfs.Rename, powerfs.Remove}
 }
 
 // RunPower tests that what open returns, a store above a file system, keeps what
@@ -101,9 +105,24 @@ const (
 
 func (w way) String() string { return [...]string{"Before", "Torn", "After"}[w] }
 
-// steps breaks the script at every step and judges each time.
+// steps breaks every script at every step and judges each time.
 func (p *power) steps(w way, judge func(*run) error, fails error) error {
-	clean, err := p.begin(nil)
+	kinds := map[powerfs.Op]bool{}
+	for _, script := range scripts() {
+		if err := p.breaks(script, w, judge, fails, kinds); err != nil {
+			return err
+		}
+	}
+	for _, op := range p.o.Reached {
+		if !kinds[op] {
+			return fmt.Errorf("no step %q was reached", op)
+		}
+	}
+	return nil
+}
+
+func (p *power) breaks(script []act, w way, judge func(*run) error, fails error, kinds map[powerfs.Op]bool) error {
+	clean, err := p.begin(script, nil)
 	if err == nil {
 		err = clean.goOn()
 	}
@@ -111,10 +130,9 @@ func (p *power) steps(w way, judge func(*run) error, fails error) error {
 		return fmt.Errorf("without any failure: %w", err)
 	}
 	want := len(clean.fs.Steps())
-	kinds := map[powerfs.Op]bool{}
 	for n := 0; ; n++ {
 		f := &powerfs.Fault{N: n, After: w == after, Torn: w == torn, Err: fails, Dies: fails == nil}
-		r, err := p.begin(f)
+		r, err := p.begin(script, f)
 		if err == nil {
 			err = judge(r)
 		}
@@ -126,21 +144,15 @@ func (p *power) steps(w way, judge func(*run) error, fails error) error {
 			if n < want {
 				return fmt.Errorf("only %d of %d steps were reached", n, want)
 			}
-			break
+			return nil
 		}
 		kinds[step.Op] = true
 	}
-	for _, op := range p.o.Reached {
-		if !kinds[op] {
-			return fmt.Errorf("no step %q was reached", op)
-		}
-	}
-	return nil
 }
 
 // begin runs the script until a call fails.
-func (p *power) begin(f *powerfs.Fault) (*run, error) {
-	r := &run{p: p, disk: p.o.Disk(), world: newWorld(), script: script(), rng: rand.New(rand.NewPCG(p.o.Seed, 2))}
+func (p *power) begin(script []act, f *powerfs.Fault) (*run, error) {
+	r := &run{p: p, disk: p.o.Disk(), world: newWorld(), script: script, rng: rand.New(rand.NewPCG(p.o.Seed, 2))}
 	if f != nil {
 		r.rng = rand.New(rand.NewPCG(p.o.Seed, uint64(f.N)<<8|3))
 	}
@@ -272,6 +284,8 @@ func (p *power) races() error {
 type world struct {
 	may   map[string][]value // under each key one of these
 	slots map[int]slot
+
+	uploads map[int]uploading
 }
 
 type value struct {
@@ -292,10 +306,15 @@ const (
 	ended
 )
 
-func newWorld() *world { return &world{may: map[string][]value{}, slots: map[int]slot{}} }
+func newWorld() *world {
+	return &world{may: map[string][]value{}, slots: map[int]slot{}, uploads: map[int]uploading{}}
+}
 
 func (w *world) clone() *world {
-	c := &world{may: map[string][]value{}, slots: maps.Clone(w.slots)}
+	c := &world{may: map[string][]value{}, slots: maps.Clone(w.slots), uploads: map[int]uploading{}}
+	for i, u := range w.uploads {
+		c.uploads[i] = u.clone()
+	}
 	for k, v := range w.may {
 		c.may[k] = slices.Clone(v)
 	}

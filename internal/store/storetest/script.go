@@ -14,6 +14,7 @@ import (
 type act struct {
 	kind, key, data string
 	slot            int
+	part            int
 }
 
 func (a act) String() string { return fmt.Sprintf("%s %q", a.kind, a.key) }
@@ -41,6 +42,29 @@ func script() []act {
 		{kind: "delete", key: "t/x/1"},
 		{kind: "delete", key: "c/1"},
 		{kind: "create", key: "c/1", data: long("anew")},
+	}
+}
+
+// scripts are run each on a disk of its own: a batch may sync the whole disk, and
+// would so hide what the others forgot.
+func scripts() [][]act {
+	data := strings.Repeat("parts", 100)
+	part := func(kind string, n int) act { return act{kind: kind, key: "p/x/k", data: data, slot: 1, part: n} }
+	vain := act{kind: "begin", key: "p/x/k", data: "in vain", slot: 2}
+	return [][]act{
+		script(),
+		{
+			{kind: "put", key: "p/x/k", data: "replaced"},
+			part("begin", 0), part("part", 3), part("part", 1), vain,
+			{kind: "part", key: vain.key, data: vain.data, slot: vain.slot, part: 1},
+			part("other part", 1), part("part", 1), part("part", 2), part("complete", 0),
+			{kind: "abandon", key: vain.key, slot: vain.slot},
+		},
+		{
+			{kind: "put", key: "d/p", data: "replaced"},
+			{kind: "batch", key: "b/x/1 b/y/2 d/p u", data: strings.Repeat("batch ", 100)},
+			{kind: "batch", key: "b/x/1 new", data: strings.Repeat("again ", 100)},
+		},
 	}
 }
 
@@ -76,6 +100,14 @@ func (w *world) do(s store.Store, a act, again bool) error {
 	case "create", "create again":
 		if isCreator {
 			return w.create(ctx, creator, a, again)
+		}
+	case "batch":
+		if batcher, ok := s.(store.Batcher); ok {
+			return w.batch(ctx, s, batcher, a)
+		}
+	case "begin", "part", "other part", "complete", "abandon":
+		if parter, ok := s.(store.Parter); ok {
+			return w.parting(ctx, s, parter, a, again)
 		}
 	default:
 		if isStager {
@@ -184,6 +216,9 @@ func (w *world) verify(s store.Store) error {
 	}
 	if !slices.Equal(listed, there) {
 		return fmt.Errorf("List: %q, but there are %q", listed, there)
+	}
+	if err := w.verifyUploads(ctx, s); err != nil {
+		return err
 	}
 	return w.verifyStaged(ctx, s)
 }

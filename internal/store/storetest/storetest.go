@@ -40,6 +40,20 @@ type Options struct {
 	// object are gone, Publish answers fault.TargetLost, for the service itself may
 	// have dropped the upload.
 	Uploads bool
+	// BrokenParts says that the service counts a part whose body broke off, as large
+	// as it should have been. Its sum must tell.
+	BrokenParts bool
+	// Keeps takes out of attributes what the store does not keep. Default: it keeps
+	// all.
+	Keeps func(*store.Attributes)
+	// Checks are the algorithms of which the store refuses a wrong sum. Default: all.
+	Checks []store.Algorithm
+	// Requests, if set, counts what the store has asked of its service so far, so
+	// that a dear Divide is noticed.
+	Requests func() int
+	// DivideObjects is how many objects the tests of Divide make, and so many are
+	// worth dividing. Default 400 of which a Divide may make nothing.
+	DivideObjects int
 	// NameBytes is the longest part of a key. Default 255.
 	NameBytes int
 	// ListObjects is how many objects the test of large listings makes. Default 300.
@@ -50,6 +64,8 @@ type Options struct {
 	Rounds int
 	// Seed of all that is random; printed. Default 1.
 	Seed uint64
+
+	worthDividing bool
 }
 
 func (o Options) withDefaults() Options {
@@ -62,8 +78,16 @@ func (o Options) withDefaults() Options {
 	set(&o.ListObjects, 300)
 	set(&o.LargeBytes, 8<<20)
 	set(&o.Rounds, 8)
+	o.worthDividing = o.DivideObjects > 0
+	set(&o.DivideObjects, 400)
 	if o.Seed == 0 {
 		o.Seed = 1
+	}
+	if o.Keeps == nil {
+		o.Keeps = func(*store.Attributes) {}
+	}
+	if o.Checks == nil {
+		o.Checks = []store.Algorithm{store.SHA256, store.XXH3, store.SHA1, store.MD5, store.CRC32C}
 	}
 	return o
 }
@@ -97,7 +121,8 @@ type check struct {
 }
 
 func checks() []check {
-	return slices.Concat(objectChecks(), listChecks(), createChecks(), stageChecks())
+	return slices.Concat(objectChecks(), attributeChecks(), listChecks(), divideChecks(), createChecks(), stageChecks(),
+		copyChecks(), partChecks(), batchChecks(), removeChecks())
 }
 
 var errLacks = errors.New("the store has not this capability")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"godwit/internal/job"
@@ -166,20 +167,23 @@ func summaryLines(p watch.Progress, o watch.Outcome, err error, c colours) []str
 		endWord(o, err, c) + "  " + c.bold(p.Job) + "  " + endText(p, o),
 		fmt.Sprintf("  %s, %s in %s%s%s", whatMoved(p), bytesText(float64(p.Bytes)), clockText(elapsed), rate, first),
 	}
-	last := "  "
-	for i, w := range o.Where {
-		if i > 0 {
-			last += ", "
-		}
-		last += clean(w)
+	return append(out, whereLines(o)...)
+}
+
+// whereLines says where everything went, and what is useful next.
+func whereLines(o watch.Outcome) []string {
+	var places []string
+	for _, w := range o.Where {
+		places = append(places, clean(w))
 	}
+	line := strings.Join(places, ", ")
 	if o.Next != "" {
-		last += "   next: " + o.Next
+		line += "   next: " + o.Next
 	}
-	if last != "  " {
-		out = append(out, last)
+	if line == "" {
+		return nil
 	}
-	return out
+	return []string{"  " + line}
 }
 
 func moved(p watch.Progress) int64 {

@@ -169,18 +169,5 @@ func fileSummary(p watch.Progress, o watch.Outcome, err error, c colours) []stri
 		endWord(o, err, c) + "  " + c.bold(p.Job) + "  " + end,
 		"  " + strings.Join(counts, ", ") + " in " + clockText(max(seconds(p.Elapsed), time.Second)) + rate,
 	}
-	last := "  "
-	for i, w := range o.Where {
-		if i > 0 {
-			last += ", "
-		}
-		last += clean(w)
-	}
-	if o.Next != "" {
-		last += "   next: " + o.Next
-	}
-	if last != "  " {
-		out = append(out, last)
-	}
-	return out
+	return append(out, whereLines(o)...)
 }

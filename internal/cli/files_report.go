@@ -57,15 +57,7 @@ describes both. It disturbs no run.`,
 }
 
 func (a *app) report(ctx context.Context, arg string, f reportFlags) (err error) {
-	spec, err := a.readJob(ctx, arg)
-	if err != nil {
-		return err
-	}
-	files, err := a.files(spec)
-	if err != nil {
-		return err
-	}
-	o, err := a.options(0, spec)
+	spec, files, o, err := a.filesJob(ctx, arg)
 	if err != nil {
 		return err
 	}

@@ -142,6 +142,20 @@ func (a *app) retryCommand() *cobra.Command {
 	return c
 }
 
+// filesJob reads a job of which objects are moved, with what acts on such jobs alone.
+func (a *app) filesJob(ctx context.Context, arg string) (*job.Spec, engine.Files, Options, error) {
+	spec, err := a.readJob(ctx, arg)
+	if err != nil {
+		return nil, nil, Options{}, err
+	}
+	files, err := a.files(spec)
+	if err != nil {
+		return nil, nil, Options{}, err
+	}
+	o, err := a.options(0, spec)
+	return spec, files, o, err
+}
+
 // files is the engine of acts on file jobs alone.
 func (a *app) files(spec *job.Spec) (engine.Files, error) {
 	f, ok := a.engine.(engine.Files)

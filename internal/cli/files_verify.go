@@ -36,15 +36,7 @@ type verifyWriter interface {
 }
 
 func (a *app) verify(ctx context.Context, arg string, f reportFlags) error {
-	spec, err := a.readJob(ctx, arg)
-	if err != nil {
-		return err
-	}
-	files, err := a.files(spec)
-	if err != nil {
-		return err
-	}
-	o, err := a.options(0, spec)
+	spec, files, o, err := a.filesJob(ctx, arg)
 	if err != nil {
 		return err
 	}

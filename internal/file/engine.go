@@ -117,6 +117,8 @@ func (e Engine) act(ctx context.Context, s *job.Spec, o engine.Options, do func(
 	out = r.outcome(ctx, out)
 	if err == nil {
 		r.record.Phase(watch.Done)
+	} else {
+		out.Next = "" // the error says what to do
 	}
 	exit, outcome := local.End(ctx, err)
 	if err == nil && out.Failed > 0 && !out.Stopped {
@@ -143,12 +145,34 @@ func (r *run) carried(ctx context.Context, do func(*run, context.Context) error)
 	stopFollowing := r.follow(ctx)
 	err := do(r, ctx)
 	stopFollowing()
+	if err == nil && ctx.Err() == nil {
+		r.sweep(ctx)
+	}
 	err = errors.Join(err, r.carrier.Close())
 	stopKeeping()
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil
 	}
 	return err
+}
+
+// grace is how long what dead writers left is let alone: locks tell the living from
+// the dead, except between machines.
+const grace = time.Minute
+
+// sweep drops what earlier runs left behind in the target. What it cannot drop costs
+// space and nothing else.
+func (r *run) sweep(ctx context.Context) {
+	if r.record.Snapshot().Files.Failed.Objects == 0 { // else a retry goes on with uploads
+		if err := r.carrier.Sweep(ctx); err != nil {
+			r.log.Warn("unfinished uploads cannot be dropped", "error", err)
+		}
+	}
+	if s, ok := r.target.(store.Sweeper); ok {
+		if _, err := s.Sweep(ctx, grace); err != nil {
+			r.log.Warn("what earlier runs left in the target cannot be dropped", "error", err)
+		}
+	}
 }
 
 func verify(f *job.Files) carrier.Verify {

@@ -240,3 +240,11 @@ type Placer interface {
 type Timed interface {
 	KeepsTimes() bool
 }
+
+// Sweeper is a capability of stores whose writers may leave files behind when they
+// die.
+type Sweeper interface {
+	// Sweep removes what nobody has written to for grace and whose writers are gone,
+	// and returns how much. It never touches what can still be gone on with.
+	Sweep(ctx context.Context, grace time.Duration) (int, error)
+}

@@ -2,8 +2,6 @@ package transfer
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
@@ -68,9 +66,9 @@ func (a *asker) answer(o store.Object, oerr error, line int64) answer {
 	step := seen{last: o.Key, taken: line}
 	if line > 0 {
 		step.last = ""
-		found, err := ask(a.ctx, a.t.Source, o.Key)
+		found, err := store.Find(a.ctx, a.t.Source, o.Key)
 		switch {
-		case jobWide(a.ctx, err):
+		case wide(a.ctx, err):
 			return answer{err: err}
 		case err == nil && found == nil:
 			out := a.t.ended(page.Gone)
@@ -88,9 +86,9 @@ func (a *asker) answer(o store.Object, oerr error, line int64) answer {
 		step.entry = a.t.decide(o, oerr, nil, nil)
 		return answer{step: step}
 	}
-	there, err := ask(a.ctx, a.t.Target, name)
+	there, err := store.Find(a.ctx, a.t.Target, name)
 	switch {
-	case jobWide(a.ctx, err):
+	case wide(a.ctx, err):
 		return answer{err: err}
 	case fault.Has(err, fault.NameRefused):
 		err = nil // carrying says so
@@ -100,35 +98,7 @@ func (a *asker) answer(o store.Object, oerr error, line int64) answer {
 	return answer{step: step}
 }
 
-// jobWide reports whether an error concerns the job and not one object.
-func jobWide(ctx context.Context, err error) bool {
-	if err == nil {
-		return false
-	}
-	switch fault.Of(err).Code {
-	case fault.StoreAuth, fault.StoreMissing, fault.StoreUnreachable:
-		return true
-	}
-	return ctx.Err() != nil
-}
-
-// ask returns what is under key; nil: nothing.
-func ask(ctx context.Context, s store.Store, key string) (*store.Object, error) {
-	var o store.Object
-	var err error
-	if c, ok := s.(store.Stat); ok {
-		o, err = c.Stat(ctx, key)
-	} else {
-		var r io.ReadCloser
-		if r, o, err = s.Open(ctx, key, store.Read{N: 1}); err == nil {
-			err = r.Close()
-		}
-	}
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &o, nil
+// wide reports whether an error ends the listing.
+func wide(ctx context.Context, err error) bool {
+	return err != nil && (store.Wide(err) || ctx.Err() != nil)
 }

@@ -20,14 +20,6 @@ type stagedFinder interface {
 	StagedAny(ctx context.Context, keys iter.Seq[string]) ([]store.Receipt, error)
 }
 
-// remover is a capability of stores whose writers may leave files that were never
-// closed.
-type remover interface {
-	// Sweep removes files that nobody has written to for grace and whose writers
-	// are gone, and returns how many.
-	Sweep(ctx context.Context, grace time.Duration) (int, error)
-}
-
 // Bounds of a sweep.
 const (
 	maxLooks  = 20_000    // requests, where each name is asked for by itself
@@ -73,7 +65,7 @@ func (s *sink) sweep(ctx context.Context, sh *shard, t *taken) []span {
 
 // sweepUnclosed does so once in the life of a sink.
 func (s *sink) sweepUnclosed(ctx context.Context) error {
-	r, ok := s.store.(remover)
+	r, ok := s.store.(store.Sweeper)
 	s.mu.Lock()
 	again := s.swept
 	s.swept = true

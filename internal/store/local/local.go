@@ -90,6 +90,7 @@ var (
 	_ store.Remover = (*Store)(nil)
 	_ store.Placer  = (*Store)(nil)
 	_ store.Timed   = (*Store)(nil)
+	_ store.Sweeper = (*Store)(nil)
 )
 
 // New returns the store in folder root, an absolute path. The folder need not

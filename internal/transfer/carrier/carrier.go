@@ -226,24 +226,12 @@ func (w *work) copy(ctx context.Context) error {
 
 // refresh takes the version that the source has now.
 func (w *work) refresh(ctx context.Context) error {
-	o, err := stat(ctx, w.c.Source, w.item.Key)
+	o, err := store.Look(ctx, w.c.Source, w.item.Key)
 	if err != nil {
 		return ofSource(err)
 	}
 	w.o = o
 	return nil
-}
-
-// stat returns what st knows of an object.
-func stat(ctx context.Context, st store.Store, key string) (store.Object, error) {
-	if s, ok := st.(store.Stat); ok {
-		return s.Stat(ctx, key)
-	}
-	r, o, err := st.Open(ctx, key, store.Read{})
-	if err != nil {
-		return o, err
-	}
-	return o, r.Close()
 }
 
 // same reports whether two objects of one key of a store are one version.

@@ -40,7 +40,7 @@ func (w *work) erase(ctx context.Context) error {
 // alike compares source and target as they are: by checksums that both give, else
 // by reading both.
 func (w *work) alike(ctx context.Context) error {
-	s, err := stat(ctx, w.c.Source, w.o.Key)
+	s, err := store.Look(ctx, w.c.Source, w.o.Key)
 	if err != nil {
 		return ofSource(err)
 	}
@@ -48,7 +48,7 @@ func (w *work) alike(ctx context.Context) error {
 		return ofSource(store.ErrChanged)
 	}
 	w.o = s
-	t, err := stat(ctx, w.c.Target, w.key)
+	t, err := store.Look(ctx, w.c.Target, w.key)
 	if err != nil {
 		return ofCopy(err)
 	}
@@ -68,7 +68,7 @@ func (w *work) alike(ctx context.Context) error {
 func (w *work) eraseSource(ctx context.Context) error {
 	var tried atomic.Int64
 	err := w.c.persist(ctx, &tried, &tries{}, func(ctx context.Context) error {
-		now, err := stat(ctx, w.c.Source, w.o.Key)
+		now, err := store.Look(ctx, w.c.Source, w.o.Key)
 		switch {
 		case errors.Is(err, store.ErrNotFound): // the answer of an earlier request was lost
 			return nil

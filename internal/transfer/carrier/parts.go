@@ -110,7 +110,7 @@ func (w *work) resume(ctx context.Context) (u *upload, gone bool, err error) {
 }
 
 func (w *work) begin(ctx context.Context, path string) (*upload, error) {
-	o, err := stat(ctx, w.c.Source, w.o.Key)
+	o, err := store.Look(ctx, w.c.Source, w.o.Key)
 	if err != nil {
 		return nil, ofSource(err)
 	}
@@ -260,7 +260,7 @@ func (w *work) complete(ctx context.Context, u *upload, gone bool) (store.Object
 
 // completed finds out whether the target has the object that the upload was for.
 func (w *work) completed(ctx context.Context, u *upload, sums []store.Sum) (store.Object, error) {
-	o, err := stat(ctx, w.c.Target, w.key)
+	o, err := store.Look(ctx, w.c.Target, w.key)
 	if errors.Is(err, store.ErrNotFound) {
 		return o, errUploadGone
 	}

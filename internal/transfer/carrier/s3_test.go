@@ -97,7 +97,7 @@ func carryAll(t *testing.T, source, target store.Store, verify Verify) {
 		if _, err := source.Put(t.Context(), key, bodyOf(data), store.PutOptions{Attributes: attributes}); err != nil {
 			t.Fatal(err)
 		}
-		o, err := stat(t.Context(), source, key)
+		o, err := store.Look(t.Context(), source, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +121,7 @@ func carryAll(t *testing.T, source, target store.Store, verify Verify) {
 		if fromS3 && toS3 && (have.Attributes == nil || have.Attributes.ContentType != "text/x-test" || have.Attributes.Metadata["a"] != "b") {
 			t.Errorf("%d bytes: attributes %+v", size, have.Attributes)
 		}
-		if _, err := stat(t.Context(), source, key); errors.Is(err, store.ErrNotFound) != (verify == ReadBack) {
+		if _, err := store.Look(t.Context(), source, key); errors.Is(err, store.ErrNotFound) != (verify == ReadBack) {
 			t.Errorf("%d bytes: the source: %v", size, err)
 		}
 	}

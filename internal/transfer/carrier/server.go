@@ -54,7 +54,7 @@ func (w *work) askServer(ctx context.Context) (store.Object, error) {
 	if w.c.Class == "" {
 		return w.c.copier.Copy(ctx, w.c.Source, w.o, w.key, nil)
 	}
-	o, err := stat(ctx, w.c.Source, w.o.Key)
+	o, err := store.Look(ctx, w.c.Source, w.o.Key)
 	if err != nil {
 		return o, err
 	}

@@ -216,7 +216,7 @@ func (w *work) verify(ctx context.Context, spans []span) error {
 // readBack compares the copy with the sums of what left, and returns the weakest
 // algorithm that was used.
 func (w *work) readBack(ctx context.Context, spans []span) (string, error) {
-	o, err := stat(ctx, w.c.Target, w.key)
+	o, err := store.Look(ctx, w.c.Target, w.key)
 	if err != nil {
 		return "", ofCopy(err)
 	}

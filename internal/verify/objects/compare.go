@@ -55,34 +55,13 @@ func (j *job) compare(ctx context.Context, s subject) (Finding, error) {
 // again asks both stores anew for what is there now.
 func (j *job) again(ctx context.Context, s *subject) (err error) {
 	if s.key != "" {
-		if s.source, err = stat(ctx, j.Source, s.key); err != nil {
+		if s.source, err = store.Find(ctx, j.Source, s.key); err != nil {
 			return err
 		}
 	}
-	s.target, err = stat(ctx, j.Target, s.name)
+	s.target, err = store.Find(ctx, j.Target, s.name)
 	s.looked = false
 	return err
-}
-
-// stat returns what is under key, nil when there is nothing.
-func stat(ctx context.Context, st store.Store, key string) (*store.Object, error) {
-	var o store.Object
-	var err error
-	if c, ok := st.(store.Stat); ok {
-		o, err = c.Stat(ctx, key)
-	} else {
-		var r io.ReadCloser
-		if r, o, err = st.Open(ctx, key, store.Read{N: 1}); err == nil {
-			err = r.Close()
-		}
-	}
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &o, nil
 }
 
 // once compares one time.

@@ -341,9 +341,5 @@ func (j *job) judge(ctx context.Context, s subject) error {
 
 // jobWide reports whether an error concerns the verification and not one object.
 func jobWide(ctx context.Context, err error) bool {
-	switch fault.Of(err).Code {
-	case fault.StoreAuth, fault.StoreMissing, fault.StoreUnreachable:
-		return true
-	}
-	return ctx.Err() != nil || errors.Is(err, context.Canceled)
+	return store.Wide(err) || ctx.Err() != nil || errors.Is(err, context.Canceled)
 }

@@ -31,7 +31,11 @@ func (t *Transfer) list(ctx context.Context, r Range, rg int, end *page.Header, 
 	steps := make(chan seen, 256)
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
+	upto := t.front.bound(rg, r)
 	emit := func(s seen) bool {
+		if rg == 0 && !t.front.pass(s.last) {
+			return false
+		}
 		select {
 		case steps <- s:
 			return true
@@ -47,9 +51,9 @@ func (t *Transfer) list(ctx context.Context, r Range, rg int, end *page.Header, 
 		case t.List != nil:
 			listed <- t.listFile(ctx, end.Taken, emit)
 		case t.renames:
-			listed <- t.lookUp(ctx, after, r.Upto, emit)
+			listed <- t.lookUp(ctx, after, upto, emit)
 		default:
-			listed <- t.join(ctx, after, r.Upto, emit)
+			listed <- t.join(ctx, after, upto, emit)
 		}
 	}()
 	s := &sealer{t: t, w: w, header: page.Header{Range: rg, Seq: end.Seq, Last: end.Last, Taken: end.Taken}}
@@ -134,15 +138,16 @@ func (s *sealer) flush(end bool) error {
 	return nil
 }
 
-// keys lists what a store has of a range under the job's prefixes.
-func (t *Transfer) keys(ctx context.Context, s store.Store, after, upto string) iter.Seq2[store.Object, error] {
+// keys lists what a store has of a range under the job's prefixes. Where the range
+// ends may become known meanwhile.
+func (t *Transfer) keys(ctx context.Context, s store.Store, after string, upto func() string) iter.Seq2[store.Object, error] {
 	return func(yield func(store.Object, error) bool) {
 		for _, prefix := range t.selected.Prefixes() {
 			if end := selection.After(prefix); prefix != "" && end != "" && end <= after {
 				continue
 			}
 			for o, err := range s.List(ctx, prefix, after) {
-				if upto != "" && o.Key > upto {
+				if end := upto(); end != "" && o.Key > end {
 					return
 				}
 				if !yield(o, err) || err != nil && o.Key == "" {
@@ -154,7 +159,7 @@ func (t *Transfer) keys(ctx context.Context, s store.Store, after, upto string) 
 }
 
 // join compares the two listings of a range.
-func (t *Transfer) join(ctx context.Context, after, upto string, emit func(seen) bool) error {
+func (t *Transfer) join(ctx context.Context, after string, upto func() string, emit func(seen) bool) error {
 	a := pair.Listing{Name: "the source", Objects: t.keys(ctx, t.Source, after, upto)}
 	b := pair.Listing{Name: "the target", Objects: t.keys(ctx, t.Target, after, upto)}
 	for p, err := range pair.Join(ctx, a, b) {
@@ -177,7 +182,7 @@ func (t *Transfer) join(ctx context.Context, after, upto string, emit func(seen)
 
 // lookUp lists the source and asks the target for each name, as their order is not
 // that of the keys.
-func (t *Transfer) lookUp(ctx context.Context, after, upto string, emit func(seen) bool) error {
+func (t *Transfer) lookUp(ctx context.Context, after string, upto func() string, emit func(seen) bool) error {
 	asked := newAsker(ctx, t, emit)
 	for o, err := range t.keys(ctx, t.Source, after, upto) {
 		if err != nil && o.Key == "" {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -72,13 +71,16 @@ type Config struct {
 	DryRun bool
 	// Parallel is how many key ranges the caller runs at once; 0: 8.
 	Parallel int
-	Record   *watch.Files
-	Log      *slog.Logger     // nil: none
-	Now      func() time.Time // nil: time.Now
+	// Undivided is how many keys are listed in one go before the rest is divided into
+	// ranges; 0: 32,000. Dividing costs requests that fewer keys do not pay back.
+	Undivided int
+	Record    *watch.Files
+	Log       *slog.Logger     // nil: none
+	Now       func() time.Time // nil: time.Now
 }
 
 // InFlight is how many objects are carried at once at most.
-const InFlight = 512
+const InFlight = 128
 
 // Range is a task: a stretch of the source's keys.
 type Range = page.Range
@@ -90,6 +92,8 @@ type Transfer struct {
 	selected *selection.Selection
 	renames  bool
 	flight   chan struct{} // a place for each object in flight
+
+	front *front // of the first range
 
 	mu      sync.Mutex
 	ranges  []Range
@@ -113,6 +117,9 @@ func Open(c Config) (*Transfer, error) {
 	if c.Parallel <= 0 {
 		c.Parallel = 8
 	}
+	if c.Undivided <= 0 {
+		c.Undivided = 32_000
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -124,7 +131,7 @@ func Open(c Config) (*Transfer, error) {
 		return nil, err
 	}
 	return &Transfer{Config: c, folder: folder, selected: selected, renames: len(c.Selection.Rename) > 0,
-		flight: make(chan struct{}, InFlight), whole: map[int]bool{}}, nil
+		flight: make(chan struct{}, InFlight), whole: map[int]bool{}, front: newFront(c.Undivided)}, nil
 }
 
 // Close ends the use of the Transfer.
@@ -136,79 +143,12 @@ func Walk(dir string, each func(Range, page.Item, *page.Outcome) error) error {
 	return page.Walk(dir, each)
 }
 
-// divideTime bounds how long the first listing waits to hear how the source's keys
-// can be divided.
-const divideTime = 900 * time.Millisecond
-
-// partsPerRange: more ranges than are listed at once, so that an uneven division
-// does not leave one of them for the end.
-const partsPerRange = 4
-
-// Ranges finds the key ranges of the round: those of an earlier run, or the parts
-// that the source says it can be divided into.
-func (t *Transfer) Ranges(ctx context.Context, found func(Range)) error {
-	ranges, err := t.folder.Ranges()
-	if err != nil {
-		return err
-	}
-	if ranges == nil {
-		if err := t.folder.KeepRanges(t.divide(ctx)); err != nil {
-			return err
-		}
-		if ranges, err = t.folder.Ranges(); err != nil {
-			return err
-		}
-	}
-	t.Record.Ranges(len(ranges))
-	t.mu.Lock()
-	t.ranges = ranges
-	t.mu.Unlock()
-	for _, r := range ranges {
-		found(r)
-	}
-	t.mu.Lock()
-	t.found = true
-	t.mu.Unlock()
-	return t.extraneous(ctx)
-}
-
-// divide returns the bounds between ranges; none when the source does not say.
-func (t *Transfer) divide(ctx context.Context) []string {
-	d, ok := t.Source.(store.Divider)
-	if !ok || t.List != nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, divideTime)
-	defer cancel()
-	prefix := ""
-	if ps := t.selected.Prefixes(); len(ps) == 1 {
-		prefix = ps[0]
-	}
-	bounds, err := d.Divide(ctx, prefix, "", t.Parallel*partsPerRange)
-	if err != nil {
-		t.Log.Info("the source's keys are listed in one go: it did not say how to divide them", "error", err)
-		return nil
-	}
-	slices.Sort(bounds)
-	return slices.DeleteFunc(slices.Compact(bounds), func(b string) bool { return b == "" })
-}
-
-// number returns the number of a range.
-func (t *Transfer) number(r Range) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n := slices.Index(t.ranges, r); n >= 0 {
-		return n, nil
-	}
-	return 0, fault.New(fault.Internal, "the key range after %q is not of this round", r.After)
-}
-
 // Run lists what is left of a range, decides, has it carried, and records how each
 // object ended. nil: every object of the range has its one state, but those to be
 // deleted in the target: these wait until everything is listed, and the last Run
 // (or Ranges) deletes them.
 func (t *Transfer) Run(ctx context.Context, r Range) (progressed bool, err error) {
-	n, err := t.number(r)
+	n, r, err := t.known(r)
 	if err != nil {
 		return false, err
 	}
@@ -227,6 +167,7 @@ func (t *Transfer) Run(ctx context.Context, r Range) (progressed bool, err error
 	if err != nil {
 		fail(err)
 	} else {
+		t.front.listed(n)
 		t.Record.RangeListed()
 	}
 	err = w.wait()

@@ -100,21 +100,25 @@ func run(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
+	finding, stop := context.WithCancel(ctx)
+	defer stop()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
-	note := func(err error) {
-		mu.Lock()
-		defer mu.Unlock()
+	err = t.Ranges(finding, func(r Range) {
+		wg.Go(func() {
+			if _, err := t.Run(ctx, r); err != nil {
+				stop()
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+		})
+	})
+	wg.Wait()
+	if len(errs) == 0 || finding.Err() == nil {
 		errs = append(errs, err)
 	}
-	note(t.Ranges(ctx, func(r Range) {
-		wg.Go(func() {
-			_, err := t.Run(ctx, r)
-			note(err)
-		})
-	}))
-	wg.Wait()
 	return errors.Join(errs...)
 }
 
@@ -320,6 +324,7 @@ var errCrash = errors.New("the process dies")
 // A process that dies at any moment and one that begins again lead to one state for
 // each object, and no object whose end was recorded is carried again.
 func TestRun_when_it_dies_again_and_again(t *testing.T) {
+	divided := 0
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		a, b := mem.New(mem.Options{}), mem.New(mem.Options{})
@@ -355,7 +360,7 @@ func TestRun_when_it_dies_again_and_again(t *testing.T) {
 				}
 				return nil
 			}
-			err := run(context.Background(), Config{Source: a, Target: b, Dir: dir, Carry: p.Carry, Extraneous: Extraneous{Delete: true}, Parallel: 2})
+			err := run(context.Background(), Config{Source: a, Target: b, Dir: dir, Carry: p.Carry, Extraneous: Extraneous{Delete: true}, Parallel: 2, Undivided: 1 + r.IntN(n+1)})
 			if err == nil {
 				break
 			}
@@ -365,6 +370,11 @@ func TestRun_when_it_dies_again_and_again(t *testing.T) {
 			if power {
 				cutFiles(t, r, dir)
 			}
+		}
+		if more, err := filepath.Glob(filepath.Join(dir, "0001")); err != nil {
+			t.Fatal(err)
+		} else if len(more) > 0 {
+			divided++
 		}
 		got := states(t, dir)
 		if len(got) != n+n/3 && !power {
@@ -377,6 +387,93 @@ func TestRun_when_it_dies_again_and_again(t *testing.T) {
 		}
 		if want := contents(t, a); !maps.Equal(contents(t, b), want) {
 			t.Errorf("seed %d: the target differs", seed)
+		}
+	}
+	if divided < 10 || divided > 50 {
+		t.Errorf("%d of 60 histories were divided: both kinds are to be looked at", divided)
+	}
+}
+
+// What is listed while the rest is divided is in one range alone, whatever key the
+// division begins at.
+func TestRanges_when_a_long_listing_is_divided(t *testing.T) {
+	const n = 5_000
+	key := func(i int) string { return fmt.Sprintf("%05d", i) }
+	for _, behind := range []int{-10, 0, 1, 700, n} { // keys that are listed while the source divides
+		dividing, goOn := make(chan string, 1), make(chan struct{})
+		a := mem.New(mem.Options{Divide: func(_, after string, _ int) []string {
+			dividing <- after
+			<-goOn
+			var bounds []string
+			for i := 1000; i < n; i += 250 {
+				bounds = append(bounds, key(i))
+			}
+			return bounds
+		}})
+		b := mem.New(mem.Options{})
+		for i := range n {
+			put(t, a, key(i), "x")
+			if i%3 == 0 {
+				put(t, b, key(i), "y")
+			}
+		}
+		at := 0
+		watched := &watching{Store: a, seen: func(string) {
+			if at++; at == 1500+behind {
+				select {
+				case <-goOn:
+				default:
+					close(goOn)
+				}
+			}
+		}, done: func() {
+			select {
+			case <-goOn:
+			default:
+				close(goOn)
+			}
+		}}
+		p := &porter{source: a, target: b}
+		dir := t.TempDir()
+		if err := run(context.Background(), Config{Source: watched, Target: b, Dir: dir, Carry: p.Carry, Undivided: 1200}); err != nil {
+			t.Fatal(err)
+		}
+		if after := <-dividing; after < key(1199) {
+			t.Errorf("divided after %s already", after)
+		}
+		if got := states(t, dir); len(got) != n || len(p.carried) != n {
+			t.Errorf("%d behind: %d recorded, %d carried", behind, len(got), len(p.carried))
+		}
+		for k, times := range p.carried {
+			if times != 1 {
+				t.Errorf("%d behind: %s was carried %d times", behind, k, times)
+			}
+		}
+	}
+}
+
+// watching tells what a store lists.
+type watching struct {
+	*mem.Store
+	seen func(key string)
+	done func()
+	once sync.Once
+}
+
+func (w *watching) List(ctx context.Context, prefix, after string) iter.Seq2[store.Object, error] {
+	return func(yield func(store.Object, error) bool) {
+		first := false
+		w.once.Do(func() { first = true })
+		if first {
+			defer w.done()
+		}
+		for o, err := range w.Store.List(ctx, prefix, after) {
+			if first {
+				w.seen(o.Key)
+			}
+			if !yield(o, err) {
+				return
+			}
 		}
 	}
 }

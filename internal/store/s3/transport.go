@@ -49,8 +49,8 @@ func newTransport(requests int, t secure) (*http.Transport, error) {
 		MaxIdleConns:        0,
 		MaxIdleConnsPerHost: max(requests, 64),
 		IdleConnTimeout:     55 * time.Second, // shorter than most services'
-		ReadBufferSize:      32 << 10,
-		WriteBufferSize:     32 << 10,
+		ReadBufferSize:      4 << 10,
+		WriteBufferSize:     4 << 10,
 		DisableCompression:  true, // objects come as they are
 	}, nil
 }

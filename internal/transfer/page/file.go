@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
@@ -139,11 +140,7 @@ func encode(h *Header, entries []Entry) ([]byte, error) {
 			return nil, fault.New(fault.Internal, "an item cannot be written").By(err)
 		}
 	}
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return nil, fault.New(fault.Internal, "pages cannot be packed").By(err)
-	}
-	body := z.EncodeAll(plain.Bytes(), nil)
+	body := packer().EncodeAll(plain.Bytes(), nil)
 	shown := *h
 	if len(h.Last0) > 0 {
 		shown.Last = ""
@@ -157,6 +154,25 @@ func encode(h *Header, entries []Entry) ([]byte, error) {
 	fmt.Fprintf(&out, "%s %d %s %s %d\n%s\n", mark, version, sum(head), h.sum, len(body), head)
 	out.Write(body)
 	return out.Bytes(), nil
+}
+
+// packer and unpacker serve all pages of the process: what they work with is some
+// hundred KiB, and dear to make for each page.
+var (
+	packer = sync.OnceValue(func() *zstd.Encoder {
+		return must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(128<<10)))
+	})
+	unpacker = sync.OnceValue(func() *zstd.Decoder {
+		return must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(bodyBytes)))
+	})
+)
+
+// must is for options that are right or wrong whatever a job is.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 func sum(b []byte) string {
@@ -217,12 +233,11 @@ func decodeBody(h *Header, body []byte) ([]Entry, error) {
 	if sum(body) != h.sum {
 		return nil, ErrTorn
 	}
-	z, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(bodyBytes))
+	plain, err := unpacker().DecodeAll(body, nil)
 	if err != nil {
 		return nil, ErrTorn
 	}
-	defer z.Close()
-	d := json.NewDecoder(io.LimitReader(z, bodyBytes))
+	d := json.NewDecoder(bytes.NewReader(plain))
 	var out []Entry
 	for d.More() {
 		var l line

@@ -46,8 +46,10 @@ type boundText struct {
 	Bytes []byte `json:"bytes,omitempty"`
 }
 
-// KeepRanges makes the ranges durable: those that bounds, in order, divide all keys
-// into.
+// KeepRanges keeps the ranges: those that bounds, in order, divide all keys into.
+// Other bounds may be kept later, when all that is listed lies before the first of
+// them. Then they are durable before any page is: a page that says that a range is
+// listed to its end must not be taken for one of a longer range.
 func (f *Folder) KeepRanges(bounds []string) error {
 	out := rangesFile{Version: version, Bounds: []boundText{}}
 	for _, b := range bounds {
@@ -61,7 +63,10 @@ func (f *Folder) KeepRanges(bounds []string) error {
 	if err != nil {
 		return broken(f.dir, err)
 	}
-	return replace(f.ranges(), append(b, '\n'))
+	if err := replace(f.ranges(), append(b, '\n')); err != nil || len(bounds) == 0 {
+		return err
+	}
+	return f.sync()
 }
 
 // Ranges returns the ranges that were kept, in order; nil: none were, or what was
@@ -92,6 +97,20 @@ func (f *Folder) Ranges() ([]Range, error) {
 		last = key
 	}
 	return append(out, Range{last, ""}), nil
+}
+
+// sync makes ranges.json and its name durable.
+func (f *Folder) sync() error {
+	for _, path := range []string{f.ranges(), f.dir} {
+		r, err := os.Open(path)
+		if err == nil {
+			err = errors.Join(r.Sync(), r.Close())
+		}
+		if err != nil {
+			return broken(path, err)
+		}
+	}
+	return nil
 }
 
 func (f *Folder) clear() error {

@@ -91,7 +91,7 @@ type Transfer struct {
 	folder   *page.Folder
 	selected *selection.Selection
 	renames  bool
-	flight   chan struct{} // a place for each object in flight
+	hands    *hands
 
 	front *front // of the first range
 
@@ -131,11 +131,14 @@ func Open(c Config) (*Transfer, error) {
 		return nil, err
 	}
 	return &Transfer{Config: c, folder: folder, selected: selected, renames: len(c.Selection.Rename) > 0,
-		flight: make(chan struct{}, InFlight), whole: map[int]bool{}, front: newFront(c.Undivided)}, nil
+		hands: newHands(InFlight), whole: map[int]bool{}, front: newFront(c.Undivided)}, nil
 }
 
-// Close ends the use of the Transfer.
-func (t *Transfer) Close() error { return nil }
+// Close ends the use of the Transfer. Every Run must have returned.
+func (t *Transfer) Close() error {
+	t.hands.end()
+	return nil
+}
 
 // Walk calls each for every item of the round in dir, in order of ranges, with how it
 // ended; nil: it has not. It may run beside a Transfer.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"godwit/internal/transfer/page"
 )
@@ -39,6 +40,7 @@ type opened struct {
 	header  *page.Header
 	entries []page.Entry // nil: not held
 	left    int          // to be noted yet; the recorder's
+	log     *page.Log    // nil: nothing is in it yet
 }
 
 // noted is an outcome on its way to the page.
@@ -135,15 +137,11 @@ func (w *work) dispatch() error {
 			if !w.ours(e) {
 				continue
 			}
-			select {
-			case w.t.flight <- struct{}{}:
-			case <-w.ctx.Done():
+			w.carrying.Add(1)
+			if !w.t.hands.give(w.ctx, func() { defer w.carrying.Done(); w.carry(p, i, e.Item) }) {
+				w.carrying.Done()
 				return nil
 			}
-			w.carrying.Go(func() {
-				defer func() { <-w.t.flight }()
-				w.carry(p, i, e.Item)
-			})
 		}
 	}
 }
@@ -160,12 +158,24 @@ func (w *work) carry(p *opened, index int, item page.Item) {
 	w.log <- noted{p, item.Size, page.Done{Index: index, Outcome: out}}
 }
 
-// record writes outcomes down as they come: those that wait together in one write.
+// gather is how long an outcome waits for others, to be written down with them.
+const gather = 5 * time.Millisecond
+
+// record writes outcomes down as they come, a few milliseconds' together.
 func (w *work) record() error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	begun := map[*opened]bool{}
+	defer func() {
+		for p := range begun {
+			_ = p.close() // of a run that ends early; what was written is with the system
+		}
+	}()
 	batch := map[*opened][]page.Done{}
 	for first := range w.log {
 		clear(batch)
 		w.take(batch, first)
+		timer.Reset(gather)
 		for more := true; more; {
 			select {
 			case n, ok := <-w.log:
@@ -173,13 +183,17 @@ func (w *work) record() error {
 					w.take(batch, n)
 				}
 				more = ok
-			default:
+			case <-timer.C:
 				more = false
 			}
 		}
 		for p, done := range batch {
+			begun[p] = true
 			if err := w.note(p, done); err != nil {
 				return err
+			}
+			if p.left == 0 {
+				delete(begun, p)
 			}
 		}
 	}
@@ -202,12 +216,15 @@ func (w *work) note(p *opened, done []page.Done) error {
 		}
 	}
 	if p.left > 0 || p.entries == nil {
-		if err := w.t.folder.Append(p.header, done); err != nil {
+		if err := w.append(p, done); err != nil {
 			return err
 		}
 	}
 	if p.left > 0 {
 		return nil
+	}
+	if err := p.close(); err != nil {
+		return err
 	}
 	w.held.Add(-1)
 	h, entries := p.header, p.entries
@@ -219,4 +236,22 @@ func (w *work) note(p *opened, done []page.Done) error {
 	}
 	p.entries = nil
 	return w.t.folder.Finish(h, entries)
+}
+
+func (w *work) append(p *opened, done []page.Done) (err error) {
+	if p.log == nil {
+		if p.log, err = w.t.folder.Log(p.header); err != nil {
+			return err
+		}
+	}
+	return p.log.Append(done)
+}
+
+func (p *opened) close() error {
+	if p.log == nil {
+		return nil
+	}
+	err := p.log.Close()
+	p.log = nil
+	return err
 }

@@ -85,8 +85,9 @@ func sent(t *testing.T, given map[string]any, env map[string]string) *http.Reque
 		t.Fatal(err)
 	}
 	to := captured{make(chan *http.Request, 8)}
-	s.http.RegisterProtocol("https", to)
-	s.http.RegisterProtocol("http", to)
+	s.http.Base.RegisterProtocol("https", to)
+	s.http.Base.RegisterProtocol("http", to)
+	s.http.Base.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.invalid"}) // all is left to the base
 	if _, err := s.Put(t.Context(), "a b", inMemory([]byte("x")), store.PutOptions{Attributes: store.Attributes{Metadata: map[string]string{"m": "1"}}}); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +21,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"godwit/internal/fault"
+	"godwit/internal/http1"
 	"godwit/internal/limit"
 	"godwit/internal/store"
 )
@@ -44,7 +44,7 @@ const (
 // by any number of goroutines.
 type Store struct {
 	api     *minio.Core
-	http    *http.Transport
+	http    *http1.Transport
 	at      place
 	source  string // where the credentials come from, for people
 	class   string // storage class of what is written; empty: the bucket's own

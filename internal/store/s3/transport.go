@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"godwit/internal/fault"
+	"godwit/internal/http1"
 )
 
 // secure says how the service's certificate is checked.
@@ -20,7 +21,7 @@ type secure struct {
 }
 
 // newTransport returns connections for about requests requests at once.
-func newTransport(requests int, t secure) (*http.Transport, error) {
+func newTransport(requests int, t secure) (*http1.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: t.skip} //nolint:gosec // only when the job file says so
 	if t.ca != "" {
 		pool, err := x509.SystemCertPool()
@@ -40,9 +41,11 @@ func newTransport(requests int, t secure) (*http.Transport, error) {
 	// than streams of one connection, and a stalled one holds up no other.
 	var only11 http.Protocols
 	only11.SetHTTP1(true)
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+	return &http1.Transport{Base: &http.Transport{
+		Proxy: http.ProxyFromEnvironment,
+		// Probes on idle connections are of no use: watch ends a request on which
+		// nothing moves.
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: -1}).DialContext,
 		TLSHandshakeTimeout: 10 * time.Second,
 		TLSClientConfig:     config,
 		Protocols:           &only11,
@@ -52,7 +55,7 @@ func newTransport(requests int, t secure) (*http.Transport, error) {
 		ReadBufferSize:      4 << 10,
 		WriteBufferSize:     4 << 10,
 		DisableCompression:  true, // objects come as they are
-	}, nil
+	}}, nil
 }
 
 // asking asks for leave before each request, repetitions included.

@@ -25,29 +25,49 @@ type Done struct {
 // speaks of another page.
 const logMark = "godwit-log"
 
-// Append adds outcomes to the log of a page. They are with the system when it
-// returns: a process that dies keeps them. A power cut may lose the last ones, and
-// their objects are compared again.
-func (f *Folder) Append(h *Header, done []Done) error {
+// Log takes outcomes of a page as they come.
+type Log struct {
+	path string
+	w    *os.File
+	text bytes.Buffer
+}
+
+// Log opens the log of a page, which may have outcomes already.
+func (f *Folder) Log(h *Header) (*Log, error) {
 	path := logOf(f.page(h.Range, h.Seq))
 	w, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
-		return broken(path, err)
+		return nil, broken(path, err)
 	}
-	var b bytes.Buffer
+	l := &Log{path: path, w: w}
 	if st, err := w.Stat(); err == nil && st.Size() == 0 {
-		fmt.Fprintf(&b, "%s %d %s\n", logMark, version, h.sum)
+		fmt.Fprintf(&l.text, "%s %d %s\n", logMark, version, h.sum)
 	}
-	enc := json.NewEncoder(&b)
+	return l, nil
+}
+
+// Append adds outcomes. They are with the system when it returns: a process that
+// dies keeps them. A power cut may lose the last ones, and their objects are
+// compared again.
+func (l *Log) Append(done []Done) error {
+	enc := json.NewEncoder(&l.text)
 	for _, d := range done {
 		if err := enc.Encode(d); err != nil {
-			_ = w.Close()
 			return fault.New(fault.Internal, "an outcome cannot be written").By(err)
 		}
 	}
-	_, err = w.Write(b.Bytes())
-	if err = errors.Join(err, w.Close()); err != nil {
-		return broken(path, err)
+	_, err := l.w.Write(l.text.Bytes())
+	l.text.Reset()
+	if err != nil {
+		return broken(l.path, err)
+	}
+	return nil
+}
+
+// Close ends the use of the log.
+func (l *Log) Close() error {
+	if err := l.w.Close(); err != nil {
+		return broken(l.path, err)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func TestPage_when_sealed_logged_and_finished(t *testing.T) {
 	want := samples()
 	out := Outcome{State: Copied, At: at, How: "put"}
 	want[0].Outcome = &out
-	if err := f.Append(read, []Done{{0, out}}); err != nil {
+	if err := appendTo(f, read, []Done{{0, out}}); err != nil {
 		t.Fatal(err)
 	}
 	if read, entries, err = f.Resume(2, 1); err != nil {
@@ -111,7 +111,7 @@ func TestLog_when_it_is_of_another_page(t *testing.T) {
 	if err := f.Seal(h, samples()); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Append(h, []Done{{0, Outcome{State: Failed, At: at}}}); err != nil {
+	if err := appendTo(f, h, []Done{{0, Outcome{State: Failed, At: at}}}); err != nil {
 		t.Fatal(err)
 	}
 	stale, err := os.ReadFile(logOf(f.page(2, 1)))
@@ -145,7 +145,7 @@ func TestPages_when_files_are_cut(t *testing.T) {
 				t.Fatal(err)
 			}
 			if seq == 1 {
-				if err := f.Append(h, []Done{{3, Outcome{State: Deleted, At: at}}, {0, Outcome{State: Copied, At: at}}}); err != nil {
+				if err := appendTo(f, h, []Done{{3, Outcome{State: Deleted, At: at}}, {0, Outcome{State: Copied, At: at}}}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -270,4 +270,12 @@ func FuzzReadPage(f *testing.F) {
 			t.Fatalf("%v: %+v is read back as %+v", err, entries, back)
 		}
 	})
+}
+
+func appendTo(f *Folder, h *Header, done []Done) error {
+	l, err := f.Log(h)
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.Append(done), l.Close())
 }

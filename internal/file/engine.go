@@ -248,7 +248,7 @@ func (r *run) retry(ctx context.Context) error {
 // round moves what is to be moved, and keeps how it ended.
 func (r *run) round(ctx context.Context, now round, only transfer.Only) (err error) {
 	c := r.config(now.Began, filepath.Join(r.state.Dir, pagesDir), only)
-	c.Carry = r.carrier.Carry
+	c.Carry, c.InFlight = r.carrier.Carry, r.carrier.InFlight()
 	t, err := transfer.Open(c)
 	if err != nil {
 		return err

@@ -86,7 +86,7 @@ func (t *Transfer) delete(ctx context.Context, rg int, headers []*page.Header) e
 	defer fail(nil)
 	w := t.work(ctx, fail, rg, true)
 	for _, h := range headers {
-		w.add(h.Seq)
+		w.add(h, nil)
 	}
 	return w.wait()
 }

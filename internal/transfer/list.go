@@ -130,10 +130,10 @@ func (s *sealer) flush(end bool) error {
 	for state, c := range h.States {
 		s.t.Record.Ended(string(state), int(c.Objects), c.Bytes)
 	}
-	if h.Open > h.Deletes && !s.t.DryRun {
-		s.w.add(h.Seq)
-	}
 	s.header = page.Header{Range: h.Range, Seq: h.Seq, Last: h.Last, Taken: h.Taken}
+	if h.Open > h.Deletes && !s.t.DryRun && s.w.add(&h, s.entries) {
+		s.entries = nil
+	}
 	s.entries = s.entries[:0]
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"godwit/internal/fault"
@@ -64,9 +65,10 @@ type Config struct {
 	// Erase has objects of the source deleted that are in the target, verified.
 	Erase bool
 	// Carry does what an item asks and returns how it ended. It is called by up to
-	// InFlight goroutines. An error ends the run: the object then has no outcome.
-	Carry func(context.Context, page.Item) (page.Outcome, error)
-	Only  Only
+	// InFlight goroutines; 0: 128. An error ends the run: the object then has no outcome.
+	Carry    func(context.Context, page.Item) (page.Outcome, error)
+	InFlight int
+	Only     Only
 	// DryRun decides and records, and carries nothing.
 	DryRun bool
 	// Parallel is how many key ranges the caller runs at once; 0: 8.
@@ -79,9 +81,6 @@ type Config struct {
 	Now       func() time.Time // nil: time.Now
 }
 
-// InFlight is how many objects are carried at once at most.
-const InFlight = 128
-
 // Range is a task: a stretch of the source's keys.
 type Range = page.Range
 
@@ -92,6 +91,7 @@ type Transfer struct {
 	selected *selection.Selection
 	renames  bool
 	hands    *hands
+	held     atomic.Int32 // pages whose entries are in memory
 
 	front *front // of the first range
 
@@ -117,6 +117,9 @@ func Open(c Config) (*Transfer, error) {
 	if c.Parallel <= 0 {
 		c.Parallel = 8
 	}
+	if c.InFlight <= 0 {
+		c.InFlight = 128
+	}
 	if c.Undivided <= 0 {
 		c.Undivided = 32_000
 	}
@@ -131,7 +134,7 @@ func Open(c Config) (*Transfer, error) {
 		return nil, err
 	}
 	return &Transfer{Config: c, folder: folder, selected: selected, renames: len(c.Selection.Rename) > 0,
-		hands: newHands(InFlight), whole: map[int]bool{}, front: newFront(c.Undivided)}, nil
+		hands: newHands(c.InFlight), whole: map[int]bool{}, front: newFront(c.Undivided)}, nil
 }
 
 // Close ends the use of the Transfer. Every Run must have returned.
@@ -207,7 +210,7 @@ func (t *Transfer) takeUp(headers []*page.Header, w *work) ([]*page.Header, erro
 			t.Record.Ended(string(s), int(c.Objects), c.Bytes)
 		}
 		if h.Open > h.Deletes && !t.DryRun {
-			w.add(h.Seq)
+			w.add(h, nil)
 		}
 	}
 	return headers, nil

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,8 +165,10 @@ func contents(t *testing.T, s store.Store) map[string]string {
 }
 
 func TestRun_when_decided_by_rules(t *testing.T) {
-	clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	tick := func() time.Time { clock = clock.Add(time.Second); return clock }
+	var seconds atomic.Int64 // both stores ask, from many goroutines
+	tick := func() time.Time {
+		return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(seconds.Add(1)) * time.Second)
+	}
 	for _, c := range []struct {
 		rule Overwrite
 		want string

@@ -19,7 +19,7 @@ type work struct {
 	ctx        context.Context
 	fail       context.CancelCauseFunc
 	progressed atomic.Bool
-	held       atomic.Int32 // pages whose entries stay in memory
+	holds      atomic.Int32 // pages whose entries are in memory
 	carrying   sync.WaitGroup
 	dispatcher sync.WaitGroup
 	recorder   sync.WaitGroup
@@ -27,13 +27,36 @@ type work struct {
 
 	mu    sync.Mutex
 	come  sync.Cond // pages or ended changed
-	pages []int     // numbers of pages that wait
-	ended bool      // no more will come
+	pages []waiting
+	ended bool // no more will come
 }
 
-// maxHeld bounds the pages of a range whose entries stay in memory until they are
-// finished; others are read again then.
-const maxHeld = 4
+// waiting is a page whose turn has not come yet.
+type waiting struct {
+	seq     int
+	header  *page.Header
+	entries []page.Entry // nil: to be read from the page
+}
+
+// maxHeld bounds the pages of a run whose entries stay in memory until they are
+// finished; others are read again when they are needed.
+const maxHeld = 6
+
+// hold reports whether one more page may stay in memory.
+func (w *work) hold() bool {
+	if w.t.held.Add(1) <= maxHeld {
+		w.holds.Add(1)
+		return true
+	}
+	w.t.held.Add(-1)
+	return false
+}
+
+// release undoes n holds.
+func (w *work) release(n int32) {
+	w.holds.Add(-n)
+	w.t.held.Add(-n)
+}
 
 // opened is a page with objects in flight.
 type opened struct {
@@ -51,7 +74,7 @@ type noted struct {
 }
 
 func (t *Transfer) work(ctx context.Context, fail context.CancelCauseFunc, rg int, deletes bool) *work {
-	w := &work{t: t, rg: rg, deletes: deletes, ctx: ctx, fail: fail, log: make(chan noted, InFlight)}
+	w := &work{t: t, rg: rg, deletes: deletes, ctx: ctx, fail: fail, log: make(chan noted, t.InFlight)}
 	w.come.L = &w.mu
 	w.dispatcher.Go(func() {
 		if err := w.dispatch(); err != nil {
@@ -73,12 +96,19 @@ func (t *Transfer) work(ctx context.Context, fail context.CancelCauseFunc, rg in
 	return w
 }
 
-// add has a page carried.
-func (w *work) add(seq int) {
+// add has a page carried. It reports whether it keeps entries, which may be nil: the
+// caller must not use them again then.
+func (w *work) add(h *page.Header, entries []page.Entry) bool {
+	p := waiting{seq: h.Seq}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pages = append(w.pages, seq)
+	// Of pages that wait only the next one: listing runs far ahead of carrying.
+	if entries != nil && len(w.pages) == 0 && w.hold() {
+		p.header, p.entries = h, entries
+	}
+	w.pages = append(w.pages, p)
 	w.come.Broadcast()
+	return p.entries != nil
 }
 
 // wait ends the work when all pages that were added are carried, or ctx is done.
@@ -91,22 +121,23 @@ func (w *work) wait() error {
 	w.carrying.Wait()
 	close(w.log)
 	w.recorder.Wait()
+	w.release(w.holds.Load()) // of a run that ends early
 	return context.Cause(w.ctx)
 }
 
 // next returns the page whose turn it is; false: there is none any more.
-func (w *work) next() (int, bool) {
+func (w *work) next() (waiting, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.pages) == 0 && !w.ended && w.ctx.Err() == nil {
 		w.come.Wait()
 	}
 	if len(w.pages) == 0 || w.ctx.Err() != nil {
-		return 0, false
+		return waiting{}, false
 	}
-	seq := w.pages[0]
+	p := w.pages[0]
 	w.pages = w.pages[1:]
-	return seq, true
+	return p, true
 }
 
 // ours reports whether an entry is to be carried now.
@@ -116,22 +147,13 @@ func (w *work) ours(e page.Entry) bool {
 
 func (w *work) dispatch() error {
 	for {
-		seq, ok := w.next()
+		next, ok := w.next()
 		if !ok {
 			return nil
 		}
-		h, entries, err := w.t.folder.Load(w.rg, seq)
+		p, entries, err := w.open(next)
 		if err != nil {
 			return err
-		}
-		p := &opened{header: h}
-		for _, e := range entries {
-			if w.ours(e) {
-				p.left++
-			}
-		}
-		if w.held.Add(1) <= maxHeld {
-			p.entries = entries
 		}
 		for i, e := range entries {
 			if !w.ours(e) {
@@ -144,6 +166,28 @@ func (w *work) dispatch() error {
 			}
 		}
 	}
+}
+
+// open returns a page whose turn has come, and its entries.
+func (w *work) open(next waiting) (*opened, []page.Entry, error) {
+	h, entries, held := next.header, next.entries, next.entries != nil
+	if !held {
+		var err error
+		if h, entries, err = w.t.folder.Load(w.rg, next.seq); err != nil {
+			return nil, nil, err
+		}
+		held = w.hold()
+	}
+	p := &opened{header: h}
+	for _, e := range entries {
+		if w.ours(e) {
+			p.left++
+		}
+	}
+	if held {
+		p.entries = entries
+	}
+	return p, entries, nil
 }
 
 func (w *work) carry(p *opened, index int, item page.Item) {
@@ -226,9 +270,10 @@ func (w *work) note(p *opened, done []page.Done) error {
 	if err := p.close(); err != nil {
 		return err
 	}
-	w.held.Add(-1)
 	h, entries := p.header, p.entries
-	if entries == nil {
+	if entries != nil {
+		w.release(1)
+	} else {
 		var err error
 		if h, entries, err = w.t.folder.Load(w.rg, h.Seq); err != nil {
 			return err

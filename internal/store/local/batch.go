@@ -174,6 +174,9 @@ func (b *batch) Commit(ctx context.Context) map[string]error {
 	files := slices.SortedFunc(maps.Values(b.files), func(x, y *waiting) int { return strings.Compare(x.key, y.key) })
 	files = b.sync(files, errs)
 	files = b.rename(files, errs)
+	for _, f := range files {
+		delete(b.files, f.key) // it is no file of the batch's folder any more
+	}
 	return orNil(b.settle(files, errs))
 }
 

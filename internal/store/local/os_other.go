@@ -4,9 +4,12 @@ package local
 
 import (
 	"errors"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
+
+func beneath(*os.File, string, int, uint32) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func renameNew(int, string, int, string) error { return errors.ErrUnsupported }
 

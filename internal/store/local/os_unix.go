@@ -26,7 +26,12 @@ func (OS) OpenRoot(path string) (Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osRoot{r}, nil
+	dir, err := r.Open(".")
+	if err != nil {
+		_ = r.Close()
+		return nil, err
+	}
+	return osRoot{r, dir}, nil
 }
 
 // Mkdir implements FS.
@@ -60,10 +65,24 @@ func syncClose(f *os.File) error {
 	return errors.Join(err, f.Close())
 }
 
-type osRoot struct{ r *os.Root }
+// osRoot opens what is below a folder in one step where the system can (beneath),
+// and else as os.Root does, which opens each folder on the way.
+type osRoot struct {
+	r   *os.Root
+	dir *os.File // the folder itself
+}
+
+// open opens a file or folder below the root.
+func (r osRoot) open(name string, flag int, perm uint32) (*os.File, error) {
+	f, err := beneath(r.dir, name, flag|syscall.O_CLOEXEC, perm)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return r.r.OpenFile(name, flag, fs.FileMode(perm))
+	}
+	return f, err
+}
 
 func (r osRoot) Open(name string) (Reader, error) {
-	f, err := r.r.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := r.open(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +90,7 @@ func (r osRoot) Open(name string) (Reader, error) {
 }
 
 func (r osRoot) Create(name string) (Writer, error) {
-	f, err := r.r.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := r.open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +106,7 @@ func (r osRoot) Append(name string) (Writer, error) {
 func (r osRoot) Edit(name string) (Writer, error) { return r.write(name, 0) }
 
 func (r osRoot) write(name string, flag int) (Writer, error) {
-	f, err := r.r.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW|flag, 0)
+	f, err := r.open(name, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW|flag, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +128,7 @@ func retry(call func() error) error {
 }
 
 func (r osRoot) OpenDir(name string) (Dir, error) {
-	f, err := r.r.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	f, err := r.open(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -124,9 +143,12 @@ func (r osRoot) Stat(name string) (Info, error) {
 	return infoOf(i), nil
 }
 
-func (r osRoot) Mkdir(name string) error      { return r.r.Mkdir(name, 0o777) }
-func (r osRoot) Rename(from, to string) error { return r.r.Rename(from, to) }
-func (r osRoot) Close() error                 { return r.r.Close() }
+func (r osRoot) Mkdir(name string) error { return r.r.Mkdir(name, 0o777) }
+func (r osRoot) Close() error            { return errors.Join(r.dir.Close(), r.r.Close()) }
+
+func (r osRoot) Rename(from, to string) error {
+	return r.inBoth(from, to, unix.Renameat)
+}
 
 func (r osRoot) Link(from, to string) error {
 	err := r.r.Link(from, to)
@@ -139,20 +161,23 @@ func (r osRoot) Link(from, to string) error {
 }
 
 func (r osRoot) RenameNew(from, to string) error {
-	return r.inBoth(from, to, func(a int, from string, b int, to string) error {
-		return renameNew(a, from, b, to)
-	})
+	return r.inBoth(from, to, renameNew)
+}
+
+// folder opens a folder whose entries are to be changed.
+func (r osRoot) folder(name string) (*os.File, error) {
+	return r.open(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 }
 
 // inBoth calls with the open folders of both names, so that no symbolic link put
 // there meanwhile leads out of the root.
 func (r osRoot) inBoth(from, to string, call func(int, string, int, string) error) error {
-	a, err := r.r.Open(path.Dir(from))
+	a, err := r.folder(path.Dir(from))
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	b, err := r.r.Open(path.Dir(to))
+	b, err := r.folder(path.Dir(to))
 	if err != nil {
 		return err
 	}
@@ -167,7 +192,7 @@ func (r osRoot) inBoth(from, to string, call func(int, string, int, string) erro
 }
 
 func (r osRoot) Remove(name string) error {
-	d, err := r.r.Open(path.Dir(name))
+	d, err := r.folder(path.Dir(name))
 	if err != nil {
 		return err
 	}
@@ -182,7 +207,7 @@ func (r osRoot) Remove(name string) error {
 
 func (r osRoot) Reap(name string) (bool, error) {
 	// For writing: locks of network file systems ask for it.
-	f, err := r.r.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	f, err := r.open(name, os.O_RDWR|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return false, nil
 	}
@@ -197,7 +222,7 @@ func (r osRoot) Reap(name string) (bool, error) {
 }
 
 func (r osRoot) SyncDir(name string) error {
-	f, err := r.r.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	f, err := r.open(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
@@ -205,18 +230,13 @@ func (r osRoot) SyncDir(name string) error {
 }
 
 func (r osRoot) SyncAll() error {
-	d, err := r.r.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	err = retry(func() error { return syncAll(int(d.Fd())) })
-	runtime.KeepAlive(d)
+	err := retry(func() error { return syncAll(int(r.dir.Fd())) })
+	runtime.KeepAlive(r.dir)
 	return err
 }
 
 func (r osRoot) RemoveDir(name string) error {
-	d, err := r.r.Open(path.Dir(name))
+	d, err := r.folder(path.Dir(name))
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (s *Store) Copy(ctx context.Context, from store.Store, o store.Object, key 
 func (s *Store) copyWhole(ctx context.Context, src *Store, source string, o store.Object, key, full string, p *store.PutOptions) (store.Object, error) {
 	headers := map[string]string{"X-Amz-Copy-Source-If-Match": `"` + o.Version + `"`}
 	if p == nil {
-		headers["X-Amz-Metadata-Directive"], headers["X-Amz-Tagging-Directive"] = "COPY", "COPY"
+		// Metadata and tags are copied when nothing is said of them.
 		if class := s.classOf(o); class != "" {
 			headers["X-Amz-Storage-Class"] = class
 		}

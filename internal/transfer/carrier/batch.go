@@ -11,7 +11,7 @@ import (
 
 // Bounds of a batch.
 const (
-	batchObjects = 256
+	batchObjects = 1024
 	batchBytes   = 16 << 20
 	// batchQuiet is how long a batch waits for another object when none is on its
 	// way, batchOld when some are.

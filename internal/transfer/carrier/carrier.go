@@ -107,6 +107,16 @@ func New(c Config) *Carrier {
 	return k
 }
 
+// InFlight returns how many objects are best given to Carry at once: more than lanes,
+// so that some that wait for their next try keep no lane empty; where objects become
+// durable together, enough for a batch that is committed and one that fills.
+func (c *Carrier) InFlight() int {
+	if c.batches != nil {
+		return 2 * batchObjects
+	}
+	return 2 * lanesMost
+}
+
 // Close waits for what was begun for several objects together. Every Carry must
 // have returned.
 func (c *Carrier) Close() error {

@@ -6,9 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
 
 	"godwit/internal/engine"
 	"godwit/internal/fault"
@@ -68,7 +66,6 @@ func (j *opened) checkSource(c *checker, ctx context.Context, s store.Store) {
 		err = errors.Join(err, r.Close())
 	}
 	c.note("source", "read", "the first object", err)
-	j.checkRules(c, ctx, "source", s)
 }
 
 // probePrefix begins the name of what check writes.
@@ -90,7 +87,7 @@ func (j *opened) checkTarget(c *checker, ctx context.Context, s store.Store) {
 	}
 	c.note("sink", "read back", "", readBack(ctx, s, key, data))
 	c.note("sink", "delete", "", s.Delete(context.WithoutCancel(ctx), key))
-	j.checkRules(c, ctx, "sink", s)
+	j.checkAborts(c, ctx, s)
 }
 
 func readBack(ctx context.Context, s store.Store, key string, want []byte) error {
@@ -106,33 +103,23 @@ func readBack(ctx context.Context, s store.Store, key string, want []byte) error
 	return err
 }
 
-// rules is what stores of objects know of their own housekeeping.
-type rules interface {
-	// AbortDays is after how many days the store drops uploads that were not
-	// completed; 0: never.
-	AbortDays(ctx context.Context) (int, error)
-}
-
-// abortLeast is how many days an upload of a large object should live: one that is
-// dropped earlier cannot be taken up again after a long stop.
-const abortLeast = 7
-
-func (j *opened) checkRules(c *checker, ctx context.Context, on string, s store.Store) {
-	r, ok := s.(rules)
-	if !ok || on != "sink" {
+// checkAborts warns of rules by which the target drops large objects that are on
+// their way. Where the rules are not known there is nothing to say: most services
+// have none.
+func (j *opened) checkAborts(c *checker, ctx context.Context, s store.Store) {
+	a, ok := s.(store.Aborter)
+	if !ok {
 		return
 	}
-	days, err := r.AbortDays(ctx)
-	f := watch.Finding{On: on, Name: "lifecycle", Warn: true}
-	switch {
-	case err != nil:
-		f.Detail = "its rules cannot be read; large objects are taken up again as long as it keeps their parts"
-	case days > 0 && days < abortLeast:
-		f.Detail = fmt.Sprintf("parts of uploads are dropped after %d days", days)
-		f.Fault = fault.New(fault.StoreRefused, "a large object that is interrupted for %d days begins again", days).
-			Try("raise AbortIncompleteMultipartUpload to %d days or more", abortLeast)
-	default:
-		f.Detail = strings.TrimSpace("parts of uploads are kept long enough")
+	rules, err := a.AbortRules(ctx)
+	if err != nil {
+		return
+	}
+	f := watch.Finding{On: "sink", Name: "lifecycle", Detail: "unfinished uploads are kept long enough"}
+	if r, hasty := store.Hasty(rules); hasty {
+		f.Detail, f.Warn = "unfinished uploads are dropped early", true
+		f.Fault = fault.New(fault.CheckFailed, "%s: a large object that is interrupted for longer begins again", r).At("%s", where(s)).
+			Try("set its DaysAfterInitiation to %d or more", store.AbortDaysLeast)
 	}
 	c.Findings = append(c.Findings, f)
 }

@@ -240,6 +240,8 @@ func permission(what string) string {
 		return "s3:ListMultipartUploadParts"
 	case actAbort:
 		return "s3:AbortMultipartUpload"
+	case actRules:
+		return "s3:GetLifecycleConfiguration"
 	}
 	return "s3:PutObject"
 }
@@ -259,4 +261,5 @@ const (
 	actAbort   = "drop the upload of"
 	actUploads = "list the uploads of"
 	actCopy    = "copy"
+	actRules   = "read the lifecycle rules of the bucket"
 )

@@ -44,6 +44,12 @@ type Proxy struct {
 	fault  Fault
 	always bool
 	done   int
+	own    map[string]answer // by what the query has
+}
+
+type answer struct {
+	status int
+	text   string
 }
 
 // Start starts a proxy before the server at the URL to, for the time of t.
@@ -73,6 +79,28 @@ func (p *Proxy) set(method string, f Fault, always bool) {
 	p.method, p.fault, p.always, p.done = method, f, always, 0
 }
 
+// Answer answers requests whose query has the key itself, as a service would that
+// can what the server cannot.
+func (p *Proxy) Answer(key string, status int, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.own == nil {
+		p.own = map[string]answer{}
+	}
+	p.own[key] = answer{status, text}
+}
+
+func (p *Proxy) ownAnswer(r *http.Request) (answer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, a := range p.own {
+		if r.URL.Query().Has(key) {
+			return a, true
+		}
+	}
+	return answer{}, false
+}
+
 // Done returns how many requests were spoilt since the last Next or Always.
 func (p *Proxy) Done() int {
 	p.mu.Lock()
@@ -92,6 +120,11 @@ func (p *Proxy) take(method string) Fault {
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a, ok := p.ownAnswer(r); ok {
+		w.WriteHeader(a.status)
+		_, _ = io.WriteString(w, a.text)
+		return
+	}
 	f := p.take(r.Method)
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

@@ -106,7 +106,9 @@ func at(err error, key string) error {
 // sideBySide is the width of a sink.
 const sideBySide = 8
 
-// each calls do for 0 to n-1, width of them at once. It returns the first error after all calls have ended.
+// each calls do for 0 to n-1, width of them at once. After an error no more are begun;
+// it returns that of the lowest number after all calls have ended: since they begin in
+// order it is the error that one after another would have met.
 func each(n, width int, do func(i int) error) error {
 	if n == 1 || width == 1 {
 		for i := range n {
@@ -119,7 +121,7 @@ func each(n, width int, do func(i int) error) error {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var first error
-	next := 0
+	next, failed := 0, n
 	take := func() int {
 		mu.Lock()
 		defer mu.Unlock()
@@ -134,8 +136,8 @@ func each(n, width int, do func(i int) error) error {
 			for i := take(); i >= 0; i = take() {
 				if err := do(i); err != nil {
 					mu.Lock()
-					if first == nil {
-						first = err
+					if i < failed {
+						first, failed = err, i
 					}
 					mu.Unlock()
 				}

@@ -100,28 +100,49 @@ func (s *sink) sweepAny(ctx context.Context, f stagedFinder, t *taken, folders [
 // sweepNames asks for each name that may have been staged: seqs are dense, but for
 // files that were still open, at most one for each table.
 func (s *sink) sweepNames(ctx context.Context, t *taken, folders []string, named map[string]bool) error {
-	looks := 0
+	left := maxLooks
 	for _, sp := range t.record.Unswept {
-		for seq, gap := sp.From, 0; gap < len(folders)+minGap; seq++ {
-			gap++
-			for _, folder := range folders {
-				if looks++; looks > maxLooks {
-					return errors.New("too many tables to look for every file by its name")
-				}
-				found, err := s.stager.Staged(ctx, folder+fileName(t.task, sp.Epoch, seq, s.codec.Extension()))
-				if err != nil {
-					return err
-				}
-				if len(found) > 0 {
-					gap = 0
-				}
-				if err := s.discard(ctx, found, named); err != nil {
-					return err
-				}
+		most := len(folders) + minGap // seqs in a row without a file that end the span
+		for seq, gap := sp.From, 0; gap < most; {
+			// So many must be asked for whatever the answers are, so all at once.
+			seqs := most - gap
+			var names []string
+			for i := range min(seqs*len(folders), left) {
+				names = append(names, folders[i%len(folders)]+fileName(t.task, sp.Epoch, seq+uint64(i/len(folders)), s.codec.Extension()))
+			}
+			last, err := s.discardNames(ctx, names, named)
+			if err != nil {
+				return err
+			}
+			if left -= len(names); len(names) < seqs*len(folders) {
+				return errors.New("too many tables to look for every file by its name")
+			}
+			seq += uint64(seqs)
+			if gap += seqs; last >= 0 {
+				gap = seqs - 1 - last/len(folders)
 			}
 		}
 	}
 	return nil
+}
+
+// discardNames asks for names, some at once, discards what is staged under them and
+// not named, and returns the index of the last under which something was; -1: none.
+func (s *sink) discardNames(ctx context.Context, names []string, named map[string]bool) (last int, err error) {
+	staged := make([]bool, len(names))
+	err = each(len(names), s.width, func(i int) error {
+		found, err := s.stager.Staged(ctx, names[i])
+		if err != nil {
+			return err
+		}
+		staged[i] = len(found) > 0
+		return s.discard(ctx, found, named)
+	})
+	last = len(names) - 1
+	for last >= 0 && !staged[last] {
+		last--
+	}
+	return last, err
 }
 
 func (s *sink) discard(ctx context.Context, found []store.Receipt, named map[string]bool) error {

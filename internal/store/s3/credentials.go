@@ -1,10 +1,16 @@
 package s3
 
 import (
+	"context"
 	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
@@ -15,11 +21,13 @@ import (
 type provider struct {
 	credentials.Provider
 	name string // for people
+	// meant: the environment names it, so when it gives no keys others are not asked.
+	meant bool
 }
 
 // resolve returns the credentials and, in words, where they come from. They are
-// read at the first request, and again when they expire.
-func (w wanted) resolve() (*credentials.Credentials, string, error) {
+// read at the first request, and again before they expire.
+func (w wanted) resolve(log *slog.Logger) (*credentials.Credentials, string, error) {
 	list, err := w.providers()
 	if err != nil {
 		return nil, "", err
@@ -31,16 +39,20 @@ func (w wanted) resolve() (*credentials.Credentials, string, error) {
 	source := strings.Join(names, ", ")
 	var top credentials.Provider = &chain{list: list}
 	if w.role != "" && w.way != byWeb {
-		top = &assumed{base: top, w: w}
+		top = &assumed{Expiry: w.expiry(), base: top, w: w, source: source}
 		source = "the role " + w.role + ", assumed with " + source
 	}
-	return credentials.New(&named{top}), source, nil
+	return credentials.New(&named{&renewed{Provider: top, now: w.now, log: log}}), source, nil
 }
+
+// expiry is the end of temporary keys: they are renewed when a fifth of their time
+// is left.
+func (w wanted) expiry() credentials.Expiry { return credentials.Expiry{CurrentTime: w.now} }
 
 func (w wanted) providers() ([]provider, error) {
 	switch w.way {
 	case byAnonymous:
-		return []provider{{&credentials.Static{Value: credentials.Value{SignerType: credentials.SignatureAnonymous}}, "nowhere (anonymous)"}}, nil
+		return []provider{{&credentials.Static{Value: credentials.Value{SignerType: credentials.SignatureAnonymous}}, "nowhere (anonymous)", false}}, nil
 	case byStatic:
 		if w.access.IsZero() || w.secret.IsZero() {
 			return nil, fault.New(fault.JobMissing, "access_key and secret_key are missing: credentials are static")
@@ -53,7 +65,10 @@ func (w wanted) providers() ([]provider, error) {
 	case byInstance:
 		return []provider{w.instance()}, nil
 	case byWeb:
-		return []provider{w.web()}, nil
+		if variable(w.getenv, webFile) == "" {
+			return nil, fault.New(fault.JobMissing, "%s is not set: credentials are web_identity", webFile).Try("set it to the path of the token's file")
+		}
+		return []provider{w.web(first(w.role, variable(w.getenv, "AWS_ROLE_ARN")))}, nil
 	}
 	if !w.access.IsZero() || !w.secret.IsZero() {
 		if w.access.IsZero() || w.secret.IsZero() {
@@ -65,12 +80,12 @@ func (w wanted) providers() ([]provider, error) {
 	if w.profile == "" {
 		list = append(list, w.env())
 	}
-	if variable(w.getenv, "AWS_WEB_IDENTITY_TOKEN_FILE") != "" {
-		list = append(list, w.web())
+	if w.profile == "" && variable(w.getenv, webFile) != "" {
+		list = append(list, w.web(variable(w.getenv, "AWS_ROLE_ARN")))
 	}
 	list = append(list, w.shared())
 	// Elsewhere the metadata address would only cost a time-out.
-	if w.amazon || variable(w.getenv, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") != "" || variable(w.getenv, "AWS_CONTAINER_CREDENTIALS_FULL_URI") != "" {
+	if w.amazon || w.inContainer() {
 		list = append(list, w.instance())
 	}
 	return list, nil
@@ -79,11 +94,11 @@ func (w wanted) providers() ([]provider, error) {
 func (w wanted) static() provider {
 	return provider{&credentials.Static{Value: credentials.Value{
 		AccessKeyID: w.access.Reveal(), SecretAccessKey: w.secret.Reveal(), SessionToken: w.token.Reveal(), SignerType: credentials.SignatureV4,
-	}}, "the job file (access_key)"}
+	}}, "the job file (access_key)", false}
 }
 
 func (w wanted) env() provider {
-	return provider{&environment{getenv: w.getenv}, "the environment (AWS_ACCESS_KEY_ID)"}
+	return provider{&environment{getenv: w.getenv}, "the environment (AWS_ACCESS_KEY_ID)", false}
 }
 
 func (w wanted) shared() provider {
@@ -96,27 +111,8 @@ func (w wanted) shared() provider {
 		file = filepath.Join(home, ".aws", "credentials")
 	}
 	profile := first(w.profile, variable(w.getenv, "AWS_PROFILE"), "default")
-	return provider{&credentials.FileAWSCredentials{Filename: file, Profile: profile}, "the profile " + profile + " in " + file}
-}
-
-func (w wanted) instance() provider {
-	p := &credentials.IAM{Region: w.region}
-	p.Container.AuthorizationToken = variable(w.getenv, "AWS_CONTAINER_AUTHORIZATION_TOKEN")
-	p.Container.AuthorizationTokenFile = variable(w.getenv, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
-	p.Container.CredentialsFullURI = variable(w.getenv, "AWS_CONTAINER_CREDENTIALS_FULL_URI")
-	p.Container.CredentialsRelativeURI = variable(w.getenv, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
-	return provider{p, "the role of this machine or container"}
-}
-
-func (w wanted) web() provider {
-	p := &credentials.IAM{Region: w.region}
-	p.EKSIdentity.TokenFile = variable(w.getenv, "AWS_WEB_IDENTITY_TOKEN_FILE")
-	p.EKSIdentity.RoleARN = first(w.role, variable(w.getenv, "AWS_ROLE_ARN"))
-	p.EKSIdentity.RoleSessionName = first(variable(w.getenv, "AWS_ROLE_SESSION_NAME"), "godwit")
-	if !w.amazon || w.sts != "" {
-		p.Endpoint = w.sts
-	}
-	return provider{p, "the token in AWS_WEB_IDENTITY_TOKEN_FILE"}
+	from := &credentials.FileAWSCredentials{Filename: file, Profile: profile, Expiry: w.expiry()}
+	return provider{&shared{from}, "the profile " + profile + " in " + file, false}
 }
 
 // environment reads the variables of the AWS command line.
@@ -141,7 +137,9 @@ func (e *environment) RetrieveWithCredContext(*credentials.CredContext) (credent
 }
 
 // Retrieve implements credentials.Provider.
-func (e *environment) Retrieve() (credentials.Value, error) { return e.RetrieveWithCredContext(nil) }
+func (e *environment) Retrieve() (credentials.Value, error) {
+	return e.RetrieveWithCredContext(alone())
+}
 
 // IsExpired implements credentials.Provider.
 func (e *environment) IsExpired() bool { return !e.retrieved }
@@ -164,62 +162,104 @@ func (c *chain) RetrieveWithCredContext(cc *credentials.CredContext) (credential
 		if err == nil {
 			err = errors.New("no keys")
 		}
-		problems = append(problems, errors.New(p.name+": "+bare(err).Error()))
+		if p.meant || len(c.list) == 1 {
+			return credentials.Value{}, err
+		}
+		problems = append(problems, errors.New(p.name+": "+err.Error()))
 	}
 	return credentials.Value{}, errors.Join(problems...)
 }
 
 // Retrieve implements credentials.Provider.
-func (c *chain) Retrieve() (credentials.Value, error) { return c.RetrieveWithCredContext(nil) }
+func (c *chain) Retrieve() (credentials.Value, error) { return c.RetrieveWithCredContext(alone()) }
 
 // IsExpired implements credentials.Provider.
 func (c *chain) IsExpired() bool { return c.now == nil || c.now.IsExpired() }
 
-// assumed gets the keys of a role with other keys.
-type assumed struct {
-	base credentials.Provider
-	w    wanted
-	role credentials.STSAssumeRole
+// shared reads the files of the AWS command line.
+type shared struct {
+	*credentials.FileAWSCredentials
 }
 
 // RetrieveWithCredContext implements credentials.Provider.
-func (r *assumed) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
-	base, err := r.base.RetrieveWithCredContext(cc)
-	if err != nil {
-		return credentials.Value{}, err
+func (p *shared) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
+	v, err := p.FileAWSCredentials.RetrieveWithCredContext(cc)
+	if err != nil && !telling(err) {
+		// The reader of the file quotes the line it does not understand.
+		err = errors.New("the file is not of its form: lines are [profile], name = value, or begin with #")
 	}
-	endpoint := r.w.sts
-	if endpoint == "" {
-		endpoint = "https://sts.amazonaws.com"
-		if r.w.region != "" {
-			endpoint = "https://sts." + r.w.region + ".amazonaws.com"
+	return v, err
+}
+
+// telling reports whether an error about a file does not quote it.
+func telling(err error) bool {
+	var exit *exec.ExitError
+	var start *exec.Error
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.As(err, &exit) || errors.As(err, &start) {
+		return true
+	}
+	for _, begin := range []string{"section ", "profile ", "invalid credential process", "cached SSO", "reading cached SSO", "fetching SSO", "unable to determine AWS SSO"} {
+		if strings.HasPrefix(err.Error(), begin) {
+			return true
 		}
 	}
-	r.role.STSEndpoint = endpoint
-	r.role.Options = credentials.STSAssumeRoleOptions{
-		AccessKey: base.AccessKeyID, SecretKey: base.SecretAccessKey, SessionToken: base.SessionToken,
-		RoleARN: r.w.role, RoleSessionName: "godwit", ExternalID: r.w.external, Location: r.w.region, DurationSeconds: 3600,
+	return false
+}
+
+// renewed keeps keys that still hold while new ones cannot be had.
+type renewed struct {
+	credentials.Provider
+	now   func() time.Time
+	log   *slog.Logger
+	value credentials.Value // the last
+	again time.Time         // not asked again before
+}
+
+// renewPause lies between two tries to renew keys that still hold.
+const renewPause = 30 * time.Second
+
+// RetrieveWithCredContext implements credentials.Provider.
+func (r *renewed) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
+	v, err := r.Provider.RetrieveWithCredContext(cc)
+	if err == nil {
+		r.value, r.again = v, time.Time{}
+		return v, nil
 	}
-	return r.role.RetrieveWithCredContext(cc)
+	now := r.now()
+	if !now.Before(r.value.Expiration) {
+		return credentials.Value{}, err
+	}
+	r.log.Warn("temporary keys cannot be renewed; the old ones still hold", "until", r.value.Expiration, "error", err.Error())
+	r.again = now.Add(renewPause)
+	if r.again.After(r.value.Expiration) {
+		r.again = r.value.Expiration
+	}
+	return r.value, nil
 }
 
 // Retrieve implements credentials.Provider.
-func (r *assumed) Retrieve() (credentials.Value, error) { return r.RetrieveWithCredContext(nil) }
+func (r *renewed) Retrieve() (credentials.Value, error) { return r.RetrieveWithCredContext(alone()) }
 
 // IsExpired implements credentials.Provider.
-func (r *assumed) IsExpired() bool { return r.role.IsExpired() }
+func (r *renewed) IsExpired() bool { return !r.now().Before(r.again) && r.Provider.IsExpired() }
 
-// named marks errors as those of getting credentials.
+// named marks errors that are no faults as those of getting credentials.
 type named struct{ credentials.Provider }
 
 // RetrieveWithCredContext implements credentials.Provider.
 func (n *named) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
 	v, err := n.Provider.RetrieveWithCredContext(cc)
-	if err != nil {
+	var f *fault.Error
+	if err != nil && !errors.As(err, &f) {
 		err = credentialError{err}
 	}
 	return v, err
 }
 
 // Retrieve implements credentials.Provider.
-func (n *named) Retrieve() (credentials.Value, error) { return n.RetrieveWithCredContext(nil) }
+func (n *named) Retrieve() (credentials.Value, error) { return n.RetrieveWithCredContext(alone()) }
+
+// alone is for callers that have no request.
+func alone() *credentials.CredContext {
+	return &credentials.CredContext{Client: http.DefaultClient, Context: context.Background()}
+}

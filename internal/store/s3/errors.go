@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/minio/minio-go/v7"
@@ -74,9 +75,6 @@ func bare(err error) error {
 func (s *Store) unanswered(a act, err error) error {
 	var dns *net.DNSError
 	var op *net.OpError
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
 	var record tls.RecordHeaderError
 	var xmlError *xml.SyntaxError
 	var credential credentialError
@@ -87,9 +85,8 @@ func (s *Store) unanswered(a act, err error) error {
 	case errors.As(err, &dns):
 		return fault.New(fault.StoreUnreachable, "the host %s is not known", dns.Name).At("%s", s.Where()).By(errors.New("no such host")).
 			Try("check endpoint and region; with style: path the bucket is not part of the host's name")
-	case errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid):
-		return fault.New(fault.StoreUnreachable, "the certificate of the store does not fit").At("%s", s.Where()).By(err).
-			Try("give the authority's certificate as tls.ca, or correct the endpoint's name")
+	case certificateHint(err) != "":
+		return fault.New(fault.StoreUnreachable, "the certificate of the store does not fit").At("%s", s.Where()).By(err).Try("%s", certificateHint(err))
 	case errors.As(err, &record), err.Error() == "http: server gave HTTP response to HTTPS client":
 		return fault.New(fault.StoreUnreachable, "the store does not speak TLS").At("%s", s.Where()).By(err).
 			Try("write the endpoint with http:// if it has no TLS")
@@ -102,6 +99,24 @@ func (s *Store) unanswered(a act, err error) error {
 		err = errors.New("the connection broke off in the middle")
 	}
 	return fault.New(fault.StoreFailed, "cannot %s", a.on()).At("%s", s.where(a.key)).By(err)
+}
+
+// certificateHint says what mends an error about a certificate; empty: it is none.
+func certificateHint(err error) string {
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &authority):
+		return "give the certificate of the authority that signed it as tls.ca"
+	case errors.As(err, &host):
+		return "write the endpoint with a name that the certificate has"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "renew the certificate, or set the clock of this machine"
+	case errors.As(err, &invalid):
+		return "the store needs another certificate"
+	}
+	return ""
 }
 
 func (a act) on() string {
@@ -153,6 +168,10 @@ func (s *Store) answered(a act, r minio.ErrorResponse) error {
 	case "PreconditionFailed":
 		return fmt.Errorf("%s: %w", s.where(a.key), store.ErrChanged)
 	}
+	if wantsTLS(r) {
+		return fault.New(fault.StoreUnreachable, "the store speaks only TLS").At("%s", s.Where()).By(errors.New(short(r.Message))).
+			Try("write the endpoint with https://")
+	}
 	code, known := serviceCodes[r.Code]
 	if !known {
 		code = byStatus(r.StatusCode)
@@ -171,10 +190,21 @@ func (s *Store) answered(a act, r minio.ErrorResponse) error {
 	if r.Code != "" && r.Code != cause {
 		cause = r.Code + ": " + cause
 	}
-	if len(cause) > 500 {
-		cause = cause[:500] + "…"
+	return s.hinted(a, code, r).By(errors.New(short(cause)))
+}
+
+// wantsTLS reports whether a server, one in Go or nginx, was spoken to without TLS.
+func wantsTLS(r minio.ErrorResponse) bool {
+	return r.StatusCode == http.StatusBadRequest &&
+		(strings.Contains(r.Message, "HTTP request to an HTTPS server") || strings.Contains(r.Message, "plain HTTP request was sent to HTTPS port"))
+}
+
+// short bounds a text that a service wrote.
+func short(text string) string {
+	if len(text) > 500 {
+		return text[:500] + "…"
 	}
-	return s.hinted(a, code, r).By(errors.New(cause))
+	return text
 }
 
 func byStatus(status int) fault.Code {
@@ -202,6 +232,9 @@ func (s *Store) hinted(a act, code fault.Code, r minio.ErrorResponse) *fault.Err
 		e.What = "the store refuses the credentials"
 		if r.Code == "RequestTimeTooSkewed" {
 			return e.Try("the clock of this machine and the store's differ by more than 15 minutes: set it")
+		}
+		if r.Code == "ExpiredToken" || r.Code == "TokenRefreshRequired" {
+			return e.Try("the temporary keys have expired, and godwit cannot renew them: get new ones; they were taken from: %s", s.source)
 		}
 		if r.Region != "" {
 			return e.Try("the bucket is in region %s: set region", r.Region)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -159,6 +160,7 @@ type wanted struct {
 	amazon                bool // the service is Amazon's: its machines have roles
 	region                string
 	getenv                func(string) (string, bool)
+	now                   func() time.Time
 }
 
 func open(ctx context.Context, v option.Values, env store.Env) (store.Store, error) {
@@ -224,7 +226,7 @@ func settings(v option.Values, env store.Env) (config, error) {
 	c.credentials = wanted{
 		way: v.Text("credentials"), access: v.Secret("access_key"), secret: v.Secret("secret_key"), token: v.Secret("session_token"),
 		profile: v.Text("profile"), role: v.Text("role_arn"), sts: v.Text("sts_endpoint"), external: v.Text("external_id"),
-		amazon: amazon, region: c.region, getenv: getenv,
+		amazon: amazon, region: c.region, getenv: getenv, now: time.Now,
 	}
 	if c.credentials.sts == "" && !amazon {
 		c.credentials.sts = c.endpoint
@@ -268,7 +270,10 @@ func newStore(c config, env store.Env) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	creds, source, err := c.credentials.resolve()
+	if env.Log == nil {
+		env.Log = slog.New(slog.DiscardHandler)
+	}
+	creds, source, err := c.credentials.resolve(env.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -288,9 +293,6 @@ func newStore(c config, env store.Env) (*Store, error) {
 	s := &Store{
 		api: api, http: transport, at: c.place, source: source, class: c.class, part: c.part, v1: c.v1,
 		single: c.single, limits: c.limits, log: env.Log, slow: env.Slow, memory: limit.NewBudget(memoryBytes),
-	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
 	}
 	if c.opaque {
 		s.opaque.Store(true)

@@ -1,6 +1,9 @@
 package s3
 
 import (
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -46,3 +49,35 @@ func TestStore_when_the_server_is_versitygw(t *testing.T) { conforms(t, servers.
 func TestStore_when_the_server_is_minio(t *testing.T) { conforms(t, servers.MinIO(t), "", false) }
 
 func TestStore_when_it_has_a_prefix(t *testing.T) { conforms(t, servers.MinIO(t), "ü/a b/", false) }
+
+// With the first version of the request that lists, over more than one page.
+func TestStore_when_it_lists_by_version_1(t *testing.T) {
+	each(t, func(t *testing.T, server *servers.Server) {
+		endpoint, first := withoutVersion2(t, server.Endpoint), map[string]any{"list_version": int64(1)}
+		storetest.RunListing(t, func(t *testing.T) store.Store {
+			return at(t, endpoint, server.Bucket(t), "ü/a b/", store.Env{}, first)
+		}, storetest.Options{
+			ListObjects: 1050,
+			Second: func(t *testing.T, s store.Store) store.Store {
+				return at(t, endpoint, s.(*Store).at.bucket, "ü/a b/", store.Env{}, first)
+			},
+		})
+	})
+}
+
+// withoutVersion2 stands before a server and knows only the first version.
+func withoutVersion2(t *testing.T, server string) string {
+	t.Helper()
+	to, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		if r.In.URL.Query().Has("list-type") {
+			t.Errorf("a listing of version 2: %s", r.In.URL)
+		}
+		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = to.Scheme, to.Host, r.In.Host
+	}})
+	t.Cleanup(s.Close)
+	return s.URL
+}

@@ -95,8 +95,19 @@ func (o Options) withDefaults() Options {
 // Run tests that what open returns, an empty store each time, keeps the contract
 // of package store with all its capabilities.
 func Run(t *testing.T, open func(t *testing.T) store.Store, o Options) {
+	runAll(t, checks(), open, o)
+}
+
+// RunListing is the part of Run that is about listings, for stores that can list in
+// more than one way.
+func RunListing(t *testing.T, open func(t *testing.T) store.Store, o Options) {
+	runAll(t, slices.Concat(listChecks(), divideChecks()), open, o)
+}
+
+func runAll(t *testing.T, checks []check, open func(t *testing.T) store.Store, o Options) {
+	t.Helper()
 	o = o.withDefaults()
-	for _, c := range checks() {
+	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
 			s := open(t)
 			t.Cleanup(func() { _ = s.Close() })

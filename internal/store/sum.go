@@ -99,3 +99,26 @@ func Compare(a, b []Sum) (Likeness, Sum) {
 	}
 	return Unknown, Sum{}
 }
+
+// partSizes are those, in MiB, that programs write objects with, unless they are
+// told others.
+var partSizes = [...]int64{8, 16, 5, 10, 15, 20, 25, 32, 50, 64, 100, 128, 200, 250, 256, 500, 512, 1024}
+
+// Guesses returns a composite sum of an object of size bytes whose PartSize is not
+// known with each of the usual sizes that make as many parts; there are few, often
+// one. That the contents have such a sum is proof; that they have not is none.
+func (s Sum) Guesses(size int64) []Sum {
+	if s.Parts == 0 || s.PartSize > 0 || size <= 0 {
+		return nil
+	}
+	if s.PartSize = size; s.Parts == 1 {
+		return []Sum{s}
+	}
+	var out []Sum
+	for _, n := range partSizes {
+		if s.PartSize = n << 20; (size+s.PartSize-1)/s.PartSize == int64(s.Parts) {
+			out = append(out, s)
+		}
+	}
+	return out
+}

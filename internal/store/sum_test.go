@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 
 	"godwit/internal/store"
@@ -59,5 +60,43 @@ func TestCompare_when_stores_know_different_sums(t *testing.T) {
 				t.Errorf("%s: %d by %q, want %d by %q", name, got, by.Algorithm, c.want, c.by)
 			}
 		}
+	}
+}
+
+func TestGuesses_when_sizes_are_usual(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct {
+		size  int64
+		parts int
+		want  []int64 // in MiB
+	}{
+		{17 * mib, 3, []int64{8}},
+		{16*mib + 1, 2, []int64{16, 10, 15}},
+		{16 * mib, 2, []int64{8, 10, 15}},
+		{100 * mib, 7, []int64{16, 15}},
+		{100 * mib, 1, []int64{100}},
+		{7, 1, nil},
+		{700 * mib, 100, nil}, // of 7 MiB
+		{0, 1, nil},
+		{8 * mib, 0, nil},
+		{5 * 1024 * mib, 1024, []int64{5}},
+	} {
+		var got []int64
+		for _, s := range (store.Sum{Algorithm: store.MD5, Value: "v", Parts: c.parts}).Guesses(c.size) {
+			if s.Parts != c.parts || s.Value != "v" || s.Algorithm != store.MD5 {
+				t.Errorf("another sum: %+v", s)
+			}
+			if s.PartSize >= mib {
+				got = append(got, s.PartSize/mib)
+			} else if s.PartSize != c.size {
+				t.Errorf("%+v", s)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%d bytes in %d parts: %v MiB, want %v", c.size, c.parts, got, c.want)
+		}
+	}
+	if got := (store.Sum{Value: "v", Parts: 2, PartSize: 8 * mib}).Guesses(16 * mib); got != nil {
+		t.Errorf("of a known size: %v", got)
 	}
 }

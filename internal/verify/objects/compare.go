@@ -140,7 +140,40 @@ func (j *job) bySums(ctx context.Context, s *subject) (Finding, error) {
 	if sum, ok := computable(s.source.Sums); ok {
 		return j.byReading(ctx, s, j.Target, s.target, sum)
 	}
+	if like, err := j.guessed(ctx, s); like.Value != "" || err != nil {
+		return s.finding(Equal, how(like), ""), err
+	}
 	return j.byBytes(ctx, s)
+}
+
+// guessed reads one side and looks whether it has the sum of parts that the other
+// has, whose size that does not tell. It returns that sum, with the size that fits,
+// or the zero one, which says nothing.
+func (j *job) guessed(ctx context.Context, s *subject) (store.Sum, error) {
+	st, o, sums := j.Source, s.source, guesses(s.target)
+	if len(sums) == 0 {
+		st, o, sums = j.Target, s.target, guesses(s.source)
+	}
+	if len(sums) == 0 {
+		return store.Sum{}, nil
+	}
+	got, err := j.sums(ctx, st, o, sums)
+	for i, g := range sums {
+		if err == nil && got[i] == g.Value {
+			return g, nil
+		}
+	}
+	return store.Sum{}, err
+}
+
+func guesses(o *store.Object) []store.Sum {
+	var out []store.Sum
+	for _, s := range o.Sums {
+		if s.Algorithm.New() != nil && s.Value != "" {
+			out = append(out, s.Guesses(o.Size)...)
+		}
+	}
+	return out
 }
 
 func (s *subject) bySums() (Finding, bool) {
@@ -182,26 +215,11 @@ func computable(sums []store.Sum) (store.Sum, bool) {
 
 // byReading reads one side and compares with the sum that the other has.
 func (j *job) byReading(ctx context.Context, s *subject, st store.Store, o *store.Object, want store.Sum) (Finding, error) {
-	r, _, err := st.Open(ctx, o.Key, store.Read{Match: o})
+	sums, err := j.sums(ctx, st, o, []store.Sum{want})
 	if err != nil {
 		return Finding{}, err
 	}
-	defer r.Close()
-	d := newDigest(want)
-	buf, give, err := j.buffer(ctx, o.Size)
-	if err != nil {
-		return Finding{}, err
-	}
-	defer give()
-	n, err := io.CopyBuffer(onlyWriter{d}, onlyReader{r}, buf)
-	j.read.Add(n)
-	if err != nil {
-		return Finding{}, err
-	}
-	if n != o.Size {
-		return Finding{}, store.ErrChanged
-	}
-	got := d.sum()
+	got := sums[0]
 	if got == want.Value {
 		return s.finding(Equal, how(want), ""), nil
 	}
@@ -212,6 +230,38 @@ func (j *job) byReading(ctx context.Context, s *subject, st store.Store, o *stor
 	}
 	mine.Sum, other.Sum = string(want.Algorithm)+":"+got, string(want.Algorithm)+":"+want.Value
 	return f, nil
+}
+
+// sums reads an object and returns the values of sums of the kinds of want.
+func (j *job) sums(ctx context.Context, st store.Store, o *store.Object, want []store.Sum) ([]string, error) {
+	r, _, err := st.Open(ctx, o.Key, store.Read{Match: o})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	digests, into := make([]*digest, len(want)), make([]io.Writer, len(want))
+	for i, s := range want {
+		digests[i] = newDigest(s)
+		into[i] = digests[i]
+	}
+	buf, give, err := j.buffer(ctx, o.Size)
+	if err != nil {
+		return nil, err
+	}
+	defer give()
+	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(into...)}, onlyReader{r}, buf)
+	j.read.Add(n)
+	if err != nil {
+		return nil, err
+	}
+	if n != o.Size {
+		return nil, store.ErrChanged
+	}
+	got := make([]string, len(want))
+	for i, d := range digests {
+		got[i] = d.sum()
+	}
+	return got, nil
 }
 
 // byBytes reads both sides at once.

@@ -92,7 +92,7 @@ func (p *instance) machine(ctx context.Context) (credentials.Value, error) {
 	}
 	role, _, _ := strings.Cut(strings.TrimSpace(string(roles)), "\n")
 	if role = strings.TrimSpace(role); role == "" {
-		return credentials.Value{}, noRole(host, "this machine has no role")
+		return credentials.Value{}, noRole(host)
 	}
 	text, err := p.ask(ctx, http.MethodGet, host+machineRoles+url.PathEscape(role), with)
 	if err != nil {
@@ -148,7 +148,7 @@ func trusted(address string) error {
 
 // ask sends one request. Its errors are faults.
 func (p *instance) ask(ctx context.Context, method, address string, headers map[string]string) ([]byte, error) {
-	status, text, err := fetch(p.client, ctx, func(ctx context.Context) (*http.Request, error) {
+	status, text, err := fetch(ctx, p.client, func(ctx context.Context) (*http.Request, error) {
 		r, err := http.NewRequestWithContext(ctx, method, address, nil)
 		if err != nil {
 			return nil, err
@@ -163,7 +163,7 @@ func (p *instance) ask(ctx context.Context, method, address string, headers map[
 		return nil, silentSource("the service that tells this machine's keys", address, err).
 			Try("only machines and containers in a cloud have it; elsewhere choose other credentials")
 	case status == http.StatusNotFound && method == http.MethodGet:
-		return nil, noRole(address, "this machine has no role")
+		return nil, noRole(address)
 	case status != http.StatusOK:
 		return nil, fault.New(keysCode(status), "the keys of this machine's role are refused").At("%s", address).By(fmt.Errorf("status %d", status)).
 			Try("in a container the metadata service may be out of reach (hop limit); look at the machine's metadata options")
@@ -171,8 +171,8 @@ func (p *instance) ask(ctx context.Context, method, address string, headers map[
 	return text, nil
 }
 
-func noRole(address, what string) error {
-	return fault.New(fault.StoreAuth, "%s", what).At("%s", address).Try("give it one (an instance profile, a task role), or choose other credentials")
+func noRole(address string) error {
+	return fault.New(fault.StoreAuth, "this machine has no role").At("%s", address).Try("give it one (an instance profile, a task role), or choose other credentials")
 }
 
 // machineKeys reads an answer with keys.

@@ -167,7 +167,7 @@ type stsRefusal struct{ Code, Message string }
 func (s sts) keys(cc *credentials.CredContext, form url.Values, sign func(*http.Request) *http.Request) (credentials.Value, error) {
 	form.Set("Action", s.action)
 	form.Set("Version", credentials.STSVersion)
-	status, text, err := fetch(cc.Client, cc.Context, func(ctx context.Context) (*http.Request, error) {
+	status, text, err := fetch(cc.Context, cc.Client, func(ctx context.Context) (*http.Request, error) {
 		body := form.Encode()
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(s.endpoint, "/")+"/", strings.NewReader(body))
 		if err != nil {
@@ -238,9 +238,10 @@ func keysCode(status int) fault.Code {
 	return fault.StoreAuth
 }
 
-// fetch sends a request for keys and reads the answer, which is bounded as the time
-// is: the library lets such a request outlive the one that needs the keys.
-func fetch(client *http.Client, ctx context.Context, request func(context.Context) (*http.Request, error)) (status int, text []byte, err error) {
+// fetch sends a request for keys and reads the answer. Size and time are bounded here:
+// the library lets such a request outlive the one that needs the keys. A nil ctx never
+// ends.
+func fetch(ctx context.Context, client *http.Client, request func(context.Context) (*http.Request, error)) (status int, text []byte, err error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}

@@ -56,6 +56,9 @@ func (b *batch) Put(ctx context.Context, key string, body store.Body, o store.Pu
 	if err != nil {
 		return store.Object{}, err
 	}
+	if err := b.s.admit(b.root, key); err != nil {
+		return store.Object{}, err
+	}
 	w, err := b.root.Create(name)
 	if err != nil {
 		return store.Object{}, b.s.fail("create a file for "+show(key), b.s.staging, err)
@@ -248,13 +251,13 @@ func (b *batch) rename(files []*waiting, errs map[string]error) []*waiting {
 		ready = append(ready, f)
 	}
 	return b.each(ready, errs, func(f *waiting) error {
-		err := b.root.Rename(f.name, f.key)
+		err := b.s.place(b.root, f.name, f.key)
 		if errors.Is(err, fs.ErrNotExist) { // the folder was removed behind our back
 			b.s.forget()
 			if err := b.s.makeFolder(b.root, dirOf(f.key)); err != nil {
 				return err
 			}
-			err = b.root.Rename(f.name, f.key)
+			err = b.s.place(b.root, f.name, f.key)
 		}
 		if err != nil {
 			return b.s.fail("rename", f.key, err)
@@ -271,10 +274,7 @@ func (s *Store) makeFolder(r Root, dir string) error {
 	if err := s.makeFolder(r, path.Dir(dir)); err != nil {
 		return err
 	}
-	if err := r.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
-		return s.fail("make the folder", dir, err)
-	}
-	return nil
+	return s.makeDir(r, dir)
 }
 
 // settle makes the names durable, with the folders they are in.

@@ -11,8 +11,12 @@ import (
 	"godwit/internal/store"
 )
 
-// fail gives err, met while trying to do what with key, its code and place.
+// fail gives err, met while trying to do what with key, its code and place. One that
+// has a code already keeps it.
 func (s *Store) fail(what, key string, err error) error {
+	if coded := (*fault.Error)(nil); errors.As(err, &coded) {
+		return err
+	}
 	where := s.where(key)
 	code := codeOf(err)
 	if unfit(err) && key != "" && !s.reserved(key) {

@@ -30,8 +30,15 @@ func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[store.
 			yield(store.Object{}, s.fail("list", "", err))
 			return
 		}
-		l := &lister{ctx: ctx, s: s, root: root, prefix: prefix, after: after, yield: yield}
-		l.folder(dir)
+		err = s.exact(root, nameOf(dir))
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			yield(store.Object{}, err)
+		default:
+			l := &lister{ctx: ctx, s: s, root: root, prefix: prefix, after: after, yield: yield}
+			l.folder(dir)
+		}
 	}
 }
 

@@ -72,6 +72,7 @@ type Store struct {
 	syncFrom  int
 	links     Links
 	rand      io.Reader
+	spelling  spelling
 
 	mu      sync.Mutex
 	root    Root                // nil until the folder is there
@@ -231,8 +232,8 @@ func (s *Store) folder(r Root, dir string) error {
 		return err
 	}
 	// One that is there is synced as well: its maker may not have come to it.
-	if err := r.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
-		return s.fail("make the folder", dir, err)
+	if err := s.makeDir(r, dir); err != nil {
+		return err
 	}
 	if err := r.SyncDir(up); err != nil {
 		return s.fail("sync the folder", up, err)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -232,5 +234,67 @@ func TestOS_when_a_file_is_cut_while_it_is_read(t *testing.T) {
 			t.Errorf("match %v: %v", match != nil, err)
 		}
 		r.Close()
+	}
+}
+
+// foldingDirs returns folders of this machine where names fold, if there are any:
+// the one for temporary files, or one in memory where the kernel can do that.
+func foldingDirs(t *testing.T) (dirs []string) {
+	t.Helper()
+	const fold = 0x40000000 // FS_CASEFOLD_FL
+	plain, mounted := t.TempDir(), t.TempDir()
+	if err := unix.Mount("godwit-test", mounted, "tmpfs", 0, "size=16m,casefold"); err == nil {
+		t.Cleanup(func() { _ = unix.Unmount(mounted, 0) })
+		if d, err := os.Open(mounted); err == nil {
+			_ = unix.IoctlSetPointerInt(int(d.Fd()), unix.FS_IOC_SETFLAGS, fold)
+			_ = d.Close()
+		}
+	}
+	for _, dir := range []string{plain, mounted} {
+		must(t, os.WriteFile(filepath.Join(dir, "Probe"), nil, 0o600))
+		if _, err := os.Stat(filepath.Join(dir, "pROBE")); err == nil {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+func TestOS_when_names_fold(t *testing.T) {
+	for _, dir := range foldingDirs(t) {
+		for name, write := range join(writers, creators) {
+			for i, pair := range pairs {
+				root := filepath.Join(dir, name+strconv.Itoa(i))
+				s := openDir(t, root)
+				must(t, put(s, pair[0], "first"))
+				clash := false
+				for k, c := range pair[1] + "/" {
+					if part := pair[1][:min(k, len(pair[1]))]; c == '/' && !strings.HasPrefix(pair[0]+"/", part+"/") {
+						_, err := os.Lstat(filepath.Join(root, part))
+						clash = clash || err == nil
+					}
+				}
+				err := write(s, pair[1:], "second")[pair[1]]
+				if clash != fault.Has(err, fault.NameClash) || !clash && err != nil && writers[name] != nil { // not all can create
+					t.Errorf("%s of %q beside %q, which are one name (%v): %v", name, pair[1], pair[0], clash, err)
+				}
+				if got, err := get(s, pair[0]); got != "first" || err != nil {
+					t.Errorf("%q, %v", got, err)
+				}
+			}
+		}
+	}
+}
+
+func TestOS_when_names_fold_and_two_are_under_way(t *testing.T) {
+	for _, dir := range foldingDirs(t) {
+		for name, write := range writers {
+			s := openDir(t, filepath.Join(dir, name))
+			keys := []string{"Folder/Name", "Folder/nAME"}
+			errs := write(s, keys, "data")
+			won := slices.IndexFunc(keys, func(k string) bool { return errs[k] == nil })
+			if won < 0 || !fault.Has(errs[keys[1-won]], fault.NameClash) || !slices.Equal(listed(t, s), keys[won:won+1]) {
+				t.Errorf("%s: %v, there is %q", name, errs, listed(t, s))
+			}
+		}
 	}
 }

@@ -72,6 +72,9 @@ func (s *Store) Begin(ctx context.Context, key string, size int64, o store.PutOp
 		return "", fault.New(fault.Internal, "an upload of %d bytes", size).At("%s", s.where(key))
 	}
 	root, err := s.writable()
+	if err == nil {
+		err = s.admit(root, key)
+	}
 	if err != nil {
 		return "", err
 	}

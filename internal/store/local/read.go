@@ -33,6 +33,9 @@ func (s *Store) Open(ctx context.Context, key string, r store.Read) (io.ReadClos
 		return nil, none, s.readError(key, err)
 	}
 	o, err := s.objectOf(key, f)
+	if err == nil {
+		err = s.exact(root, key)
+	}
 	if err == nil && r.Match != nil && !sameVersion(*r.Match, o) {
 		err = fmt.Errorf("%s: %w", s.where(key), store.ErrChanged)
 	}
@@ -106,6 +109,9 @@ func (s *Store) Stat(ctx context.Context, key string) (store.Object, error) {
 	}
 	if err != nil {
 		return store.Object{}, s.readError(key, err)
+	}
+	if err := s.exact(root, key); err != nil {
+		return store.Object{}, err
 	}
 	return s.whole(key, i)
 }

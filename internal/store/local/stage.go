@@ -233,6 +233,9 @@ func (s *Store) unveil(ctx context.Context, root Root, staged string, r store.Re
 
 // final judges the object under the key when the staged file cannot go there.
 func (s *Store) final(ctx context.Context, root Root, staged string, r store.Receipt) (store.Outcome, error) {
+	if err := s.distinct(root, r.Key); err != nil {
+		return 0, err
+	}
 	f, err := root.Open(r.Key)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := root.Stat(staged); !errors.Is(err, fs.ErrNotExist) {

@@ -26,6 +26,9 @@ type tmp struct {
 
 func (s *Store) tmp(key string) (*tmp, error) {
 	root, err := s.writable()
+	if err == nil && key != "" {
+		err = s.admit(root, key)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +112,9 @@ func (s *Store) Create(ctx context.Context, key string, value []byte) error {
 	}
 	lost := errors.Is(err, fs.ErrExist)
 	if lost {
+		if err := s.distinct(t.root, key); err != nil {
+			return err
+		}
 		if i, serr := t.root.Stat(key); serr == nil && i.Mode.IsDir() {
 			return s.fail("create", key, syscall.EISDIR)
 		}
@@ -192,7 +198,7 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, o store.Pu
 }
 
 func (s *Store) replace(t *tmp, key string) error {
-	err := t.root.Rename(t.name, key)
+	err := s.place(t.root, t.name, key)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -200,7 +206,7 @@ func (s *Store) replace(t *tmp, key string) error {
 	if err := s.folder(t.root, dirOf(key)); err != nil {
 		return err
 	}
-	return t.root.Rename(t.name, key)
+	return s.place(t.root, t.name, key)
 }
 
 // fill copies the body, which must have the size and the sums it is said to have,
@@ -296,7 +302,13 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 
 // remove removes the file of key. False: no object can have been there.
 func (s *Store) remove(root Root, key string) (bool, error) {
+	if err := s.exact(root, key); errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
 	err := root.Remove(key)
+	s.removed(root, key)
 	switch {
 	case err == nil, errors.Is(err, fs.ErrNotExist):
 		return true, nil // also when it is gone already: who removed it may not have synced

@@ -30,7 +30,18 @@ type Disk struct {
 	space   int64 // bytes that files may hold; below zero: no limit
 	used    int64
 	without Feature
+	names   Names
 	off     bool
+}
+
+// Names say how a file system treats names. The zero Names keep all apart, as they
+// are.
+type Names struct {
+	// Fold makes names one for which it returns the same. An entry keeps the
+	// spelling it was made with, also when a file is moved over it.
+	Fold func(string) string
+	// Keep returns how a new entry is spelt.
+	Keep func(string) string
 }
 
 // Feature is something a file system may lack.
@@ -111,6 +122,31 @@ func (d *Disk) Without(f Feature) {
 	d.without = f
 }
 
+// Name makes the disk treat names otherwise. It is to be called before there are any.
+func (d *Disk) Name(n Names) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.names = n
+}
+
+// spelt returns how name is spelt among entries, or would be as a new one.
+func (d *Disk) spelt(entries map[string]*node, name string) string {
+	if entries[name] != nil {
+		return name
+	}
+	if d.names.Fold != nil {
+		for has := range entries {
+			if d.names.Fold(has) == d.names.Fold(name) {
+				return has
+			}
+		}
+	}
+	if d.names.Keep != nil {
+		return d.names.Keep(name)
+	}
+	return name
+}
+
 // Process returns a process's view of the disk.
 func (d *Disk) Process() *FS { return &FS{d: d} }
 
@@ -144,7 +180,7 @@ func (d *Disk) Sample(rng *rand.Rand) *Disk {
 		}
 	}
 	c.tail = tail(rng.IntN(int(tailKinds)))
-	after := &Disk{space: -1, nodes: d.nodes, clock: d.clock, without: d.without}
+	after := &Disk{space: -1, nodes: d.nodes, clock: d.clock, without: d.without, names: d.names}
 	if d.space >= 0 {
 		after.space = d.space
 	}

@@ -119,7 +119,7 @@ func failed(op Op, name string, err error) error {
 func (p *FS) OpenRoot(name string) (local.Root, error) {
 	r := &root{p: p, path: name}
 	err := p.do(OpenRoot, name, func(bool) error {
-		n, err := find(p.d.root, name)
+		n, err := p.d.find(p.d.root, name)
 		if err == nil && !n.isDir() {
 			err = syscall.ENOTDIR
 		}
@@ -147,7 +147,7 @@ func (p *FS) Open(name string) (local.Reader, error) {
 	return (&root{p: p, n: p.d.root, path: "/"}).Open(name)
 }
 
-func find(at *node, name string) (*node, error) {
+func (d *Disk) find(at *node, name string) (*node, error) {
 	for seg := range strings.SplitSeq(name, "/") {
 		if seg == "" || seg == "." {
 			continue
@@ -158,7 +158,7 @@ func find(at *node, name string) (*node, error) {
 		if len(seg) > 255 {
 			return nil, syscall.ENAMETOOLONG
 		}
-		if at = at.entries[seg]; at == nil {
+		if at = at.entries[d.spelt(at.entries, seg)]; at == nil {
 			return nil, syscall.ENOENT
 		}
 	}
@@ -166,9 +166,9 @@ func find(at *node, name string) (*node, error) {
 }
 
 // parent returns the folder that name is in, and its last part.
-func parent(at *node, name string) (*node, string, error) {
+func (d *Disk) parent(at *node, name string) (*node, string, error) {
 	base := path.Base(name)
-	dir, err := find(at, path.Dir(name))
+	dir, err := d.find(at, path.Dir(name))
 	switch {
 	case err != nil:
 		return nil, "", err
@@ -177,11 +177,11 @@ func parent(at *node, name string) (*node, string, error) {
 	case len(base) > 255:
 		return nil, "", syscall.ENAMETOOLONG
 	}
-	return dir, base, nil
+	return dir, d.spelt(dir.entries, base), nil
 }
 
 func (d *Disk) mkdir(at *node, name string) error {
-	dir, base, err := parent(at, name)
+	dir, base, err := d.parent(at, name)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (d *Disk) mkdir(at *node, name string) error {
 }
 
 func (d *Disk) sync(at *node, name string) error {
-	n, err := find(at, name)
+	n, err := d.find(at, name)
 	if err == nil && !n.isDir() {
 		err = syscall.ENOTDIR
 	}
@@ -217,7 +217,7 @@ func (r *root) do(op Op, name string, effect func() error) error {
 func (r *root) Open(name string) (local.Reader, error) {
 	f := &reader{p: r.p, path: path.Join(r.path, name)}
 	err := r.do(Open, name, func() (err error) {
-		f.n, err = find(r.n, name)
+		f.n, err = r.p.d.find(r.n, name)
 		return err
 	})
 	if err != nil {
@@ -229,7 +229,7 @@ func (r *root) Open(name string) (local.Reader, error) {
 func (r *root) Create(name string) (local.Writer, error) {
 	w := &writer{p: r.p, path: path.Join(r.path, name)}
 	err := r.do(Create, name, func() error {
-		dir, base, err := parent(r.n, name)
+		dir, base, err := r.p.d.parent(r.n, name)
 		if err != nil {
 			return err
 		}
@@ -250,7 +250,7 @@ func (r *root) Create(name string) (local.Writer, error) {
 func (r *root) OpenDir(name string) (local.Dir, error) {
 	l := &dir{p: r.p, path: path.Join(r.path, name)}
 	err := r.do(Open, name, func() (err error) {
-		l.n, err = find(r.n, name)
+		l.n, err = r.p.d.find(r.n, name)
 		if err == nil && !l.n.isDir() {
 			err = syscall.ENOTDIR
 		}
@@ -264,7 +264,7 @@ func (r *root) OpenDir(name string) (local.Dir, error) {
 
 func (r *root) Stat(name string) (i local.Info, err error) {
 	err = r.do(Stat, name, func() error {
-		n, err := find(r.n, name)
+		n, err := r.p.d.find(r.n, name)
 		if err == nil {
 			i = info(n)
 		}
@@ -299,11 +299,11 @@ func (r *root) Link(from, to string) error {
 		if r.p.d.without&Links != 0 {
 			return errors.ErrUnsupported
 		}
-		n, err := find(r.n, from)
+		n, err := r.p.d.find(r.n, from)
 		if err != nil {
 			return err
 		}
-		dir, base, err := parent(r.n, to)
+		dir, base, err := r.p.d.parent(r.n, to)
 		switch {
 		case err != nil:
 			return err
@@ -331,11 +331,11 @@ func (r *root) RenameNew(from, to string) error {
 }
 
 func (r *root) move(from, to string, exclusive bool) error {
-	src, old, err := parent(r.n, from)
+	src, old, err := r.p.d.parent(r.n, from)
 	if err != nil {
 		return err
 	}
-	dst, base, err := parent(r.n, to)
+	dst, base, err := r.p.d.parent(r.n, to)
 	if err != nil {
 		return err
 	}
@@ -361,7 +361,7 @@ func (r *root) Remove(name string) error {
 }
 
 func (r *root) remove(name string) error {
-	dir, base, err := parent(r.n, name)
+	dir, base, err := r.p.d.parent(r.n, name)
 	if err != nil {
 		return err
 	}
@@ -378,7 +378,7 @@ func (r *root) remove(name string) error {
 
 func (r *root) Reap(name string) (gone bool, err error) {
 	err = r.do(Reap, name, func() error {
-		n, err := find(r.n, name)
+		n, err := r.p.d.find(r.n, name)
 		if err != nil || r.p.d.without&Locks != 0 {
 			return err
 		}
@@ -407,7 +407,7 @@ func (r *root) SyncAll() error {
 
 func (r *root) RemoveDir(name string) error {
 	return r.do(RemoveDir, name, func() error {
-		dir, base, err := parent(r.n, name)
+		dir, base, err := r.p.d.parent(r.n, name)
 		if err != nil {
 			return err
 		}
@@ -434,7 +434,7 @@ func (r *root) Edit(name string) (local.Writer, error) { return r.write(name) }
 func (r *root) write(name string) (local.Writer, error) {
 	w := &writer{p: r.p, path: path.Join(r.path, name)}
 	err := r.do(Open, name, func() (err error) {
-		w.n, err = find(r.n, name)
+		w.n, err = r.p.d.find(r.n, name)
 		if err == nil && w.n.isDir() {
 			err = syscall.EISDIR
 		}
@@ -626,7 +626,7 @@ func (l *dir) Rewind() error {
 
 func (l *dir) Stat(name string) (i local.Info, err error) {
 	err = l.p.do(Stat, path.Join(l.path, name), func(bool) error {
-		f := l.n.entries[name]
+		f := l.n.entries[l.p.d.spelt(l.n.entries, name)]
 		if f == nil {
 			return syscall.ENOENT
 		}

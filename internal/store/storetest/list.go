@@ -25,7 +25,7 @@ func listTree() []string {
 }
 
 func (e *env) listOrder() {
-	keys := listTree()
+	keys := e.apart(listTree())
 	e.rng.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	for _, k := range keys {
 		e.put(k, []byte(k))

@@ -90,15 +90,18 @@ func (s *Store) probe(root Root) (found bool, err error) {
 			}
 			return nil
 		})
-		if !fault.Has(err, fault.NameRefused) {
+		if !errors.Is(err, errNameRefused) {
 			break
 		}
 	}
 	return found, err
 }
 
+var errNameRefused = errors.New("the file system does not take the name")
+
 // scratch calls with a folder of its own that has one file, called name, and
 // removes both. What is left of them when the process dies Sweep takes for a batch.
+// errNameRefused when there can be no such file.
 func (s *Store) scratch(root Root, name string, call func(dir string) error) error {
 	nonce, err := s.nonce()
 	if err != nil {
@@ -119,8 +122,8 @@ func (s *Store) scratch(root Root, name string, call func(dir string) error) err
 	defer func() { _ = root.RemoveDir(dir) }()
 	w, err := root.Create(dir + "/" + name)
 	switch {
-	case err != nil && (unfit(err) || errors.Is(err, fs.ErrNotExist)): // the folder is there: so much for the name
-		return fault.New(fault.NameRefused, "the file system does not take the name %s", show(name)).At("%s", s.path).By(err)
+	case err != nil && (unfit(err) || errors.Is(err, fs.ErrNotExist)): // the folder is there
+		return errNameRefused
 	case err != nil:
 		return s.fail("create a file in", s.staging, err)
 	}
@@ -154,37 +157,30 @@ func (s *Store) admit(root Root, key string) error {
 	}
 	at := "."
 	for part := range strings.SplitSeq(key, "/") {
-		if at = path.Join(at, part); s.known(at) {
+		if at = path.Join(at, part); s.known(at) || isPlain(part) {
 			continue
 		}
-		if err := s.keeps(root, part); err != nil {
+		if as, err := s.kept(root, part); err != nil {
 			return err
+		} else if as != part {
+			return fault.New(fault.NameRefused, "the file system does not take the name %s", show(part)).At("%s", s.where(key)).
+				Try("rename it, or write to a file system that keeps such names")
 		}
 	}
 	return s.clash(root, key)
 }
 
-// keeps refuses a name that the file system does not take, or would keep as another
-// one: HFS+ takes letters apart, vfat leaves dots at the end away.
-func (s *Store) keeps(root Root, name string) error {
-	if isPlain(name) {
-		return nil
-	}
-	return s.scratch(root, name, func(dir string) error {
-		d, err := root.OpenDir(dir)
-		if err != nil {
-			return s.fail("list", dir, err)
-		}
-		defer d.Close()
-		list, err := d.Next(2)
-		if err != nil {
-			return s.fail("list", dir, err)
-		}
-		if list[0].Name == name {
-			return nil
-		}
-		return fault.New(fault.NameRefused, "the file system would keep %s as %s", show(name), show(list[0].Name)).At("%s", s.path)
+// kept returns how the file system keeps a name: HFS+ takes letters apart, vfat
+// leaves dots at the end away. Empty: not at all.
+func (s *Store) kept(root Root, name string) (as string, err error) {
+	err = s.scratch(root, name, func(dir string) error {
+		err := eachName(root, dir, func(n string) { as = n })
+		return s.orFail("list", dir, err)
 	})
+	if errors.Is(err, errNameRefused) {
+		return "", nil
+	}
+	return as, err
 }
 
 // isPlain reports whether every file system keeps name as it is.
@@ -226,7 +222,10 @@ func (s *Store) clashes(root Root, key string) error {
 			return s.fail("list", dir, err)
 		}
 		if !exact {
-			return s.clashOf(key, at, dir, other)
+			if there, err := taken(root, at); err != nil || !there { // removed meanwhile
+				return s.orFail("read", key, err)
+			}
+			return s.clashOf(key, at, other)
 		}
 		dir = at
 	}
@@ -240,10 +239,10 @@ func (s *Store) orFail(what, key string, err error) error {
 	return s.fail(what, key, err)
 }
 
-func (s *Store) clashOf(key, at, dir, other string) error {
+func (s *Store) clashOf(key, at, other string) error {
 	from := "another spelling of it"
 	if other != "" {
-		from = show(path.Join(dir, other))
+		from = show(path.Join(path.Dir(at), other))
 	}
 	return fault.New(fault.NameClash, "the file system does not tell %s from %s, which is there", show(at), from).At("%s", s.where(key)).
 		Try("rename one of them, or write to a file system that keeps such names apart")

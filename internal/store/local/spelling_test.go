@@ -428,5 +428,5 @@ func TestStore_when_names_fold_and_power_is_cut(t *testing.T) {
 	open := func(fsys local.FS) (store.Store, error) {
 		return local.New(fsys, "/srv/lake", local.Options{BufferBytes: 256})
 	}
-	storetest.RunPower(t, open, storetest.PowerOptions{Disk: folding, Samples: 2, Rounds: 30})
+	storetest.RunPower(t, open, storetest.PowerOptions{Disk: folding, Samples: 1, Rounds: 10})
 }

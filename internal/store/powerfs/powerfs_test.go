@@ -304,3 +304,36 @@ func TestInterleave_is_the_same_for_the_same_seed_and_meets_every_order(t *testi
 		t.Errorf("%d of 90 orders", len(seen))
 	}
 }
+
+func TestName_when_names_fold(t *testing.T) {
+	d := powerfs.New()
+	d.Name(powerfs.Names{Fold: strings.ToLower, Keep: func(n string) string { return strings.TrimRight(n, "!") }})
+	r := rootOf(t, d.Process())
+	write(t, r, "Name", "one", true)
+	if _, err := r.Create("NAME"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("Create: %v", err)
+	}
+	if err := r.Mkdir("nAME"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("Mkdir: %v", err)
+	}
+	write(t, r, "other!", "two", true)
+	for _, move := range []func(string, string) error{r.RenameNew, r.Link} {
+		if err := move("other", "name"); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("without replacing: %v", err)
+		}
+	}
+	must(t, r.SyncDir("."))
+	d = d.Crash(rand.New(rand.NewPCG(1, 1)))
+	if got := look(t, d); got != `Name="one" other="two"` {
+		t.Error(got)
+	}
+	r = rootOf(t, d.Process())
+	must(t, r.Rename("OTHER", "name"))
+	if got := look(t, d); got != `Name="two"` {
+		t.Error(got)
+	}
+	must(t, r.Remove("NAME"))
+	if got := look(t, d); got != "" {
+		t.Errorf("%q", got)
+	}
+}

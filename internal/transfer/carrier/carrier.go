@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -180,11 +181,20 @@ func (c *Carrier) Carry(ctx context.Context, item page.Item) (page.Outcome, erro
 	if err != nil {
 		e := fault.Of(err)
 		out.State, out.Code, out.Error, out.Checked = page.Failed, e.Code, text(e), ""
-		if e.Code == fault.SourceGone {
+		switch {
+		case e.Code == fault.SourceGone:
 			out.State = page.Gone
+		case e.Code == fault.NameRefused && marksFolder(item):
+			out.State, out.Code, out.Error = page.Skipped, "", "it has no contents and marks a folder; the target has folders of its own"
 		}
 	}
 	return out, nil
+}
+
+// marksFolder reports whether an object stands for a folder, as consoles of buckets
+// make them. A target with folders cannot hold one and needs none.
+func marksFolder(item page.Item) bool {
+	return item.Action == page.Copy && item.Size == 0 && strings.HasSuffix(item.Key, "/") && strings.HasSuffix(item.Target(), "/")
 }
 
 // text is an error for a record: on one line, with what to do, of bounded length.

@@ -86,6 +86,31 @@ func TestCarry_when_the_source_is_to_be_deleted(t *testing.T) {
 	}
 }
 
+func TestCarry_when_an_object_marks_a_folder(t *testing.T) {
+	source, target := mem.New(mem.Options{}), failing("put", fault.New(fault.NameRefused, "an empty part"))
+	k := New(Config{Source: source, Target: plain{target, target}, Dir: t.TempDir(), Erase: true})
+	for _, c := range []struct {
+		key, name, text string
+		state           page.State
+	}{
+		{"folder/", "", "", page.Skipped},
+		{"folder/", "other/", "", page.Skipped},
+		{"folder/", "file", "", page.Failed},
+		{"file", "folder/", "", page.Failed},
+		{"folder/", "", "text", page.Failed},
+	} {
+		item := put(t, source, c.key, []byte(c.text))
+		item.Name = c.name
+		out, err := k.Carry(t.Context(), item)
+		if err != nil || out.State != c.state || out.Erased || out.Error == "" || (out.Code == "") != (c.state == page.Skipped) {
+			t.Errorf("%+v: %+v, %v", c, out, err)
+		}
+		if contents(source, c.key) == nil {
+			t.Errorf("%+v: deleted in the source", c)
+		}
+	}
+}
+
 // failing is a target whose calls fail always.
 func failing(name string, err error) *mem.Store {
 	return mem.New(mem.Options{Before: func(_ context.Context, c mem.Call) error {

@@ -3,10 +3,13 @@ package s3
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
@@ -73,14 +76,14 @@ func (s *Store) copyWhole(ctx context.Context, src *Store, source string, o stor
 	}
 	out := store.Object{Key: key, Size: o.Size}
 	err := s.call(ctx, act{actCopy, key}, s.limits.work, func(t try) error {
-		i, err := s.api.CopyObject(t.ctx, src.at.bucket, source, s.at.bucket, full, headers, minio.CopySrcOptions{}, minio.PutObjectOptions{})
+		etag, modified, err := s.copyOnce(t, src.at.bucket, source, full, headers)
 		if err != nil {
 			return err
 		}
-		if i.ETag == "" { // an error inside an answer that began well
+		if etag == "" { // an error inside an answer that began well
 			return fault.New(fault.StoreFailed, "cannot copy %s: the answer breaks off", show(key)).At("%s", s.where(key))
 		}
-		out.Version, out.Modified = i.ETag, i.LastModified
+		out.Version, out.Modified = etag, modified
 		return nil
 	})
 	if err != nil {
@@ -90,6 +93,23 @@ func (s *Store) copyWhole(ctx context.Context, src *Store, source string, o stor
 		out.Sums = []store.Sum{sum}
 	}
 	return out, nil
+}
+
+func (s *Store) copyOnce(t try, bucket, source, full string, headers map[string]string) (etag string, modified time.Time, err error) {
+	h := http.Header{}
+	for name, value := range headers {
+		h.Set(name, value)
+	}
+	h.Set("X-Amz-Copy-Source", s3utils.EncodePath(bucket+"/"+source))
+	_, text, err := s.putDirectly(t.ctx, full, h, nil, 0)
+	if errors.Is(err, errIndirect) {
+		i, err := s.api.CopyObject(t.ctx, bucket, source, s.at.bucket, full, headers, minio.CopySrcOptions{}, minio.PutObjectOptions{})
+		return i.ETag, i.LastModified, err
+	}
+	if err == nil {
+		etag, modified = copyResult(text)
+	}
+	return etag, modified, err
 }
 
 func (s *Store) classOf(o store.Object) string {

@@ -281,8 +281,9 @@ func newStore(c config, env store.Env) (*Store, error) {
 	if err != nil {
 		return nil, fault.New(fault.JobValue, "endpoint: %v", err)
 	}
+	via := asking{transport, env.Request}
 	api, err := minio.NewCore(u.Host, &minio.Options{
-		Creds: creds, Secure: u.Scheme == "https", Transport: asking{transport, env.Request}, Region: c.region,
+		Creds: creds, Secure: u.Scheme == "https", Transport: via, Region: c.region,
 		BucketLookup: c.style, MaxRetries: 1, // call repeats, and says so
 	})
 	if err != nil {
@@ -291,7 +292,7 @@ func newStore(c config, env store.Env) (*Store, error) {
 	api.SetS3EnableDualstack(false)
 	api.SetAppInfo("godwit", "1")
 	s := &Store{
-		api: api, http: transport, at: c.place, source: source, class: c.class, part: c.part, v1: c.v1,
+		api: api, http: transport, via: via, at: c.place, source: source, class: c.class, part: c.part, v1: c.v1,
 		single: c.single, limits: c.limits, log: env.Log, slow: env.Slow, memory: limit.NewBudget(memoryBytes),
 	}
 	if c.opaque {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/minio/minio-go/v7"
 
@@ -78,14 +79,26 @@ func (s *Store) putBytes(ctx context.Context, key, full string, b []byte, o stor
 	opts := s.putOptions(o.Attributes)
 	var out store.Object
 	err := s.call(ctx, act{actWrite, key}, s.limits.stall, func(t try) error {
-		from := &exact{ctx: t.ctx, from: bytes.NewReader(b), left: int64(len(b)), moved: t.moved, what: show(key)}
-		u, err := s.api.PutObject(t.ctx, s.at.bucket, full, from, int64(len(b)), md5Base64, "", opts)
+		u, err := s.putOnce(t, key, full, b, md5Base64, opts)
 		if err == nil {
 			out, err = s.stored(key, u, md5Base64)
 		}
 		return err
 	})
 	return out, err
+}
+
+func (s *Store) putOnce(t try, key, full string, b []byte, md5Base64 string, opts minio.PutObjectOptions) (minio.UploadInfo, error) {
+	body := func() io.Reader {
+		return &exact{ctx: t.ctx, from: bytes.NewReader(b), left: int64(len(b)), moved: t.moved, what: show(key)}
+	}
+	header := opts.Header()
+	header.Set("Content-Md5", md5Base64)
+	answer, _, err := s.putDirectly(t.ctx, full, header, body(), int64(len(b)))
+	if errors.Is(err, errIndirect) {
+		return s.api.PutObject(t.ctx, s.at.bucket, full, body(), int64(len(b)), md5Base64, "", opts)
+	}
+	return minio.UploadInfo{Size: int64(len(b)), ETag: strings.Trim(answer.Get("Etag"), `"`)}, err
 }
 
 // stored makes the object of an answer to a PUT of bytes with an MD5.

@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,22 +44,26 @@ const (
 // Store implements store.Store and all capabilities but Batcher. It may be used
 // by any number of goroutines.
 type Store struct {
-	api     *minio.Core
-	http    *http1.Transport
-	at      place
-	source  string // where the credentials come from, for people
-	class   string // storage class of what is written; empty: the bucket's own
-	part    int64  // least size of parts
-	v1      bool   // list with the first version of the request
-	single  bool   // the service deletes one object a request
-	opaque  atomic.Bool
-	sniffed atomic.Bool
-	untaggd atomic.Bool
-	limits  limits
-	log     *slog.Logger
-	slow    func()
-	memory  *limit.Budget
-	buffers sync.Pool
+	api    *minio.Core
+	http   *http1.Transport
+	via    http.RoundTripper // of all requests
+	direct atomic.Pointer[direct]
+	// indirect: direct is of no use here.
+	indirect atomic.Bool
+	at       place
+	source   string // where the credentials come from, for people
+	class    string // storage class of what is written; empty: the bucket's own
+	part     int64  // least size of parts
+	v1       bool   // list with the first version of the request
+	single   bool   // the service deletes one object a request
+	opaque   atomic.Bool
+	sniffed  atomic.Bool
+	untaggd  atomic.Bool
+	limits   limits
+	log      *slog.Logger
+	slow     func()
+	memory   *limit.Budget
+	buffers  sync.Pool
 }
 
 // place is where a store is.

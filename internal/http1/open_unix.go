@@ -6,8 +6,6 @@ import (
 	"crypto/tls"
 	"net"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // open reports whether the other side has neither closed an idle connection nor
@@ -28,7 +26,7 @@ func (c *conn) open() bool {
 	quiet := false
 	err = rc.Read(func(fd uintptr) bool {
 		var one [1]byte
-		_, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		quiet = err == syscall.EAGAIN
 		return true
 	})

@@ -25,6 +25,9 @@ type Transport struct {
 	// for Transport, too.
 	Base *http.Transport
 
+	// Buffers outlive their connections: many services close these after each request.
+	readers, writers sync.Pool
+
 	mu     sync.Mutex
 	idle   map[string][]*conn // by scheme and address, the last used at the end
 	closed int                // counts CloseIdleConnections
@@ -103,7 +106,12 @@ func (t *Transport) conn(r *http.Request) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: raw, t: t, key: key, closed: closed}
-	c.r, c.w = readers.Get().(*bufio.Reader), writers.Get().(*bufio.Writer)
+	if c.r, _ = t.readers.Get().(*bufio.Reader); c.r == nil {
+		c.r = bufio.NewReaderSize(nil, buffer)
+	}
+	if c.w, _ = t.writers.Get().(*bufio.Writer); c.w == nil {
+		c.w = bufio.NewWriterSize(nil, buffer)
+	}
 	c.r.Reset(c)
 	c.w.Reset(raw)
 	return c, nil
@@ -185,12 +193,6 @@ func (t *Transport) keep(c *conn) {
 	t.idle[c.key] = list
 }
 
-// Buffers outlive their connections: many services close these after each request.
-var (
-	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, buffer) }}
-	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, buffer) }}
-)
-
 // conn is a connection. One request uses it at a time.
 type conn struct {
 	net.Conn
@@ -216,8 +218,8 @@ func (c *conn) end() {
 	_ = c.Close()
 	c.r.Reset(nil)
 	c.w.Reset(nil)
-	readers.Put(c.r)
-	writers.Put(c.w)
+	c.t.readers.Put(c.r)
+	c.t.writers.Put(c.w)
 }
 
 var past = time.Unix(1, 0)

@@ -56,31 +56,38 @@ func transport(t *testing.T) *Transport {
 	return x
 }
 
-func ask(t *testing.T, x http.RoundTripper, method, url, body string) (*http.Response, string) {
+// answer is what a service said, but for the text.
+type answer struct {
+	status int
+	proto  string
+	header http.Header
+}
+
+func ask(t *testing.T, x http.RoundTripper, method, url, body string) (answer, string) {
 	t.Helper()
-	answer, text, err := try(context.Background(), x, method, url, body)
+	a, text, err := try(context.Background(), x, method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer, text
+	return a, text
 }
 
-func try(ctx context.Context, x http.RoundTripper, method, url, body string) (*http.Response, string, error) {
+func try(ctx context.Context, x http.RoundTripper, method, url, body string) (answer, string, error) {
 	var from io.Reader
 	if body != "" {
 		from = strings.NewReader(body)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, url, from)
 	if err != nil {
-		return nil, "", err
+		return answer{}, "", err
 	}
-	answer, err := x.RoundTrip(r)
+	a, err := x.RoundTrip(r)
 	if err != nil {
-		return nil, "", err
+		return answer{}, "", err
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	return answer, string(text), err
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	return answer{a.StatusCode, a.Proto, a.Header}, string(text), err
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -116,9 +123,9 @@ func TestRoundTrip(t *testing.T) {
 		{"GET", "/big", "", big, "GET /big 0"},
 		{"PUT", "/echo", big, big, fmt.Sprintf("PUT /echo %d", len(big))}, // by Base
 	} {
-		answer, text := ask(t, x, c.method, s.URL+c.path, c.body)
-		if text != c.want || answer.Header.Get("X-Got") != c.got {
-			t.Errorf("%s %s: %d bytes %.20q, %q", c.method, c.path, len(text), text, answer.Header.Get("X-Got"))
+		a, text := ask(t, x, c.method, s.URL+c.path, c.body)
+		if text != c.want || a.header.Get("X-Got") != c.got {
+			t.Errorf("%s %s: %d bytes %.20q, %q", c.method, c.path, len(text), text, a.header.Get("X-Got"))
 		}
 	}
 	if n := s.made.Load(); n != 2 {
@@ -180,8 +187,8 @@ func TestRoundTrip_when_the_service_closed_an_idle_connection(t *testing.T) {
 	}
 	s.CloseClientConnections()
 	<-s.gone
-	if answer, _ := ask(t, x, "GET", s.URL, ""); answer.StatusCode != http.StatusOK { // taken to be open, and asked again
-		t.Errorf("got %v", answer.Status)
+	if a, _ := ask(t, x, "GET", s.URL, ""); a.status != http.StatusOK { // taken to be open, and asked again
+		t.Errorf("got %v", a.status)
 	}
 }
 
@@ -229,9 +236,9 @@ func TestRoundTrip_when_the_answer_comes_first(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 503 Slow Down\r\nContent-Length: 4\r\nConnection: close\r\n\r\nslow")
 		_, _ = io.Copy(io.Discard, c)
 	})
-	answer, text := ask(t, transport(t), "PUT", "http://"+l.Addr().String(), strings.Repeat("x", mostBody))
-	if answer.StatusCode != http.StatusServiceUnavailable || text != "slow" {
-		t.Errorf("%v %q", answer.Status, text)
+	a, text := ask(t, transport(t), "PUT", "http://"+l.Addr().String(), strings.Repeat("x", mostBody))
+	if a.status != http.StatusServiceUnavailable || text != "slow" {
+		t.Errorf("%v %q", a.status, text)
 	}
 }
 
@@ -268,18 +275,18 @@ func TestRoundTrip_when_the_answer_is_cut(t *testing.T) {
 func TestRoundTrip_when_a_body_is_not_read_to_its_end(t *testing.T) {
 	s := serve(t, (*httptest.Server).Start, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(bytes.Repeat([]byte("x"), 10_000)) })
 	x := transport(t)
-	r, err := http.NewRequest("GET", s.URL, nil)
+	r, err := http.NewRequest(http.MethodGet, s.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := x.RoundTrip(r)
+	a, err := x.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := answer.Body.Close(); err != nil {
+	if err := a.Body.Close(); err != nil {
 		t.Error(err)
 	}
-	if n, err := answer.Body.Read(make([]byte, 1)); n != 0 || err == nil {
+	if n, err := a.Body.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("read %d bytes of a closed body, %v", n, err)
 	}
 	if _, text := ask(t, x, "GET", s.URL, ""); len(text) != 10_000 || s.made.Load() != 2 {
@@ -295,8 +302,8 @@ func TestRoundTrip_when_it_is_secure(t *testing.T) {
 	}
 	x.Base.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
 	for range 3 {
-		if answer, text := ask(t, x, "PUT", s.URL, "x"); text != "x" || answer.ProtoMajor != 1 {
-			t.Errorf("%q by %s", text, answer.Proto)
+		if a, text := ask(t, x, "PUT", s.URL, "x"); text != "x" || a.proto != "HTTP/1.1" {
+			t.Errorf("%q by %s", text, a.proto)
 		}
 	}
 	if n := s.made.Load(); n != 2 {
@@ -322,16 +329,17 @@ func TestCloseIdleConnections(t *testing.T) {
 	s := serve(t, (*httptest.Server).Start, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") })
 	x := transport(t)
 	ask(t, x, "GET", s.URL, "")
-	r, err := http.NewRequest("GET", s.URL, nil)
+	r, err := http.NewRequest(http.MethodGet, s.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := x.RoundTrip(r) // in use meanwhile
+	a, err := x.RoundTrip(r) // in use meanwhile
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer a.Body.Close()
 	x.CloseIdleConnections()
-	if b, err := io.ReadAll(answer.Body); string(b) != "x" || err != nil {
+	if b, err := io.ReadAll(a.Body); string(b) != "x" || err != nil {
 		t.Errorf("%q, %v", b, err)
 	}
 	select {

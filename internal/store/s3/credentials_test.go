@@ -259,13 +259,15 @@ func TestRole_when_its_keys_are_not_given(t *testing.T) {
 			stsError(rw, 400, "InvalidClientTokenId", "the token "+r.Header.Get("X-Amz-Security-Token")+" is bad")
 		}, fault.StoreAuth, []string{"the token … is bad"}},
 		"of the form of S3": {func(_ *keyWorld, rw http.ResponseWriter, _ *http.Request) {
-			rw.WriteHeader(403)
+			rw.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(rw, "<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message></Error>")
 		}, fault.StoreAuth, []string{"SignatureDoesNotMatch"}},
 		"throttled": {func(_ *keyWorld, rw http.ResponseWriter, _ *http.Request) {
 			stsError(rw, 400, "Throttling", "Rate exceeded")
 		}, fault.StoreBusy, nil},
-		"broken": {func(_ *keyWorld, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(500) }, fault.StoreFailed, []string{"500"}},
+		"broken": {func(_ *keyWorld, rw http.ResponseWriter, _ *http.Request) {
+			rw.WriteHeader(http.StatusInternalServerError)
+		}, fault.StoreFailed, []string{"500"}},
 		"a page": {func(_ *keyWorld, rw http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(rw, "<html>"+roleSecret)
 		}, fault.StoreProtocol, nil},
@@ -464,12 +466,12 @@ func TestInstance_when_no_keys_are_given(t *testing.T) {
 		code   fault.Code
 		words  []string
 	}{
-		"no token":  {after("/token", func(rw http.ResponseWriter) { rw.WriteHeader(403) }), fault.StoreAuth, []string{"403", "metadata options"}},
-		"no role":   {after("/security-credentials/", func(rw http.ResponseWriter) { rw.WriteHeader(404) }), fault.StoreAuth, []string{"no role", "instance profile"}},
+		"no token":  {after("/token", func(rw http.ResponseWriter) { rw.WriteHeader(http.StatusForbidden) }), fault.StoreAuth, []string{"403", "metadata options"}},
+		"no role":   {after("/security-credentials/", func(rw http.ResponseWriter) { rw.WriteHeader(http.StatusNotFound) }), fault.StoreAuth, []string{"no role", "instance profile"}},
 		"none said": {after("/security-credentials/", func(http.ResponseWriter) {}), fault.StoreAuth, []string{"no role"}},
 		"refused":   {after("/copy", func(rw http.ResponseWriter) { machineAnswer(rw, "AssumeRoleUnauthorizedAccess", 1, time.Now()) }), fault.StoreAuth, []string{"AssumeRoleUnauthorizedAccess"}},
 		"broken":    {after("/copy", func(rw http.ResponseWriter) { _, _ = io.WriteString(rw, `{"SecretAccessKey":"`+roleSecret) }), fault.StoreProtocol, nil},
-		"busy":      {after("/copy", func(rw http.ResponseWriter) { rw.WriteHeader(503) }), fault.StoreBusy, nil},
+		"busy":      {after("/copy", func(rw http.ResponseWriter) { rw.WriteHeader(http.StatusServiceUnavailable) }), fault.StoreBusy, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := onMachine(t, c.answer)
@@ -543,7 +545,7 @@ func TestStatic_when_the_token_has_expired(t *testing.T) {
 	w := withRole(t, rolesGiven)
 	delete(w.given, "role_arn")
 	service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		rw.WriteHeader(400)
+		rw.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(rw, "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>")
 	}))
 	defer service.Close()

@@ -127,7 +127,7 @@ const mark = "godwit-page"
 // encode returns a page's file: a line with the version, the sums of header and body
 // and the body's length, the header as a line of JSON, and the body, lines of JSON
 // under zstd.
-func encode(h *Header, entries []Entry) ([]byte, error) {
+func (p packing) encode(h *Header, entries []Entry) ([]byte, error) {
 	h.count(entries)
 	if !utf8.ValidString(h.Last) {
 		h.Last0 = []byte(h.Last)
@@ -140,7 +140,7 @@ func encode(h *Header, entries []Entry) ([]byte, error) {
 			return nil, fault.New(fault.Internal, "an item cannot be written").By(err)
 		}
 	}
-	body := packer().EncodeAll(plain.Bytes(), nil)
+	body := p.packer().EncodeAll(plain.Bytes(), nil)
 	shown := *h
 	if len(h.Last0) > 0 {
 		shown.Last = ""
@@ -156,16 +156,23 @@ func encode(h *Header, entries []Entry) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// packer and unpacker serve all pages of the process: what they work with is some
-// hundred KiB, and dear to make for each page.
-var (
-	packer = sync.OnceValue(func() *zstd.Encoder {
-		return must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(128<<10)))
-	})
-	unpacker = sync.OnceValue(func() *zstd.Decoder {
-		return must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(bodyBytes)))
-	})
-)
+// packing packs and unpacks bodies. What it works with is some hundred KiB, and dear
+// to make for each page.
+type packing struct {
+	packer   func() *zstd.Encoder
+	unpacker func() *zstd.Decoder
+}
+
+func newPacking() packing {
+	return packing{
+		sync.OnceValue(func() *zstd.Encoder {
+			return must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(128<<10)))
+		}),
+		sync.OnceValue(func() *zstd.Decoder {
+			return must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(bodyBytes)))
+		}),
+	}
+}
 
 // must is for options that are right or wrong whatever a job is.
 func must[T any](v T, err error) T {
@@ -229,11 +236,11 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 }
 
 // decodeBody reads the entries.
-func decodeBody(h *Header, body []byte) ([]Entry, error) {
+func (p packing) decodeBody(h *Header, body []byte) ([]Entry, error) {
 	if sum(body) != h.sum {
 		return nil, ErrTorn
 	}
-	plain, err := unpacker().DecodeAll(body, nil)
+	plain, err := p.unpacker().DecodeAll(body, nil)
 	if err != nil {
 		return nil, ErrTorn
 	}
@@ -270,7 +277,7 @@ func readHead(path string) (*Header, error) {
 }
 
 // readFile returns a whole page, without its log.
-func readFile(path string) (*Header, []Entry, error) {
+func (p packing) readFile(path string) (*Header, []Entry, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -288,7 +295,7 @@ func readFile(path string) (*Header, []Entry, error) {
 	if len(body) > bodyBytes {
 		return nil, nil, ErrTorn
 	}
-	entries, err := decodeBody(h, body)
+	entries, err := p.decodeBody(h, body)
 	return h, entries, err
 }
 

@@ -19,14 +19,17 @@ type Range struct{ After, Upto string }
 
 // Folder holds the pages of a job's round. One process uses it at a time; its
 // methods may be called concurrently for different pages.
-type Folder struct{ dir string }
+type Folder struct {
+	dir string
+	packing
+}
 
 // Open opens a folder, making it when it is missing.
 func Open(dir string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, broken(dir, err)
 	}
-	return &Folder{dir}, nil
+	return &Folder{dir, newPacking()}, nil
 }
 
 func (f *Folder) ranges() string { return filepath.Join(f.dir, "ranges.json") }
@@ -163,7 +166,7 @@ func (f *Folder) Drop(rg, seq int) error {
 
 // Seal writes a page. h has Range, Seq and the cursor; the rest is filled in.
 func (f *Folder) Seal(h *Header, entries []Entry) error {
-	b, err := encode(h, entries)
+	b, err := f.encode(h, entries)
 	if err != nil {
 		return err
 	}
@@ -174,7 +177,7 @@ func (f *Folder) Seal(h *Header, entries []Entry) error {
 // Finish writes a page anew with the outcomes that its log had, and removes the
 // log. All of the header but the counts stays.
 func (f *Folder) Finish(h *Header, entries []Entry) error {
-	b, err := encode(h, entries)
+	b, err := f.encode(h, entries)
 	if err != nil {
 		return err
 	}
@@ -189,7 +192,7 @@ func (f *Folder) Finish(h *Header, entries []Entry) error {
 // Load returns a page with the outcomes of its log. ErrTorn: it must be dropped.
 func (f *Folder) Load(rg, seq int) (*Header, []Entry, error) {
 	path := f.page(rg, seq)
-	h, entries, err := readFile(path)
+	h, entries, err := f.readFile(path)
 	switch {
 	case errors.Is(err, ErrTorn), fault.Has(err, fault.FormatNewer):
 		return nil, nil, err
@@ -219,7 +222,7 @@ func (f *Folder) Resume(rg, seq int) (*Header, []Entry, error) {
 // Walk calls each for every item in order of ranges and pages, with its outcome, nil
 // when it has none yet. It may run beside the job. A missing folder has no items.
 func Walk(dir string, each func(Range, Item, *Outcome) error) error {
-	f := &Folder{dir}
+	f := &Folder{dir, newPacking()}
 	if _, err := os.Stat(f.ranges()); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -229,7 +232,7 @@ func Walk(dir string, each func(Range, Item, *Outcome) error) error {
 	}
 	for n, rg := range ranges {
 		for seq := 1; ; seq++ {
-			h, entries, err := readFile(f.page(n, seq))
+			h, entries, err := f.readFile(f.page(n, seq))
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrTorn) {
 				break
 			}

@@ -221,7 +221,7 @@ func TestPage_when_it_is_of_a_newer_version(t *testing.T) {
 func TestPage_when_it_is_old(t *testing.T) {
 	golden := filepath.Join("testdata", "v1.page")
 	if *update {
-		b, err := encode(header(), samples())
+		b, err := newPacking().encode(header(), samples())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,7 +229,7 @@ func TestPage_when_it_is_old(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h, entries, err := readFile(golden)
+	h, entries, err := newPacking().readFile(golden)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestPage_when_it_is_old(t *testing.T) {
 }
 
 func FuzzReadPage(f *testing.F) {
-	b, err := encode(header(), samples())
+	b, err := newPacking().encode(header(), samples())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -251,22 +251,22 @@ func FuzzReadPage(f *testing.F) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h, entries, err := readFile(path)
+		h, entries, err := newPacking().readFile(path)
 		if err != nil {
 			return
 		}
-		again, err := encode(h, entries)
+		again, err := newPacking().encode(h, entries)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, again, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h, back, err := readFile(path)
+		h, back, err := newPacking().readFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if third, err := encode(h, back); err != nil || !bytes.Equal(third, again) {
+		if third, err := newPacking().encode(h, back); err != nil || !bytes.Equal(third, again) {
 			t.Fatalf("%v: %+v is read back as %+v", err, entries, back)
 		}
 	})

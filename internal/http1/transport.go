@@ -37,7 +37,8 @@ const (
 	// mostBody is the largest body that is sent: what a service has not read of it
 	// fits the buffers of the connection.
 	mostBody = 128 << 10
-	buffer   = 4 << 10
+	// A small body leaves together with its head.
+	readBuffer, writeBuffer = 4 << 10, 16 << 10
 	// freshFor is how long an idle connection is taken to be open without looking.
 	freshFor = time.Second
 )
@@ -107,10 +108,10 @@ func (t *Transport) conn(r *http.Request) (*conn, error) {
 	}
 	c := &conn{Conn: raw, t: t, key: key, closed: closed}
 	if c.r, _ = t.readers.Get().(*bufio.Reader); c.r == nil {
-		c.r = bufio.NewReaderSize(nil, buffer)
+		c.r = bufio.NewReaderSize(nil, readBuffer)
 	}
 	if c.w, _ = t.writers.Get().(*bufio.Writer); c.w == nil {
-		c.w = bufio.NewWriterSize(nil, buffer)
+		c.w = bufio.NewWriterSize(nil, writeBuffer)
 	}
 	c.r.Reset(c)
 	c.w.Reset(raw)

@@ -83,7 +83,7 @@ var modules = map[string][]string{
 	"golang.org/x/sys":                         {"internal/store", "internal/cli", "internal/engine", "cmd"},
 	"golang.org/x/term":                        {"internal/cli"},
 	"golang.org/x/text":                        {"internal/connector/mysql", "internal/cli", "internal/transfer", "internal/verify"},
-	"modernc.org/sqlite":                       {"internal/engine/local"},
+	"modernc.org/sqlite":                       {"internal/engine/local", "internal/transfer/name"},
 	"pgregory.net/rapid":                       {"internal/store/storetest", "internal/codec/codectest", "internal/connector/sourcetest", "internal/connector/sinktest"},
 	"github.com/google/go-cmp":                 {"internal/store/storetest", "internal/codec/codectest", "internal/connector/sourcetest", "internal/connector/sinktest"},
 	"go.uber.org/goleak":                       {"internal/connector/sourcetest", "internal/connector/sinktest"},

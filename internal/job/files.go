@@ -124,8 +124,9 @@ func (f *Files) readExtraneous(v option.Values) (ps option.Problems) {
 		ps = append(ps, v.Problem("delete_limit", fault.JobValue, "has no meaning without delete_extraneous"))
 	case on && f.List != nil:
 		ps = append(ps, v.Problem("delete_extraneous", fault.JobValue, "a list file names some objects of the source; what else the target may have cannot be told from it"))
-	case on && len(f.Rules.Rename) > 0:
-		ps = append(ps, v.Problem("delete_extraneous", fault.JobValue, "with rename it cannot be told from a name in the target what it was in the source"))
+	case on && !distinct(f.Rules):
+		ps = append(ps, v.Problem("delete_extraneous", fault.JobValue, "with rename it cannot be told from a name in the target what it was in the source, as two keys may get one name: "+
+			"rename by prefixes alone, and limit the job with prefixes to those"))
 	case on && f.Erase:
 		ps = append(ps, v.Problem("delete_extraneous", fault.JobValue, "with delete_source: after_verify the next run would delete what this one moved"))
 	}
@@ -174,6 +175,13 @@ func parseShare(text string) (count int64, percent float64, err error) {
 		return 0, 0, wrong
 	}
 	return count, 0, nil
+}
+
+// distinct reports whether no two keys can get one name; rules that are wrong are
+// told of elsewhere.
+func distinct(r selection.Rules) bool {
+	s, err := selection.New(r)
+	return err != nil || s.Distinct()
 }
 
 func checkRename(r selection.Rename) error {

@@ -81,10 +81,11 @@ part_size: 16MiB
 
 func TestParse_when_a_file_job_deletes(t *testing.T) {
 	for text, want := range map[string]Extraneous{
-		"delete_extraneous: within_limit":                       {Delete: true, Percent: 10},
-		"delete_extraneous: within_limit\ndelete_limit: 2.5%":   {Delete: true, Percent: 2.5},
-		"delete_extraneous: dry_run\ndelete_limit: 1000":        {DryRun: true, Count: 1000},
-		"delete_extraneous: never\ndelete_source: after_verify": {},
+		"delete_extraneous: within_limit":                          {Delete: true, Percent: 10},
+		"delete_extraneous: within_limit\ndelete_limit: 2.5%":      {Delete: true, Percent: 2.5},
+		"delete_extraneous: dry_run\ndelete_limit: 1000":           {DryRun: true, Count: 1000},
+		"delete_extraneous: never\ndelete_source: after_verify":    {},
+		"delete_extraneous: dry_run\nrename: [{from: '', to: b/}]": {DryRun: true, Percent: 10},
 	} {
 		if got := mustParse(t, fileExample+text).Files.Extraneous; got != want {
 			t.Errorf("%s: %+v", text, got)

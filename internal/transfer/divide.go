@@ -27,6 +27,9 @@ func (t *Transfer) Ranges(ctx context.Context, found func(Range)) error {
 		}
 		ranges = []Range{{}}
 	}
+	if err := t.nameAll(len(ranges)); err != nil {
+		return err
+	}
 	t.find(ranges, 0, found)
 	if len(ranges) == 1 {
 		if ranges, err = t.divide(ctx); err != nil {

@@ -50,10 +50,10 @@ func (t *Transfer) list(ctx context.Context, r Range, rg int, end *page.Header, 
 		switch {
 		case t.List != nil:
 			listed <- t.listFile(ctx, end.Taken, emit)
-		case t.renames:
-			listed <- t.lookUp(ctx, after, upto, emit)
-		default:
+		case t.selected.KeepsOrder():
 			listed <- t.join(ctx, after, upto, emit)
+		default:
+			listed <- t.lookUp(ctx, after, upto, emit)
 		}
 	}()
 	s := &sealer{t: t, w: w, header: page.Header{Range: rg, Seq: end.Seq, Last: end.Last, Taken: end.Taken}}
@@ -120,6 +120,9 @@ func (s *sealer) flush(end bool) error {
 	if len(s.entries) == 0 && !end {
 		return nil
 	}
+	if err := s.t.give(s.entries); err != nil {
+		return err
+	}
 	h := s.header
 	h.Seq++
 	h.End = end
@@ -138,19 +141,34 @@ func (s *sealer) flush(end bool) error {
 	return nil
 }
 
-// keys lists what a store has of a range under the job's prefixes. Where the range
-// ends may become known meanwhile.
-func (t *Transfer) keys(ctx context.Context, s store.Store, after string, upto func() string) iter.Seq2[store.Object, error] {
+// listing lists what a store has of a range, stretch after stretch, each object under
+// the key that its name comes from. Where the range ends may become known meanwhile.
+func listing(ctx context.Context, s store.Store, stretches []selection.Stretch, after string, upto func() string) iter.Seq2[store.Object, error] {
 	return func(yield func(store.Object, error) bool) {
-		for _, prefix := range t.selected.Prefixes() {
-			if end := selection.After(prefix); prefix != "" && end != "" && end <= after {
+		for _, st := range stretches {
+			if st.High != "" && st.High <= after {
 				continue
 			}
-			for o, err := range s.List(ctx, prefix, after) {
+			if end := upto(); end != "" && st.Low > end {
+				return
+			}
+			past, whole := st.End(), st.From == st.To && st.Low == st.From
+			for o, err := range s.List(ctx, st.To, st.Start(after)) {
+				if past != "" && o.Key >= past {
+					break
+				}
+				listed := err == nil || o.Key != ""
+				if listed && !whole {
+					key, ok := st.Key(o.Key)
+					if !ok || key <= after {
+						continue
+					}
+					o.Key = key
+				}
 				if end := upto(); end != "" && o.Key > end {
 					return
 				}
-				if !yield(o, err) || err != nil && o.Key == "" {
+				if !yield(o, err) || !listed {
 					return
 				}
 			}
@@ -158,10 +176,11 @@ func (t *Transfer) keys(ctx context.Context, s store.Store, after string, upto f
 	}
 }
 
-// join compares the two listings of a range.
+// join compares the two listings of a range: in each stretch the names in the target
+// are in the order of the keys they come from.
 func (t *Transfer) join(ctx context.Context, after string, upto func() string, emit func(seen) bool) error {
-	a := pair.Listing{Name: "the source", Objects: t.keys(ctx, t.Source, after, upto)}
-	b := pair.Listing{Name: "the target", Objects: t.keys(ctx, t.Target, after, upto)}
+	a := pair.Listing{Name: "the source", Objects: listing(ctx, t.Source, t.selected.Keys(), after, upto)}
+	b := pair.Listing{Name: "the target", Objects: listing(ctx, t.Target, t.selected.Stretches(), after, upto)}
 	for p, err := range pair.Join(ctx, a, b) {
 		if err != nil {
 			return err
@@ -184,11 +203,11 @@ func (t *Transfer) join(ctx context.Context, after string, upto func() string, e
 // that of the keys.
 func (t *Transfer) lookUp(ctx context.Context, after string, upto func() string, emit func(seen) bool) error {
 	asked := newAsker(ctx, t, emit)
-	for o, err := range t.keys(ctx, t.Source, after, upto) {
+	for o, err := range listing(ctx, t.Source, t.selected.Keys(), after, upto) {
 		if err != nil && o.Key == "" {
 			return errors.Join(err, asked.wait())
 		}
-		if !asked.ask(o, err, 0) {
+		if !asked.ask(func() answer { return asked.listed(o, err).after(o.Key, 0) }) {
 			break
 		}
 	}
@@ -206,7 +225,8 @@ func (t *Transfer) listFile(ctx context.Context, taken int64, emit func(seen) bo
 		if err != nil {
 			return errors.Join(err, asked.wait())
 		}
-		if !asked.ask(store.Object{Key: o.Key}, nil, line) {
+		at := line
+		if !asked.ask(func() answer { return asked.named(o.Key).after("", at) }) {
 			break
 		}
 	}
@@ -233,6 +253,10 @@ func (t *Transfer) decide(o store.Object, oerr error, there *store.Object, terr 
 		return t.refuse(item, terr)
 	}
 	item.Action, item.Reason = t.compare(o, there)
+	if item.Action == page.Copy && there != nil && t.mayBeAnothers() {
+		return t.refuse(item, fault.New(fault.NameClash, "the target has another object under this name, and it may be another key's that was moved there").
+			At("%s", item.Target()).Try("rename one of them; overwrite: always replaces what is there"))
+	}
 	if item.Action == page.Same && t.Erase {
 		item.Action = page.Erase
 	}
@@ -301,12 +325,17 @@ func newer(source, target time.Time) bool {
 	return source.After(target)
 }
 
-// onlyThere says what is to be done with an object that only the target has.
+// onlyThere says what is to be done with an object that only the target has, listed
+// under the key that its name would come from.
 func (t *Transfer) onlyThere(o store.Object) *page.Entry {
 	if !t.Extraneous.Delete && !t.Extraneous.DryRun || !t.selected.Chosen(o) {
 		return nil
 	}
-	e := &page.Entry{Item: page.Item{Name: o.Key, Size: o.Size, Modified: o.Modified, Version: o.Version, Action: page.Delete, Reason: "only in the target"}}
+	name, ok := t.selected.Name(o.Key)
+	if !ok {
+		return nil
+	}
+	e := &page.Entry{Item: page.Item{Name: name, Size: o.Size, Modified: o.Modified, Version: o.Version, Action: page.Delete, Reason: "only in the target"}}
 	if !t.Extraneous.Delete {
 		e.Outcome = t.ended(page.Skipped)
 	}

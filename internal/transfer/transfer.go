@@ -14,6 +14,7 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
+	"godwit/internal/transfer/name"
 	"godwit/internal/transfer/page"
 	"godwit/internal/transfer/selection"
 	"godwit/internal/watch"
@@ -40,7 +41,10 @@ const (
 	Failed Only = "failed" // those that the last round could not copy or delete
 )
 
-// Extraneous says what happens to objects that only the target has.
+// Extraneous says what happens to objects that only the target has, among the names
+// that keys of the job get. With rename it needs rules by which each name comes from
+// one key at most (selection.Distinct): under others a name without the one key may
+// be there for the other.
 type Extraneous struct {
 	// Delete deletes them, once everything is listed. DryRun only records them.
 	Delete, DryRun bool
@@ -89,7 +93,8 @@ type Transfer struct {
 	Config
 	folder   *page.Folder
 	selected *selection.Selection
-	renames  bool
+	distinct bool      // no two keys can get one name
+	names    *name.Set // that this round has given, unless distinct
 	hands    *hands
 	held     atomic.Int32 // pages whose entries are in memory
 
@@ -108,8 +113,9 @@ func Open(c Config) (*Transfer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Extraneous.Delete && (len(c.Selection.Rename) > 0 || c.List != nil) {
-		return nil, fault.New(fault.JobValue, "delete_extraneous needs the source's own names: it does not go with rename or list")
+	distinct := selected.Distinct()
+	if (c.Extraneous.Delete || c.Extraneous.DryRun) && (!distinct || c.List != nil) {
+		return nil, fault.New(fault.JobValue, "delete_extraneous must tell from a name in the target which key it would come from: it goes neither with a list nor with rename by patterns or to names that other keys may have")
 	}
 	if c.Overwrite == "" {
 		c.Overwrite = IfDifferent
@@ -133,13 +139,16 @@ func Open(c Config) (*Transfer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Transfer{Config: c, folder: folder, selected: selected, renames: len(c.Selection.Rename) > 0,
+	return &Transfer{Config: c, folder: folder, selected: selected, distinct: distinct,
 		hands: newHands(c.InFlight), whole: map[int]bool{}, front: newFront(c.Undivided)}, nil
 }
 
 // Close ends the use of the Transfer. Every Run must have returned.
 func (t *Transfer) Close() error {
 	t.hands.end()
+	if t.names != nil {
+		return t.names.Close()
+	}
 	return nil
 }
 
@@ -196,7 +205,7 @@ func (t *Transfer) takeUp(headers []*page.Header, w *work) ([]*page.Header, erro
 		again := t.Only == Failed && failed != nil && failed.Objects > 0
 		if again || h.Open > 0 {
 			var err error
-			h, err = t.resume(h, again)
+			h, err = t.resume(w.ctx, h, again)
 			if errors.Is(err, page.ErrTorn) {
 				return headers[:i], t.folder.Drop(headers[i].Range, headers[i].Seq)
 			}
@@ -217,8 +226,8 @@ func (t *Transfer) takeUp(headers []*page.Header, w *work) ([]*page.Header, erro
 }
 
 // resume writes what a page's log had into the page; again takes back what failed,
-// so that it is carried once more.
-func (t *Transfer) resume(h *page.Header, again bool) (*page.Header, error) {
+// so that it is carried once more, or decided anew.
+func (t *Transfer) resume(ctx context.Context, h *page.Header, again bool) (*page.Header, error) {
 	h, entries, err := t.folder.Resume(h.Range, h.Seq)
 	if err != nil || !again {
 		return h, err
@@ -227,6 +236,9 @@ func (t *Transfer) resume(h *page.Header, again bool) (*page.Header, error) {
 		if o := entries[i].Outcome; o != nil && o.State == page.Failed && entries[i].Action != page.Refuse {
 			entries[i].Outcome = nil
 		}
+	}
+	if err := t.reconsider(ctx, entries); err != nil {
+		return nil, err
 	}
 	return h, t.folder.Finish(h, entries)
 }

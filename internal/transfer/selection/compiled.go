@@ -157,9 +157,28 @@ func (s *Selection) KeepsOrder() bool {
 // Renames reports whether any rule gives objects another name.
 func (s *Selection) Renames() bool { return len(s.rename) > 0 }
 
+// Distinct reports whether no two keys that are listed can get one name, whatever
+// keys there are. It knows this of prefixes alone: with a pattern it is false.
+func (s *Selection) Distinct() bool {
+	if !s.Renames() {
+		return true
+	}
+	if !s.KeepsOrder() {
+		return false
+	}
+	images := s.Stretches()
+	slices.SortFunc(images, func(a, b Stretch) int { return strings.Compare(a.Name(a.Low), b.Name(b.Low)) })
+	for i, t := range images[1:] {
+		if end := images[i].End(); end == "" || t.Name(t.Low) < end {
+			return false
+		}
+	}
+	return true
+}
+
 // Stretch is a part of the key space whose names are its keys with one prefix
 // replaced. Keys lie at or above Low and below High (empty: no bound), and all
-// begin with From.
+// begin with From. In order of their keys names are in order too.
 type Stretch struct {
 	Low, High string
 	From, To  string
@@ -175,11 +194,71 @@ func (t Stretch) Key(name string) (string, bool) {
 // Name returns the name of a key of this stretch.
 func (t Stretch) Name(key string) string { return t.To + strings.TrimPrefix(key, t.From) }
 
-// Stretches divides the key space, in order, where the rename rules change. They
-// have a meaning only when KeepsOrder.
-func (s *Selection) Stretches() []Stretch {
+// End returns the least text above all names of the stretch; empty: there is none.
+func (t Stretch) End() string {
+	if rest, ok := strings.CutPrefix(t.High, t.From); ok && t.High != "" {
+		return t.To + rest
+	}
+	return After(t.To)
+}
+
+// startBytes bounds where a listing of other names starts: a name may be longer than
+// its key, and too long for a store to take it.
+const startBytes = 500
+
+// Start returns where a listing of names that begin with To is to be started, so that
+// it has those of all keys after after. It may have others before them.
+func (t Stretch) Start(after string) string {
+	if after < t.Low {
+		after = Before(t.Low)
+	}
+	rest, ok := strings.CutPrefix(after, t.From)
+	if !ok {
+		return ""
+	}
+	if t.From != t.To && len(t.To)+len(rest) > startBytes {
+		return letters((t.To + rest)[:startBytes])
+	}
+	return t.To + rest
+}
+
+// under narrows the stretch to the keys that begin with prefix; false: there are none.
+func (t Stretch) under(prefix string) (Stretch, bool) {
+	if rest, ok := strings.CutPrefix(prefix, t.From); ok {
+		t.From, t.To = prefix, t.To+rest
+	} else if !strings.HasPrefix(t.From, prefix) {
+		return t, false
+	}
+	t.Low = max(t.Low, prefix)
+	if end := After(prefix); t.High == "" || end != "" && end < t.High {
+		t.High = end
+	}
+	return t, t.High == "" || t.Low < t.High
+}
+
+// Stretches divides the keys that are listed, in order, where the prefixes and the
+// rename rules change. They have a meaning only when KeepsOrder.
+func (s *Selection) Stretches() []Stretch { return listed(s.prefixes, stretches(s.rename)) }
+
+// Keys are Stretches for whoever lists the keys themselves: nothing is renamed.
+func (s *Selection) Keys() []Stretch { return listed(s.prefixes, []Stretch{{}}) }
+
+func listed(prefixes []string, all []Stretch) []Stretch {
+	var out []Stretch
+	for _, p := range prefixes {
+		for _, t := range all {
+			if t, ok := t.under(p); ok {
+				out = append(out, t)
+			}
+		}
+	}
+	return out
+}
+
+// stretches divides all keys where rules, which are prefixes, change.
+func stretches(rules []renaming) []Stretch {
 	bounds := []string{""}
-	for _, r := range s.rename {
+	for _, r := range rules {
 		bounds = append(bounds, r.from)
 		if end := After(r.from); end != "" {
 			bounds = append(bounds, end)
@@ -193,7 +272,7 @@ func (s *Selection) Stretches() []Stretch {
 		if i+1 < len(bounds) {
 			t.High = bounds[i+1]
 		}
-		for _, r := range s.rename {
+		for _, r := range rules {
 			if strings.HasPrefix(low, r.from) {
 				t.From, t.To = r.from, r.to
 				break
@@ -227,7 +306,17 @@ func Before(low string) string {
 	}
 	head, last := low[:len(low)-1], low[len(low)-1]
 	if last == 0 || last >= utf8.RuneSelf || !utf8.ValidString(low) {
-		return strings.ToValidUTF8(head, "")
+		return letters(head)
 	}
 	return head + string([]byte{last - 1}) + string(utf8.MaxRune)
+}
+
+// letters cuts s before the first byte that is not of a letter in UTF-8.
+func letters(s string) string {
+	for i, r := range s {
+		if _, size := utf8.DecodeRuneInString(s[i:]); r == utf8.RuneError && size == 1 {
+			return s[:i]
+		}
+	}
+	return s
 }

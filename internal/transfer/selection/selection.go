@@ -31,6 +31,6 @@ type Rename struct {
 	From string // a prefix; with Pattern a regular expression (RE2) that must match somewhere
 	To   string // what it becomes; with Pattern $1 and ${name} stand for groups
 	// Pattern makes From a regular expression. The order of keys is then not kept,
-	// and each target object is looked up by itself.
+	// and each target object is looked up by itself; with prefixes it is listed.
 	Pattern bool
 }

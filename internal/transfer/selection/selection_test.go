@@ -165,7 +165,7 @@ func TestStretches_when_prefixes_nest(t *testing.T) {
 }
 
 func TestBefore_when_a_listing_begins_there(t *testing.T) {
-	for _, low := range []string{"a", "a/", "a0", "\x01", "a\x00", "é", "a\xff"} {
+	for _, low := range []string{"a", "a/", "a0", "\x01", "a\x00", "é", "a\xff", "a\x80é\x00"} {
 		if b := Before(low); b >= low {
 			t.Errorf("before %q: %q", low, b)
 		}

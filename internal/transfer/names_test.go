@@ -91,11 +91,16 @@ func (j *job) round(t *testing.T) ended {
 func (j *job) holds(t *testing.T, keys []string) {
 	t.Helper()
 	have, want := contents(t, j.target), contents(t, j.source)
+	s, err := selection.New(j.selection)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(have) != len(keys) {
 		t.Errorf("%d objects, not %d: %.200q", len(have), len(keys), have)
 	}
 	for _, key := range keys {
-		if got, ok := have[key]; !ok || got != want[key] {
+		name, _ := s.Name(key)
+		if got, ok := have[name]; !ok || got != want[key] {
 			t.Errorf("%.80q: %q (there: %v), not %q", key, got, ok, want[key])
 		}
 	}
@@ -227,9 +232,10 @@ func TestRun_when_the_target_folds_names(t *testing.T) {
 		{"Case.txt", "CASE.txt", "case.TXT"}, {"caf\u00e9", "cafe\u0301"}, {"File", "file/inner"},
 		{"Album/1.jpg", "ALBUM/1.jpg"}, {"deep/A/b/1", "deep/a/b/2", "deep/A/B/1"},
 	}
-	renames := selection.Rules{Rename: []selection.Rename{{From: "never", To: "used"}}} // names are looked up, not joined
+	prefix := selection.Rules{Rename: []selection.Rename{{From: "", To: "in/"}}}
+	pattern := selection.Rules{Rename: []selection.Rename{{From: "^never", To: "used", Pattern: true}}}
 	for way := range ways {
-		for name, rules := range map[string]selection.Rules{"joined": {}, "looked up": renames} {
+		for name, rules := range map[string]selection.Rules{"joined": {}, "joined under other names": prefix, "looked up": pattern} {
 			t.Run(fmt.Sprint(way, " ", name), func(t *testing.T) {
 				disk := powerfs.New()
 				disk.Name(powerfs.Names{Fold: fold})

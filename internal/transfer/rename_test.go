@@ -253,6 +253,23 @@ func TestRun_when_renamed_objects_are_many(t *testing.T) {
 	}
 }
 
+// A folder that cannot be read is told of under its own name, which begins with no
+// prefix of the job when it is one.
+func TestRun_when_the_folder_of_a_prefix_cannot_be_read(t *testing.T) {
+	a, b := mem.New(mem.Options{}), mem.New(mem.Options{})
+	put(t, a, "in/here", "x")
+	put(t, b, "out/perhaps there", "x")
+	source := &halting{Store: a, key: "in", err: fault.New(fault.SourceRefused, "a folder may not be read")}
+	p := &porter{source: a, target: b}
+	rules := selection.Rules{Prefixes: []string{"in/"}, Rename: []selection.Rename{{From: "in/", To: "out/"}}}
+	if err := run(t.Context(), Config{Source: source, Target: b, Dir: t.TempDir(), Selection: rules, Carry: p.Carry, Extraneous: Extraneous{Delete: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := contents(t, b); len(got) != 2 {
+		t.Errorf("%q", got)
+	}
+}
+
 // clashing renames so that two keys get each name.
 var clashing = map[string]selection.Rules{
 	"prefixes": {Rename: []selection.Rename{{From: "a/", To: "x/"}, {From: "b/", To: "x/"}}},

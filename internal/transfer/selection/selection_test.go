@@ -164,6 +164,92 @@ func TestStretches_when_prefixes_nest(t *testing.T) {
 	}
 }
 
+// What is listed under prefixes lies in one stretch, the rest in none.
+func TestStretches_when_prefixes_limit_them(t *testing.T) {
+	rename := []Rename{{From: "a/b/", To: "x/"}, {From: "a/", To: "y/"}}
+	for _, prefixes := range [][]string{{"a/"}, {"a/b/c/", "a/c"}, {"", "b"}, {"a"}, {"\xff"}, {"b/", "c/"}} {
+		s := selected(t, Rules{Prefixes: prefixes, Rename: rename})
+		for _, key := range []string{"a", "a/", "a/b", "a/b/", "a/b/c", "a/b/c/", "a/b/c/d", "a/b0", "a/c", "a/cc", "a0", "b", "b/", "c/x", "\xff\xff"} {
+			for kind, stretches := range map[string][]Stretch{"keys": s.Keys(), "names": s.Stretches()} {
+				in := 0
+				for _, p := range stretches {
+					if !strings.HasPrefix(p.Low, p.From) || p.High != "" && p.High <= p.Low {
+						t.Errorf("%q: %s: %+q", prefixes, kind, p)
+					}
+					if key < p.Low || p.High != "" && key >= p.High {
+						continue
+					}
+					in++
+					want, _ := s.Name(key)
+					if kind == "keys" {
+						want = key
+					}
+					if name := p.Name(key); name != want || !strings.HasPrefix(name, p.To) || p.Start("") >= name || p.End() != "" && p.End() <= name {
+						t.Errorf("%q: %s: %q becomes %q, want %q, in %+q", prefixes, kind, key, name, want, p)
+					}
+				}
+				if takes := s.Takes(key); in > 1 || (in == 1) != takes {
+					t.Errorf("%q: %q lies in %d stretches of %s, taken: %v", prefixes, key, in, kind, takes)
+				}
+			}
+		}
+	}
+}
+
+func TestDistinct_when_names_meet(t *testing.T) {
+	for _, c := range []struct {
+		rules string // prefixes: from→to …
+		want  bool
+	}{
+		{":", true},
+		{":→all/", true},
+		{":a/→z/", false}, // z/ may be there too
+		{"a/:a/→z/", true},
+		{"a/ z:a/→z/", false},
+		{"a/ b/:a/→x/ b/→y/", true},
+		{"a/ b/:a/→x/ b/→x/", false},
+		{"a/ b/:a/→x/ b/→x/y/", false},
+		{"a/ b/:a/→x/1 b/→x/2", true},
+		{"a/:a/b/→x/ a/→y/", true},
+		{"a/:a/b/→ a/→y/", false},
+		{"a/:a/b/→a/b/", true},
+		{"a/b/ a/c/:a/b/→a/c/ a/c/→a/b/", true},
+		{"a/b/ a/c/:a/b/→a/c/", false},
+		{":a/→a/", true},
+		{":→\xff", true},
+		{"a b:a→\xff b→\xff\xff", false},
+		{"a b:a→\xff\xff b→\xfe", true},
+	} {
+		prefixes, rename, _ := strings.Cut(c.rules, ":")
+		r := Rules{Prefixes: strings.Fields(prefixes)}
+		for _, n := range strings.Split(rename, " ") {
+			from, to, ok := strings.Cut(n, "→")
+			if ok {
+				r.Rename = append(r.Rename, Rename{From: from, To: to})
+			}
+		}
+		if got := selected(t, r).Distinct(); got != c.want {
+			t.Errorf("%q: %v", c.rules, got)
+		}
+	}
+	if selected(t, Rules{Rename: []Rename{{From: "x", To: "y", Pattern: true}}}).Distinct() {
+		t.Error("of a pattern nothing is known")
+	}
+}
+
+func TestStart_when_names_are_long(t *testing.T) {
+	long := strings.Repeat("é", 600)
+	s := selected(t, Rules{Rename: []Rename{{From: "a/", To: "b/c/"}}}).Stretches()[1]
+	key := "a/" + long
+	if got := s.Start(key); len(got) > 900 || !strings.HasPrefix(s.Name(key), got) || !strings.HasPrefix(got, s.To) || strings.ToValidUTF8(got, "") != got {
+		t.Errorf("%d bytes: %q", len(got), got)
+	}
+	s = selected(t, Rules{}).Stretches()[0]
+	if got := s.Start(key); got != key {
+		t.Errorf("a key that keeps its name is cut: %d bytes", len(got))
+	}
+}
+
 func TestBefore_when_a_listing_begins_there(t *testing.T) {
 	for _, low := range []string{"a", "a/", "a0", "\x01", "a\x00", "é", "a\xff", "a\x80é\x00"} {
 		if b := Before(low); b >= low {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"strings"
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
@@ -60,8 +61,17 @@ func (j *job) again(ctx context.Context, s *subject) (err error) {
 		}
 	}
 	s.target, err = store.Find(ctx, j.Target, s.name)
-	s.looked = false
+	s.looked, s.refused = false, fault.Has(err, fault.NameRefused)
+	if s.refused && s.marksFolder() {
+		return nil
+	}
 	return err
+}
+
+// marksFolder reports whether an object stands for a folder, as consoles of buckets
+// make them. A target with folders refuses its name, and needs none: no job copies it.
+func (s *subject) marksFolder() bool {
+	return s.source != nil && s.source.Size == 0 && strings.HasSuffix(s.key, "/") && strings.HasSuffix(s.name, "/")
 }
 
 // once compares one time.
@@ -69,7 +79,7 @@ func (j *job) once(ctx context.Context, s *subject) (Finding, error) {
 	if s.err != nil {
 		return s.unreadable(s.err), nil //nolint:nilerr // a finding, not a failure of the verification
 	}
-	if s.looked || s.source == nil && s.key != "" {
+	if s.looked || s.source == nil && s.key != "" || s.target == nil && s.marksFolder() {
 		if err := j.again(ctx, s); err != nil {
 			return Finding{}, err
 		}
@@ -77,6 +87,8 @@ func (j *job) once(ctx context.Context, s *subject) (Finding, error) {
 	switch {
 	case s.source == nil && s.target == nil:
 		return s.finding(Equal, "absence", "it is on neither side any more"), nil
+	case s.target == nil && s.refused && s.marksFolder():
+		return s.finding(Equal, "folder", "it marks a folder; the target has folders of its own"), nil
 	case s.target == nil:
 		return s.finding(Missing, "listing", "it is not in the target"), nil
 	case s.source == nil:

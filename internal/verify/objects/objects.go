@@ -150,6 +150,7 @@ type subject struct {
 	target    *store.Object
 	err       error // of a listing, about this object alone
 	looked    bool  // the target was not listed: it has to be asked for
+	refused   bool  // the target says that it cannot have such a name
 }
 
 // Verify compares until everything is compared, and returns the report. What is
@@ -213,7 +214,7 @@ func (j *job) subjects(ctx context.Context) iter.Seq2[subject, error] {
 	case j.Choose.KeepsOrder():
 		return j.joined(ctx)
 	default:
-		j.report.ExtraUnknown = "the job renames by a pattern, so each object of the source was looked up by itself"
+		j.report.ExtraUnknown = "the job renames, so each object of the source was looked up by itself"
 	}
 	return func(yield func(subject, error) bool) {
 		for o, err := range objects {

@@ -20,6 +20,7 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
+	"godwit/internal/store/local"
 	"godwit/internal/store/mem"
 )
 
@@ -152,6 +153,45 @@ func TestVerify_when_names_change(t *testing.T) {
 	r, found := verify(t, Config{Source: a, Target: b, Choose: choose})
 	if want := []string{"z/2 different xxh3"}; !slices.Equal(found, want) || r.ExtraUnknown == "" || r.Whole() {
 		t.Errorf("looked up: %q, want %q; %+v", found, want, r)
+	}
+}
+
+// A folder cannot have what only marks a folder in a bucket, and needs it not; what
+// else is not there is missing.
+func TestVerify_when_objects_mark_folders(t *testing.T) {
+	folder, err := local.New(local.OS{}, t.TempDir(), local.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	a := mem.New(mem.Options{})
+	put(t, folder, "d/file", "text")
+	put(t, folder, "in/d/file", "text")
+	bucket := mem.New(mem.Options{})
+	put(t, bucket, "d/file", "text")
+	put(t, a, "d/file", "text")
+	put(t, a, "d/", "")
+	put(t, a, "e/f/", "")
+	put(t, a, "g/", "not empty")
+	put(t, a, "h", "")
+	alone := func(o store.Object) bool { return !strings.HasPrefix(o.Key, "in/") }
+	below := func(key string) string { return "in/" + key }
+	for _, c := range []struct {
+		to     store.Store
+		choose rules
+		want   string
+		equal  int64
+	}{
+		{folder, rules{ordered: true, chosen: alone}, "g/ unreadable , h missing listing", 2},
+		{folder, rules{name: below}, "in/g/ unreadable , in/h missing listing", 2},
+		{folder, rules{name: strings.ToUpper}, "D/FILE missing listing, G/ unreadable , H missing listing", 2},
+		{folder, rules{name: func(key string) string { return strings.TrimSuffix(key, "/") + "_" }}, "d/file_ missing listing, d_ missing listing, e/f_ missing listing, g_ missing listing, h_ missing listing", 0},
+		{bucket, rules{ordered: true}, "d/ missing listing, e/f/ missing listing, g/ missing listing, h missing listing", 0},
+	} {
+		r, found := verify(t, Config{Source: a, Target: c.to, Choose: c.choose})
+		if got := strings.Join(found, ", "); got != c.want || r.By["folder"] != c.equal {
+			t.Errorf("found %s, want %s; %d mark folders, want %d", got, c.want, r.By["folder"], c.equal)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ func (e Engine) Verify(ctx context.Context, s *job.Spec, o engine.Options, each 
 		return r, err
 	}
 	c := objects.Config{
-		Source: j.source, Target: j.target, Choose: chosen{choose}, Prefixes: choose.Prefixes(),
+		Source: j.source, Target: j.target, Choose: choose,
 		Budget: limit.NewBudget(o.Memory / 2), Parallel: j.options.Parallel,
 		Found: func(f objects.Finding) error { return each(difference(f)) },
 	}
@@ -58,14 +58,6 @@ func (e Engine) Verify(ctx context.Context, s *job.Spec, o engine.Options, each 
 	})
 	return r, err
 }
-
-// chosen joins listings only where every object keeps its name: a renamed one is
-// looked up by itself.
-type chosen struct{ *selection.Selection }
-
-// KeepsOrder implements objects.Chooser. Prefixes limit both listings, so names must
-// lie under those of their keys.
-func (c chosen) KeepsOrder() bool { return !c.Renames() }
 
 func difference(f objects.Finding) watch.Difference {
 	d := watch.Difference{Kind: string(f.Verdict), Key: f.Key, Reason: f.Reason, Code: string(f.Code), Source: side(f.Source), Sink: side(f.Target)}

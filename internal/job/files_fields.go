@@ -54,10 +54,10 @@ func choosingFields() []option.Field {
 			{Name: "format", Kind: option.Enum, Values: []string{"lines", "csv"}, Default: "lines",
 				Help: "`lines`: one key a line. `csv`: a header with the column `key`; other columns are left alone."},
 		}},
-		{Name: "rename", Kind: option.Objects, Max: 100, Help: "Other names in the target. The first rule that matches a key counts.", Fields: []option.Field{
+		{Name: "rename", Kind: option.Objects, Max: 100, Help: "Other names in the target. The first rule that matches a key counts. Of keys that get one name the first is copied, the others fail.", Fields: []option.Field{
 			{Name: "from", Kind: option.Text, Example: "2025/", Help: "What the key begins with; with `pattern: true` a regular expression (RE2) that matches somewhere in it."},
 			{Name: "to", Kind: option.Text, Example: "archive/2025/", Help: "What stands there instead; with `pattern: true`, `$1` and `${name}` stand for groups (write `$${name}`)."},
-			{Name: "pattern", Kind: option.Bool, Help: "`from` is a regular expression."},
+			{Name: "pattern", Kind: option.Bool, Help: "`from` is a regular expression. Each object is then asked for in the target by itself."},
 		}},
 	}
 }
@@ -69,7 +69,7 @@ func movingFields() []option.Field {
 		{Name: "overwrite", Kind: option.Enum, Values: []string{"never", "if_newer", "if_different", "always"}, Default: "if_different",
 			Help: "What happens to an object that the target has already. `if_different`: its size differs, or the source is newer, or checksums in the listings differ. `if_newer`: the source is newer."},
 		{Name: "delete_extraneous", Kind: option.Enum, Values: []string{extraneousNever, extraneousDryRun, extraneousDelete}, Default: extraneousNever,
-			Help: "Objects that only the target has. `dry_run`: they are counted and listed in the report. `within_limit`: they are deleted, and none of them when there are more than `delete_limit`. What `include`, `exclude`, `prefixes` and the like leave out is never deleted."},
+			Help: "Objects that only the target has. `dry_run`: they are counted and listed in the report. `within_limit`: they are deleted, and none of them when there are more than `delete_limit`. What `include`, `exclude`, `prefixes` and the like leave out is never deleted. With `rename` only where no two keys can get one name."},
 		{Name: "delete_limit", Kind: option.Text, Default: "10%", Check: share, Example: "1000", Help: "How many objects of the target may be deleted in a round: a number, or a share of the target's objects."},
 		{Name: "delete_source", Kind: option.Enum, Values: []string{"never", "after_verify"}, Default: "never",
 			Help: "`after_verify`: an object of the source is deleted once its copy is there and was checked."},

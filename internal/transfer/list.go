@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"iter"
 	"time"
 
 	"godwit/internal/fault"
@@ -141,46 +140,11 @@ func (s *sealer) flush(end bool) error {
 	return nil
 }
 
-// listing lists what a store has of a range, stretch after stretch, each object under
-// the key that its name comes from. Where the range ends may become known meanwhile.
-func listing(ctx context.Context, s store.Store, stretches []selection.Stretch, after string, upto func() string) iter.Seq2[store.Object, error] {
-	return func(yield func(store.Object, error) bool) {
-		for _, st := range stretches {
-			if st.High != "" && st.High <= after {
-				continue
-			}
-			if end := upto(); end != "" && st.Low > end {
-				return
-			}
-			past, whole := st.End(), st.From == st.To && st.Low == st.From
-			for o, err := range s.List(ctx, st.To, st.Start(after)) {
-				if past != "" && o.Key >= past {
-					break
-				}
-				listed := err == nil || o.Key != ""
-				if listed && !whole {
-					key, ok := st.Key(o.Key)
-					if !ok || key <= after {
-						continue
-					}
-					o.Key = key
-				}
-				if end := upto(); end != "" && o.Key > end {
-					return
-				}
-				if !yield(o, err) || !listed {
-					return
-				}
-			}
-		}
-	}
-}
-
 // join compares the two listings of a range: in each stretch the names in the target
 // are in the order of the keys they come from.
 func (t *Transfer) join(ctx context.Context, after string, upto func() string, emit func(seen) bool) error {
-	a := pair.Listing{Name: "the source", Objects: listing(ctx, t.Source, t.selected.Keys(), after, upto)}
-	b := pair.Listing{Name: "the target", Objects: listing(ctx, t.Target, t.selected.Stretches(), after, upto)}
+	a := pair.Listing{Name: "the source", Objects: selection.List(ctx, t.Source, t.selected.Keys(), after, upto)}
+	b := pair.Listing{Name: "the target", Objects: selection.List(ctx, t.Target, t.selected.Stretches(), after, upto)}
 	for p, err := range pair.Join(ctx, a, b) {
 		if err != nil {
 			return err
@@ -203,7 +167,7 @@ func (t *Transfer) join(ctx context.Context, after string, upto func() string, e
 // that of the keys.
 func (t *Transfer) lookUp(ctx context.Context, after string, upto func() string, emit func(seen) bool) error {
 	asked := newAsker(ctx, t, emit)
-	for o, err := range listing(ctx, t.Source, t.selected.Keys(), after, upto) {
+	for o, err := range selection.List(ctx, t.Source, t.selected.Keys(), after, upto) {
 		if err != nil && o.Key == "" {
 			return errors.Join(err, asked.wait())
 		}

@@ -112,7 +112,7 @@ func (j *job) settle(ctx context.Context, s *subject, f Finding) error {
 	}
 	now := *s
 	if now.key == "" {
-		now.key = now.name // it may have come to the source meanwhile
+		now.key = now.origin // it may have come to the source meanwhile
 	}
 	if err := j.again(ctx, &now); err != nil {
 		return err

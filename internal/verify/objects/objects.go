@@ -15,6 +15,7 @@ import (
 	"godwit/internal/limit"
 	"godwit/internal/store"
 	"godwit/internal/transfer/pair"
+	"godwit/internal/transfer/selection"
 	"godwit/internal/watch"
 )
 
@@ -70,22 +71,12 @@ type Side struct {
 	Sum      string    `json:"sum,omitempty"` // "md5:…"
 }
 
-// Chooser says which objects belong to the job and what they are called in the
-// target; selection.Selection is one.
-type Chooser interface {
-	Chosen(o store.Object) bool
-	// Name returns the key in the target.
-	Name(key string) (string, bool)
-	// KeepsOrder reports whether names are in the order of keys.
-	KeepsOrder() bool
-}
-
 // Config says what to verify. Source, Target and Choose are needed.
 type Config struct {
 	Source, Target store.Store
-	Choose         Chooser
-	// Prefixes limit both listings; none: everything. They must not overlap.
-	Prefixes []string
+	// Choose says which objects belong to the job and what they are called in the
+	// target.
+	Choose *selection.Selection
 	// List names the objects instead of a listing: only their keys count. What only
 	// the target has is then not looked for.
 	List     iter.Seq2[store.Object, error]
@@ -148,9 +139,10 @@ type subject struct {
 	key, name string
 	source    *store.Object
 	target    *store.Object
-	err       error // of a listing, about this object alone
-	looked    bool  // the target was not listed: it has to be asked for
-	refused   bool  // the target says that it cannot have such a name
+	err       error  // of a listing, about this object alone
+	looked    bool   // the target was not listed: it has to be asked for
+	refused   bool   // the target says that it cannot have such a name
+	origin    string // of an object that only the target has: the key that would have its name
 }
 
 // Verify compares until everything is compared, and returns the report. What is
@@ -207,14 +199,17 @@ func (j *job) run(ctx context.Context) error {
 
 // subjects yields everything that either side has.
 func (j *job) subjects(ctx context.Context) iter.Seq2[subject, error] {
-	objects := j.listed(ctx, j.Source)
+	objects := selection.List(ctx, j.Source, j.Choose.Keys(), "", unbounded)
 	switch {
 	case j.List != nil:
 		objects, j.report.ExtraUnknown = j.List, "the job names its objects by a list"
 	case j.Choose.KeepsOrder():
-		return j.joined(ctx)
+		if !j.Choose.Distinct() {
+			j.report.ExtraUnknown = "the job renames, and objects of two keys may get one name"
+		}
+		return j.joined(ctx, objects)
 	default:
-		j.report.ExtraUnknown = "the job renames, so each object of the source was looked up by itself"
+		j.report.ExtraUnknown = "the job renames by a pattern, so each object of the source was looked up by itself"
 	}
 	return func(yield func(subject, error) bool) {
 		for o, err := range objects {
@@ -234,54 +229,47 @@ func (j *job) subjects(ctx context.Context) iter.Seq2[subject, error] {
 	}
 }
 
-// joined lists both sides and joins them. Names may differ from keys, so the keys
-// wait beside the join, which takes them in order.
-func (j *job) joined(ctx context.Context) iter.Seq2[subject, error] {
-	var mu sync.Mutex
-	var waiting []subject
-	source := func(yield func(store.Object, error) bool) {
-		for o, err := range j.listed(ctx, j.Source) {
-			if err != nil && o.Key == "" {
-				yield(o, err)
-				return
-			}
-			s, ok := j.subject(o, err)
-			if !ok {
-				continue
-			}
-			mu.Lock()
-			waiting = append(waiting, s)
-			mu.Unlock()
-			o.Key = s.name
-			if !yield(o, err) {
-				return
-			}
-		}
-	}
+func unbounded() string { return "" }
+
+// joined joins objects of the source with a listing of the target, by their keys.
+func (j *job) joined(ctx context.Context, objects iter.Seq2[store.Object, error]) iter.Seq2[subject, error] {
 	return func(yield func(subject, error) bool) {
-		a := pair.Listing{Name: "the source", Objects: source}
-		b := pair.Listing{Name: "the target", Objects: j.listed(ctx, j.Target)}
+		a := pair.Listing{Name: "the source", Objects: objects}
+		b := pair.Listing{Name: "the target", Objects: selection.List(ctx, j.Target, j.Choose.Stretches(), "", unbounded)}
 		for p, err := range pair.Join(ctx, a, b) {
 			if err != nil {
 				yield(subject{}, err)
 				return
 			}
-			s := subject{name: p.Key}
-			if p.A != nil {
-				mu.Lock()
-				s, waiting = waiting[0], waiting[1:]
-				mu.Unlock()
-			} else if p.BErr == nil && !j.Choose.Chosen(*p.B) {
-				continue // not this job's
-			}
-			if s.target = p.B; p.BErr != nil {
-				s.err = p.BErr
-			}
-			if !yield(s, nil) {
+			if s, ok := j.paired(p); ok && !yield(s, nil) {
 				return
 			}
 		}
 	}
+}
+
+// paired makes a subject of what two listings have for a key; false: it is not the
+// job's.
+func (j *job) paired(p pair.Pair) (s subject, ok bool) {
+	if p.A != nil {
+		if s, ok = j.subject(*p.A, p.AErr); !ok {
+			return s, false
+		}
+	} else {
+		name, named := j.Choose.Name(p.Key)
+		if !named || j.report.ExtraUnknown != "" || p.BErr == nil && !j.Choose.Chosen(*p.B) {
+			return s, false
+		}
+		s = subject{name: name, origin: p.Key}
+	}
+	if p.B != nil {
+		s.target = p.B
+		s.target.Key = s.name
+	}
+	if p.BErr != nil {
+		s.err = p.BErr
+	}
+	return s, true
 }
 
 func (j *job) subject(o store.Object, err error) (s subject, chosen bool) {
@@ -290,23 +278,6 @@ func (j *job) subject(o store.Object, err error) (s subject, chosen bool) {
 	}
 	name, _ := j.Choose.Name(o.Key)
 	return subject{key: o.Key, name: name, source: &o, err: err}, true
-}
-
-// listed lists what lies under the prefixes.
-func (j *job) listed(ctx context.Context, s store.Store) iter.Seq2[store.Object, error] {
-	prefixes := j.Prefixes
-	if len(prefixes) == 0 {
-		prefixes = []string{""}
-	}
-	return func(yield func(store.Object, error) bool) {
-		for _, p := range prefixes {
-			for o, err := range s.List(ctx, p, "") {
-				if !yield(o, err) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // judge compares a subject and notes the finding.

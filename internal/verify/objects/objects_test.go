@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -22,27 +23,22 @@ import (
 	"godwit/internal/store"
 	"godwit/internal/store/local"
 	"godwit/internal/store/mem"
+	"godwit/internal/transfer/selection"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rules is a Chooser made of functions.
-type rules struct {
-	chosen  func(store.Object) bool
-	name    func(string) string
-	ordered bool
-}
-
-func (r rules) Chosen(o store.Object) bool { return r.chosen == nil || r.chosen(o) }
-func (r rules) KeepsOrder() bool           { return r.ordered }
-func (r rules) Name(key string) (string, bool) {
-	if r.name == nil {
-		return key, false
+func choose(t *testing.T, r selection.Rules) *selection.Selection {
+	t.Helper()
+	s, err := selection.New(r)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return r.name(key), true
+	return s
 }
 
-var everything = rules{ordered: true}
+// everything is what a job chooses without any rules.
+var everything = selection.Rules{}
 
 func put(t *testing.T, s store.Store, key, text string) {
 	t.Helper()
@@ -92,7 +88,7 @@ func TestVerify_when_things_differ(t *testing.T) {
 				put(t, a, key, fmt.Sprint("contents ", i))
 				put(t, b, key, fmt.Sprint("contents ", i))
 			}
-			if r, found := verify(t, Config{Source: a, Target: b, Choose: everything}); !r.Whole() || len(found) > 0 || r.Objects() != 500 {
+			if r, found := verify(t, Config{Source: a, Target: b, Choose: choose(t, everything)}); !r.Whole() || len(found) > 0 || r.Objects() != 500 {
 				t.Fatalf("equal sides: %+v, %q", r, found)
 			}
 			put(t, b, "d0/k007", "contentS 7")
@@ -100,7 +96,7 @@ func TestVerify_when_things_differ(t *testing.T) {
 			put(t, a, "only here", "")
 			put(t, b, "only there", "")
 			for i, how := range []string{"size", "bytes", ""} {
-				r, found := verify(t, Config{Source: a, Target: b, Choose: everything, Strength: []Strength{Sizes, Bytes, Strongest}[i]})
+				r, found := verify(t, Config{Source: a, Target: b, Choose: choose(t, everything), Strength: []Strength{Sizes, Bytes, Strongest}[i]})
 				want := []string{"d1/k008 different size", "only here missing listing", "only there extra listing"}
 				if how != "size" {
 					if len(found) > 0 && how == "" { // which kind of sum depends on the sides
@@ -128,7 +124,7 @@ func TestVerify_when_one_byte_of_many_objects_differs(t *testing.T) {
 		}
 		put(t, b, key, text)
 	}
-	r, found := verify(t, Config{Source: a, Target: b, Choose: everything})
+	r, found := verify(t, Config{Source: a, Target: b, Choose: choose(t, everything)})
 	if want := fmt.Sprintf("%02x/%06d different md5", wrong%256, wrong); len(found) != 1 || found[0] != want || r.Objects() != objects {
 		t.Errorf("found %q of %d, want %q", found, r.Objects(), want)
 	}
@@ -136,23 +132,69 @@ func TestVerify_when_one_byte_of_many_objects_differs(t *testing.T) {
 
 func TestVerify_when_names_change(t *testing.T) {
 	a, b := mem.New(mem.Options{}), mem.New(mem.Options{})
-	for _, k := range []string{"a/1", "a/2", "a/skip", "b"} {
+	for _, k := range []string{"a/1", "a/2", "a/skip", "c/b", "elsewhere"} {
 		put(t, a, k, "text of "+k)
 	}
 	put(t, b, "z/1", "text of a/1")
 	put(t, b, "z/2", "Text of a/2")
 	put(t, b, "z/3", "more")
-	put(t, b, "zz", "text of b")
-	names := map[string]string{"a/1": "z/1", "a/2": "z/2", "a/skip": "z/skip", "b": "zz"}
-	choose := rules{ordered: true, name: func(k string) string { return names[k] }, chosen: func(o store.Object) bool { return !strings.HasSuffix(o.Key, "skip") }}
-	_, found := verify(t, Config{Source: a, Target: b, Choose: choose})
-	if want := []string{"z/2 different xxh3", "z/3 extra listing"}; !slices.Equal(found, want) {
-		t.Errorf("in order: %q, want %q", found, want)
+	put(t, b, "z/skip", "not the job's")
+	put(t, b, "b", "text of c/b")
+	put(t, b, "elsewhere", "not the job's either")
+	in := []string{"a/", "c/b"}
+	for name, c := range map[string]struct {
+		rename  []selection.Rename
+		unknown string
+		want    []string
+	}{
+		"by prefixes":               {[]selection.Rename{{From: "a/", To: "z/"}, {From: "c/", To: ""}}, "", []string{"z/2 different xxh3", "z/3 extra listing"}},
+		"by prefixes, some of no use": {[]selection.Rename{{From: "a/", To: "z/"}, {From: "c/b", To: "b"}, {From: "a/1", To: "never"}, {From: "c/", To: "b"}}, "", []string{"z/2 different xxh3", "z/3 extra listing"}},
+		"by a pattern":              {[]selection.Rename{{From: "^a/", To: "z/", Pattern: true}, {From: "^c/", To: "", Pattern: true}}, "by a pattern", []string{"z/2 different xxh3"}},
+	} {
+		var asked atomic.Int64
+		target := &asking{b, &asked}
+		r, found := verify(t, Config{Source: a, Target: target, Choose: choose(t, selection.Rules{Prefixes: in, Exclude: []string{"*skip"}, Rename: c.rename})})
+		if !slices.Equal(found, c.want) || (r.ExtraUnknown == "") != (c.unknown == "") || !strings.Contains(r.ExtraUnknown, c.unknown) || r.Whole() {
+			t.Errorf("%s: %q, want %q; %+v", name, found, c.want, r)
+		}
+		if most := int64(len(found)); c.unknown == "" && asked.Load() > most { // only what looks wrong is looked at once more
+			t.Errorf("%s: %d objects were asked for by themselves, want %d", name, asked.Load(), most)
+		}
 	}
-	choose.ordered = false
-	r, found := verify(t, Config{Source: a, Target: b, Choose: choose})
-	if want := []string{"z/2 different xxh3"}; !slices.Equal(found, want) || r.ExtraUnknown == "" || r.Whole() {
-		t.Errorf("looked up: %q, want %q; %+v", found, want, r)
+	// What may be the copy of another key is not called extra.
+	r, found := verify(t, Config{Source: a, Target: b, Choose: choose(t, selection.Rules{Prefixes: []string{"a/1", "c/"}, Rename: []selection.Rename{{From: "a/", To: "z/"}, {From: "c/", To: "z/"}}})})
+	if want := []string{"z/b missing listing"}; !slices.Equal(found, want) || !strings.Contains(r.ExtraUnknown, "two keys") {
+		t.Errorf("two keys of one name: %q, want %q; %+v", found, want, r)
+	}
+}
+
+// asking counts the objects that are asked for by themselves.
+type asking struct {
+	*mem.Store
+	n *atomic.Int64
+}
+
+func (s *asking) Stat(ctx context.Context, key string) (store.Object, error) {
+	s.n.Add(1)
+	return s.Store.Stat(ctx, key)
+}
+
+// An object that came to the source after it was listed is looked for under the key
+// that its name comes from.
+func TestVerify_when_a_renamed_object_arrives_meanwhile(t *testing.T) {
+	var a *mem.Store
+	before := func(_ context.Context, c mem.Call) error {
+		if c == (mem.Call{Name: "stat", Key: "in/late"}) {
+			put(t, a, "in/late", "text")
+		}
+		return nil
+	}
+	a = mem.New(mem.Options{Before: before})
+	b := mem.New(mem.Options{})
+	put(t, b, "out/late", "text")
+	rules := selection.Rules{Prefixes: []string{"in/"}, Rename: []selection.Rename{{From: "in/", To: "out/"}}}
+	if r, found := verify(t, Config{Source: a, Target: b, Choose: choose(t, rules)}); len(found) > 0 || !r.Whole() || r.Objects() != 1 {
+		t.Errorf("%q, %+v", found, r)
 	}
 }
 
@@ -174,21 +216,22 @@ func TestVerify_when_objects_mark_folders(t *testing.T) {
 	put(t, a, "e/f/", "")
 	put(t, a, "g/", "not empty")
 	put(t, a, "h", "")
-	alone := func(o store.Object) bool { return !strings.HasPrefix(o.Key, "in/") }
-	below := func(key string) string { return "in/" + key }
+	below := func(from, to string, pattern bool) selection.Rules {
+		return selection.Rules{Exclude: []string{"/in/"}, Rename: []selection.Rename{{From: from, To: to, Pattern: pattern}}}
+	}
 	for _, c := range []struct {
 		to     store.Store
-		choose rules
+		choose selection.Rules
 		want   string
 		equal  int64
 	}{
-		{folder, rules{ordered: true, chosen: alone}, "g/ unreadable , h missing listing", 2},
-		{folder, rules{name: below}, "in/g/ unreadable , in/h missing listing", 2},
-		{folder, rules{name: strings.ToUpper}, "D/FILE missing listing, G/ unreadable , H missing listing", 2},
-		{folder, rules{name: func(key string) string { return strings.TrimSuffix(key, "/") + "_" }}, "d/file_ missing listing, d_ missing listing, e/f_ missing listing, g_ missing listing, h_ missing listing", 0},
-		{bucket, rules{ordered: true}, "d/ missing listing, e/f/ missing listing, g/ missing listing, h missing listing", 0},
+		{folder, selection.Rules{Exclude: []string{"/in/"}}, "g/ unreadable , h missing listing", 2},
+		{folder, below("", "in/", false), "in/g/ unreadable , in/h missing listing", 2},
+		{folder, below("^", "in/", true), "in/g/ unreadable , in/h missing listing", 2},
+		{folder, below("/?$", "_", true), "d/file_ missing listing, d_ missing listing, e/f_ missing listing, g_ missing listing, h_ missing listing", 0},
+		{bucket, everything, "d/ missing listing, e/f/ missing listing, g/ missing listing, h missing listing", 0},
 	} {
-		r, found := verify(t, Config{Source: a, Target: c.to, Choose: c.choose})
+		r, found := verify(t, Config{Source: a, Target: c.to, Choose: choose(t, c.choose)})
 		if got := strings.Join(found, ", "); got != c.want || r.By["folder"] != c.equal {
 			t.Errorf("found %s, want %s; %d mark folders, want %d", got, c.want, r.By["folder"], c.equal)
 		}
@@ -199,7 +242,7 @@ func TestVerify_when_only_checksums_are_asked_for(t *testing.T) {
 	a, b := mem.New(mem.Options{Sums: []store.Algorithm{store.MD5}}), mem.New(mem.Options{Sums: []store.Algorithm{}})
 	put(t, a, "k", "x")
 	put(t, b, "k", "x")
-	if r, found := verify(t, Config{Source: a, Target: b, Choose: everything, Strength: Checksums}); !slices.Equal(found, []string{"k not_comparable "}) || r.Whole() || r.Read != 0 {
+	if r, found := verify(t, Config{Source: a, Target: b, Choose: choose(t, everything), Strength: Checksums}); !slices.Equal(found, []string{"k not_comparable "}) || r.Whole() || r.Read != 0 {
 		t.Errorf("found %q, %+v", found, r)
 	}
 }
@@ -224,7 +267,7 @@ func TestVerify_when_the_listing_is_older_than_the_objects(t *testing.T) {
 	put(t, a, "new", "text")
 	put(t, a, "changed", "contents 1")
 	put(t, b, "changed", "contents 2")
-	if r, found := verify(t, Config{Source: a, Target: b, Choose: everything}); len(found) > 0 || !r.Whole() {
+	if r, found := verify(t, Config{Source: a, Target: b, Choose: choose(t, everything)}); len(found) > 0 || !r.Whole() {
 		t.Errorf("found %q, %+v", found, r)
 	}
 }
@@ -248,7 +291,7 @@ func TestVerify_when_an_object_never_rests(t *testing.T) {
 	b := mem.New(mem.Options{Sums: []store.Algorithm{}})
 	put(t, a, "k", "contents 0000")
 	put(t, b, "k", "contents 0000")
-	if _, found := verify(t, Config{Source: a, Target: b, Choose: everything}); !slices.Equal(found, []string{"k changing "}) {
+	if _, found := verify(t, Config{Source: a, Target: b, Choose: choose(t, everything)}); !slices.Equal(found, []string{"k changing "}) {
 		t.Errorf("found %q", found)
 	}
 }
@@ -272,7 +315,7 @@ func TestVerify_when_stores_fail(t *testing.T) {
 		}
 		return nil
 	}})
-	if r, found := verify(t, Config{Source: passing, Target: b, Choose: everything, Parallel: 1}); len(found) > 0 || !r.Whole() {
+	if r, found := verify(t, Config{Source: passing, Target: b, Choose: choose(t, everything), Parallel: 1}); len(found) > 0 || !r.Whole() {
 		t.Errorf("failures that pass: %q", found)
 	}
 	refusing := fill(mem.Options{Sums: none, Before: func(_ context.Context, c mem.Call) error {
@@ -281,7 +324,7 @@ func TestVerify_when_stores_fail(t *testing.T) {
 		}
 		return nil
 	}})
-	if r, found := verify(t, Config{Source: refusing, Target: b, Choose: everything}); !slices.Equal(found, []string{"k unreadable "}) || r.Objects() != 2 {
+	if r, found := verify(t, Config{Source: refusing, Target: b, Choose: choose(t, everything)}); !slices.Equal(found, []string{"k unreadable "}) || r.Objects() != 2 {
 		t.Errorf("one may not be read: %q", found)
 	}
 	locked := fill(mem.Options{Sums: none, Before: func(_ context.Context, c mem.Call) error {
@@ -290,7 +333,7 @@ func TestVerify_when_stores_fail(t *testing.T) {
 		}
 		return nil
 	}})
-	if _, err := Verify(context.Background(), Config{Source: locked, Target: b, Choose: everything}); !fault.Has(err, fault.StoreAuth) {
+	if _, err := Verify(context.Background(), Config{Source: locked, Target: b, Choose: choose(t, everything)}); !fault.Has(err, fault.StoreAuth) {
 		t.Errorf("credentials: %v", err)
 	}
 }
@@ -307,7 +350,7 @@ func TestVerify_when_it_is_stopped(t *testing.T) {
 			}
 		}
 	}})
-	if _, err := Verify(ctx, Config{Source: a, Target: mem.New(mem.Options{}), Choose: everything}); !errors.Is(err, why) {
+	if _, err := Verify(ctx, Config{Source: a, Target: mem.New(mem.Options{}), Choose: choose(t, everything)}); !errors.Is(err, why) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -357,7 +400,7 @@ func TestReport_when_counted(t *testing.T) {
 	a, b := mem.New(mem.Options{}), mem.New(mem.Options{})
 	put(t, a, "k", "12345")
 	put(t, b, "k", "12345")
-	r, _ := verify(t, Config{Source: a, Target: b, Choose: everything})
+	r, _ := verify(t, Config{Source: a, Target: b, Choose: choose(t, everything)})
 	if got := slices.Collect(maps.Keys(r.Verdicts)); len(got) != 1 || r.Verdicts[Equal].Bytes != 5 || r.By["xxh3"] != 1 {
 		t.Errorf("%+v", r)
 	}

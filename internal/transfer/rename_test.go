@@ -18,10 +18,15 @@ import (
 	"time"
 
 	"godwit/internal/fault"
+	"godwit/internal/option"
+	"godwit/internal/secret"
 	"godwit/internal/store"
+	"godwit/internal/store/local"
 	"godwit/internal/store/mem"
+	"godwit/internal/store/s3"
 	"godwit/internal/transfer/page"
 	"godwit/internal/transfer/selection"
+	servers "godwit/test/servers/s3"
 )
 
 // letters are few, so that keys, prefixes and names meet often.
@@ -202,6 +207,67 @@ func TestJoin_when_prefixes_are_renamed(t *testing.T) {
 	if decided < 5_000 || copied < 500 || deleted < 300 || distinct < 200 {
 		t.Error("the cases do not test much")
 	}
+}
+
+// Real stores take what a listing of other names is asked for: keys that become longer
+// than a bucket's may be, that begin in the middle of a letter or a folder.
+func TestJoin_when_stores_are_real(t *testing.T) {
+	folder, err := local.New(local.OS{}, t.TempDir(), local.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	deep := strings.Repeat(strings.Repeat("n", 199)+"/", 4)
+	for name, to := range map[string]store.Store{"folder": folder, "bucket": s3Bucket(t)} {
+		from := bucket()
+		for i := range 60 {
+			key := []string{"in/", "in/" + deep, "in/é/", "in.", "other/", "in/" + deep + strings.Repeat("m", 190)}[i%6] + fmt.Sprint(i)
+			put(t, from, key, "x")
+			if rest, ok := strings.CutPrefix(key, "in/"); ok && i%4 < 2 && len(rest) < 980 {
+				put(t, to, "a/long/prefix/"+rest, "x"[:i%2])
+			} else if i%4 < 2 {
+				put(t, to, key, "")
+			}
+		}
+		c := Config{Source: from, Target: to, Dir: t.TempDir()}
+		for _, rename := range [][]selection.Rename{
+			{{From: "in/", To: "a/long/prefix/"}},
+			{{From: "in/é/", To: "in/\xc3"}, {From: "in/" + deep[:150], To: "a/" + deep}, {From: "in/", To: "a/long/prefix/"}, {From: "in", To: "../"}},
+			{{From: "", To: "a/long/prefix/" + deep}, {From: "in", To: ""}},
+		} {
+			c.Selection = selection.Rules{Rename: rename}
+			tr, err := Open(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tr.Close()
+			for seed := range uint64(4) {
+				r := rand.New(rand.NewPCG(seed, 5))
+				want := decisions(t, r, tr.lookUp, []string{"", ""})
+				bounds := []string{"", "in/" + deep[:700], "in/" + deep + strings.Repeat("n", 221), "in/\xc3", "o", ""}
+				if got := decisions(t, r, tr.join, bounds); !slices.Equal(got, want) {
+					t.Errorf("%s: %+v\njoined    %q\nlooked up %q", name, rename, got, want)
+				}
+			}
+		}
+	}
+}
+
+func s3Bucket(t *testing.T) store.Store {
+	server, err := servers.Launch("minio")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	d := s3.Driver()
+	s, err := d.Open(t.Context(), option.Of(d.Options, map[string]any{
+		"endpoint": server.Endpoint, "bucket": server.Bucket(t), "preset": "minio", "access_key": secret.New(server.AccessKey), "secret_key": secret.New(server.SecretKey),
+	}), store.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 // A job that renames prefixes asks for no object by itself.

@@ -147,9 +147,9 @@ func TestVerify_when_names_change(t *testing.T) {
 		unknown string
 		want    []string
 	}{
-		"by prefixes":               {[]selection.Rename{{From: "a/", To: "z/"}, {From: "c/", To: ""}}, "", []string{"z/2 different xxh3", "z/3 extra listing"}},
+		"by prefixes":                 {[]selection.Rename{{From: "a/", To: "z/"}, {From: "c/", To: ""}}, "", []string{"z/2 different xxh3", "z/3 extra listing"}},
 		"by prefixes, some of no use": {[]selection.Rename{{From: "a/", To: "z/"}, {From: "c/b", To: "b"}, {From: "a/1", To: "never"}, {From: "c/", To: "b"}}, "", []string{"z/2 different xxh3", "z/3 extra listing"}},
-		"by a pattern":              {[]selection.Rename{{From: "^a/", To: "z/", Pattern: true}, {From: "^c/", To: "", Pattern: true}}, "by a pattern", []string{"z/2 different xxh3"}},
+		"by a pattern":                {[]selection.Rename{{From: "^a/", To: "z/", Pattern: true}, {From: "^c/", To: "", Pattern: true}}, "by a pattern", []string{"z/2 different xxh3"}},
 	} {
 		var asked atomic.Int64
 		target := &asking{b, &asked}

@@ -78,7 +78,8 @@ func (t *Transfer) give(entries []page.Entry) error {
 		if holders[i] == e.Key {
 			continue
 		}
-		*e = *t.refuse(e.Item, fault.New(fault.NameClash, "rename gives %q the name that %q has already", e.Key, holders[i]).At("%s", e.Target()))
+		*e = *t.refuse(e.Item, fault.New(fault.NameClash, "rename gives %q the name that %q has already", e.Key, holders[i]).At("%s", e.Target()).
+			Try("mend the rules of rename, or leave one of them out"))
 		e.Reason = "rename gives another key the same name"
 	}
 	return nil

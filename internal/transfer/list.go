@@ -243,6 +243,9 @@ func (t *Transfer) refuse(item page.Item, err error) *page.Entry {
 	item.Action, item.Code, item.Reason = page.Refuse, e.Code, e.What
 	out := t.ended(page.Failed)
 	out.Code, out.Error = e.Code, e.Error()
+	if e.Hint != "" {
+		out.Error += "; " + e.Hint
+	}
 	return &page.Entry{Item: item, Outcome: out}
 }
 

@@ -67,6 +67,10 @@ type Read struct {
 type Body struct {
 	Size int64
 	Open func(off int64) (io.ReadCloser, error)
+	// Sums returns checksums of the whole body, computed by whoever reads it for the
+	// store: nil before a reader of Open has come to its end. A nil Sums: the store
+	// computes what it needs.
+	Sums func() []Sum
 }
 
 // PutOptions are what an object is stored with.

@@ -10,7 +10,7 @@ import (
 // Bounds of adaptive lanes.
 const (
 	lanesLeast = 4
-	lanesFirst = 16
+	lanesFirst = 32
 	lanesMost  = 64
 )
 
@@ -107,13 +107,13 @@ func (l *lanes) set(n int) {
 	}
 }
 
-// open reports whether r may have one more. Large objects, whose parts take long,
-// leave some lanes to small ones.
+// open reports whether r may have one more. Large objects, whose parts take long and
+// gain little by being many, leave half of the lanes to small ones.
 func (l *lanes) open(r *rider) bool {
 	if l.used >= l.n {
 		return false
 	}
-	return !r.large || l.n == 1 || l.large < l.n-max(1, l.n/8)
+	return !r.large || l.n == 1 || l.large < l.n/2
 }
 
 func (l *lanes) grant(r *rider) {

@@ -36,7 +36,7 @@ func TestClimber_when_more_lanes_pay_up_to_a_number(t *testing.T) {
 		_, least, most := settle(newClimber(lanesFirst), linear, 200)
 		low, high := max(lanesLeast, knee*6/10), min(lanesMost, max(lanesLeast+2, knee*17/10))
 		if knee >= lanesMost {
-			low = 48
+			low = lanesMost * 7 / 10
 		}
 		if least < low || most > high {
 			t.Errorf("best are %d: between %d and %d", knee, least, most)
@@ -97,7 +97,7 @@ func TestLanes_when_large_and_small_wait(t *testing.T) {
 			go func() { _ = l.take(t.Context(), a) }()
 		}
 		synctest.Wait()
-		if l.used != 7 {
+		if l.used != 4 {
 			t.Fatalf("one large object has %d of 8 lanes", l.used)
 		}
 		if err := l.take(t.Context(), l.small); err != nil {

@@ -42,7 +42,11 @@ type reading struct {
 // version's ends with an error instead of its last bytes, so that no store
 // can take it for whole.
 func (r *reading) body(ctx context.Context) store.Body {
-	return store.Body{Size: r.size, Open: func(off int64) (io.ReadCloser, error) {
+	sums := func() []store.Sum {
+		sums, _ := r.result()
+		return sums
+	}
+	return store.Body{Size: r.size, Sums: sums, Open: func(off int64) (io.ReadCloser, error) {
 		r.mu.Lock()
 		p := r.first
 		r.first = nil

@@ -23,8 +23,8 @@ func (o *objects) filesPart(all []workload) string {
 %d objects of 4 KiB in folders of %d, and %d objects of 100 MiB, of random bytes. S3 is versitygw on loopback and on one folder, one process
 for everybody; it calls no fsync, for anybody, and the time is until the command ends. From folder to folder the time is until the contents are
 on the disk: the command, then `+"`sync`"+` of that disk, which costs least those who fsync themselves (godwit does); what the command alone took stands
-beside it. The target is emptied before each run. Where there is nothing to do, each turn repeats its run so that every contestant is measured
-for %.0f s or more over all rounds, and a run counts only if no object was written again. godwit keeps nothing between runs.
+beside it. The target is emptied before each run. Where there is nothing to do, turns of godwit and juicefs repeat their run so that each is
+measured for %.0f s or more over all rounds, and a run counts only if no object was written again. godwit keeps nothing between runs.
 
 `, o.small.objects, perFolder, o.large.objects, o.steady.Seconds())
 	o.machine(&p)

@@ -235,6 +235,7 @@ type contestant struct {
 	name    string
 	setting string // parallelism and what else matters, for the page
 	rival   bool   // its failure ends its own part in the workload, not the workload
+	once    bool   // a turn is one run also where others are repeated
 	// prepare, when it is not nil, brings the target to what a turn starts from.
 	prepare func(ctx context.Context) error
 	// command does the work into an empty folder.
@@ -256,7 +257,7 @@ func (b *bench) measure(ctx context.Context, w *workload) error {
 				continue
 			}
 			least := w.least
-			if round == 0 {
+			if round == 0 || turn.contestant.once {
 				least = 0
 			}
 			s, err := b.turn(ctx, w, turn.contestant, least)

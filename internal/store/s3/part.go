@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/minio/minio-go/v7"
@@ -178,12 +179,14 @@ func (s *Store) complete(ctx context.Context, key, upload string, parts []store.
 		list[i] = minio.CompletePart{PartNumber: p.N, ETag: p.Token}
 		out.Size += p.Size
 	}
+	lost := false
 	err = s.call(ctx, act{actFinish, key}, s.limits.work, func(t try) error {
 		u, err := s.api.CompleteMultipartUpload(t.ctx, s.at.bucket, full, upload, list, minio.PutObjectOptions{})
 		if err == nil {
 			out.Version = u.ETag
 			return nil
 		}
+		lost = minio.ToErrorResponse(err).Code == "InvalidPart"
 		err = s.fail(t.ctx, act{actFinish, key}, err)
 		if t.again && notFound(err) {
 			// The answer to an earlier try was lost; it may have been done by it.
@@ -191,6 +194,11 @@ func (s *Store) complete(ctx context.Context, key, upload string, parts []store.
 		}
 		return err
 	})
+	if err != nil && lost && s.lacks(ctx, key, upload, parts) {
+		// MinIO drops what it knows of the parts before it moves them, and stops in
+		// between when whoever asked for it dies: what is left of the upload is nothing.
+		return store.Object{}, fmt.Errorf("%w: %w", err, store.ErrNotFound)
+	}
 	if err != nil {
 		return store.Object{}, err
 	}
@@ -201,6 +209,20 @@ func (s *Store) complete(ctx context.Context, key, upload string, parts []store.
 		out.Sums = []store.Sum{sum}
 	}
 	return out, nil
+}
+
+// lacks reports whether an upload has not all of some parts any more.
+func (s *Store) lacks(ctx context.Context, key, upload string, parts []store.Part) bool {
+	there, err := s.parts(ctx, key, upload)
+	if err != nil {
+		return notFound(err)
+	}
+	for _, p := range parts {
+		if !slices.ContainsFunc(there, func(t store.Part) bool { return t.N == p.N }) {
+			return true
+		}
+	}
+	return false
 }
 
 // completed returns the ETag of the object that is there if it is the one made of

@@ -175,7 +175,7 @@ func (s *Store) Publish(ctx context.Context, r store.Receipt) (store.Outcome, er
 		return store.Already, err
 	}
 	return 0, fault.New(fault.TargetLost, "%s is neither staged nor there any more", show(r.Key)).At("%s", s.where(r.Key)).
-		Try("a lifecycle rule that drops unfinished uploads must wait longer than the longest stop of a job; or something took the object")
+		Try("a lifecycle rule that drops unfinished uploads must wait longer than the longest stop of a job; something took the object; or the service lost the upload when a request to finish it was cut off (MinIO)")
 }
 
 // published reports whether the object of a receipt is there, and drops the

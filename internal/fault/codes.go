@@ -52,6 +52,7 @@ const (
 	FencedOff         Code = "FENCED"
 	FormatNewer       Code = "FORMAT_NEWER"
 	CheckFailed       Code = "CHECK_FAILED"
+	WorkerLost        Code = "WORKER_LOST"
 
 	StoreUnreachable Code = "STORE_UNREACHABLE"
 	StoreAuth        Code = "STORE_AUTH"
@@ -132,6 +133,7 @@ var Catalogue = []Info{
 	{FencedOff, Fenced, ExitFailed, "a newer run took over", "Another run of the same job, started later, owns the target now. This one ended; nothing it had not committed was written. This is how two runs at once stay exact."},
 	{FormatNewer, User, ExitEnvironment, "written by a newer godwit", "The state, target or record was written in a format this version does not know. It was not touched. Use the newer godwit."},
 	{CheckFailed, User, ExitEnvironment, "some checks did not pass", "`godwit check` found what would stop or spoil a run. Each line has the command that mends it."},
+	{WorkerLost, Retry, ExitFailed, "a worker is not heard of any more", "The process that carried a task ended, or cannot be reached. The task is started again, elsewhere where there are others; should the lost worker still write, the target refuses it."},
 	{StoreUnreachable, Retry, ExitEnvironment, "a store does not answer", "No connection to the address could be made, or it broke. At the start this ends the run; while running it is retried with back-off. Check the endpoint, its scheme (http or https) and port, proxies and firewalls."},
 	{StoreAuth, User, ExitEnvironment, "a store refuses the credentials", "The keys are unknown, expired or wrong, or the clock of this machine is too far off. The message says where the credentials were taken from."},
 	{StoreMissing, User, ExitEnvironment, "a bucket or container does not exist", "The endpoint answered, but has no bucket of this name. Check its name, region and endpoint. godwit makes no buckets."},

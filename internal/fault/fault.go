@@ -20,8 +20,22 @@ const (
 	Lost                    // what is needed to go on is gone: never go on "from now"
 )
 
-func (c Class) String() string {
-	return [...]string{"unknown", "retry", "user", "fatal", "fenced", "lost"}[c]
+var classNames = [...]string{"unknown", "retry", "user", "fatal", "fenced", "lost"}
+
+func (c Class) String() string { return classNames[c] }
+
+// MarshalText returns the class as a word.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (c *Class) UnmarshalText(text []byte) error {
+	for i, name := range classNames {
+		if name == string(text) {
+			*c = Class(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("%.40q is no class of errors", text)
 }
 
 // Error is an error as people and programs see it. CLI, API and page show the

@@ -255,7 +255,7 @@ func (r *run) round(ctx context.Context, now round, only transfer.Only) (err err
 	}
 	r.record.Round(now.Number)
 	w := &work{transfer: t, record: r.record}
-	err = local.Run(ctx, w, rangesAtOnce, r.log, nil)
+	err = local.Run(ctx, w, rangesAtOnce, r.log)
 	r.record.Phase(watch.Finishing)
 	err = errors.Join(err, t.Close())
 	keep := context.WithoutCancel(ctx)

@@ -43,7 +43,7 @@ func (e Engine) Plan(ctx context.Context, s *job.Spec, o engine.Options) (r watc
 		return r, err
 	}
 	j.record.Round(1)
-	err = local.Run(ctx, &work{transfer: t, record: j.record}, rangesAtOnce, j.log, nil)
+	err = local.Run(ctx, &work{transfer: t, record: j.record}, rangesAtOnce, j.log)
 	if err = errors.Join(err, t.Close()); err != nil {
 		return r, err
 	}

@@ -6,253 +6,156 @@ import (
 	"godwit/internal/fault"
 )
 
-// This file is the life of a job as a pure function. It decides order,
-// parallelism, back-off and the end; it knows task states and nothing of
-// positions or rows. Engines deliver events and carry out actions.
-
-// TaskKind says what a task does.
-type TaskKind uint8
-
-// Kinds of tasks.
-const (
-	Copy   TaskKind = iota + 1 // chunks of a table's snapshot
-	Stream                     // changes, for ever or to an end
-)
-
-// Status is where a task stands.
-type Status uint8
-
-// Statuses of a task.
-const (
-	Waiting Status = iota + 1
-	Running
-	Stopping // asked to end, not ended yet
-	Finished
-	Stopped // ended because it was asked to
-)
-
-// Task is what an engine runs.
-type Task struct {
-	ID   string
-	Kind TaskKind
-	// AfterCopies makes a task wait until every Copy task has finished and no
-	// more are to be found.
-	AfterCopies bool
-}
-
-// TaskState is a task and what has happened to it.
-type TaskState struct {
-	Task
-	Status    Status
-	Attempt   uint64    // of the last start, from 1
-	Fruitless int       // failed attempts in a row that committed nothing
-	NotBefore time.Time // back-off
-}
-
-// State is everything Step knows. It is plain data: what is lost is found again.
-type State struct {
-	Parallel int // Copy tasks at once, at least 1
-	Tasks    []TaskState
-	Listed   bool       // no more tasks will be found
-	Stop     bool       // somebody asked to stop
-	Failure  fault.Code // why the job is failing; empty: it is not
-	Ended    bool
-}
-
-// EventKind says what happened.
-type EventKind uint8
-
-// Events.
-const (
-	TaskFound    EventKind = iota + 1 // Task
-	AllFound                          // every task has been found
-	TaskFinished                      // ID
-	TaskStopped                       // ID: ended early because it was cancelled
-	TaskFailed                        // ID, Code, Class, Progressed
-	StopAsked                         //
-	FailAsked                         // Code: something outside the tasks failed
-	Tick                              // time has passed
-)
-
-// Event is one thing that happened, at Now.
-type Event struct {
-	Kind EventKind
-	Now  time.Time
-	Task Task
-	ID   string
-	Code fault.Code
-	// Class is the failure's class; Progressed says that the attempt had
-	// committed something.
-	Class      fault.Class
-	Progressed bool
-	Cause      error // for the engine; Step does not look at it
-}
-
-// ActionKind says what to do.
-type ActionKind uint8
-
-// Actions.
-const (
-	StartTask  ActionKind = iota + 1 // ID, Attempt
-	CancelTask                       // ID
-	WakeAt                           // At: send a Tick then
-	Finish                           // the job ends: Code empty when all is done, or stopped
-)
-
-// Action is one thing to do.
-type Action struct {
-	Kind    ActionKind
-	ID      string
-	Attempt uint64
-	At      time.Time
-	Code    fault.Code
-}
+// This file and those named step_… are the life of a job as a pure function. It
+// decides order, parallelism, back-off, what pauses and what ends; it knows task
+// states and nothing of positions or rows. Engines deliver events and carry out
+// actions. docs/decisions/0013-life-of-a-job.md says why it is so.
 
 // MaxFruitless is how often a task may fail in a row without committing anything
-// before the job gives up.
+// before it gives up.
 const MaxFruitless = 8
 
 // maxBackoff bounds the pause between attempts.
 const maxBackoff = time.Minute
 
+// New returns the state of a job that begins with a version of its job file.
+// Resume gives the first actions.
+func New(o Options, spec uint64, now time.Time) State {
+	now = plainTime(now)
+	return State{
+		Options: o, Spec: spec, Desired: WantRunning, Wish: Wish{Since: now}, Status: Unassigned, Since: now,
+		Tasks: []TaskState{{Task: Task{ID: PlanID, Kind: Planning}, Status: Unassigned, Since: now}},
+	}
+}
+
 // Step takes one event and returns the new state and what to do about it. It
-// changes nothing it is given and reads no clock.
+// changes nothing it is given and reads no clock. An engine keeps the state before
+// it carries out the actions: what a crash then loses Resume asks for again.
 func Step(s State, e Event) (State, []Action) {
-	s.Tasks = append([]TaskState(nil), s.Tasks...)
 	if s.Ended {
 		return s, nil
 	}
-	s.take(e)
-	if s.Stop || s.Failure != "" {
-		return s.wind()
+	e.Now = plainTime(e.Now)
+	next := s.clone()
+	if !next.take(e) {
+		return s, nil
 	}
-	return s.advance(e.Now)
+	actions := next.decide(e.Now)
+	return next, append(actions, changedAlarms(s.alarms(), next.alarms())...)
 }
 
-// take records what happened.
-func (s *State) take(e Event) {
-	switch e.Kind {
-	case TaskFound:
-		s.Tasks = append(s.Tasks, TaskState{Task: e.Task, Status: Waiting})
-	case AllFound:
-		s.Listed = true
-	case StopAsked:
-		s.Stop = true
-	case FailAsked:
-		s.fail(e.Code)
-	case TaskFinished, TaskStopped, TaskFailed:
-		for i := range s.Tasks {
-			if t := &s.Tasks[i]; t.ID == e.ID && (t.Status == Running || t.Status == Stopping) {
-				s.ended(t, e)
-			}
+// Resume begins a job, or goes on with one whose engine is gone: what ran is taken
+// for lost and planning begins anew, as an engine may have forgotten what the tasks
+// are. All alarms that hold are raised again; an engine forgets those it knew. Of a
+// job that has ended it says only that.
+func Resume(s State, now time.Time) (State, []Action) {
+	if s.Ended {
+		return s, []Action{s.finish()}
+	}
+	now = plainTime(now)
+	s = s.clone()
+	s.Wake = time.Time{}
+	for i := range s.Tasks {
+		t := &s.Tasks[i]
+		if t.live() || t.Kind == Planning && t.Status == Finished {
+			t.Outdated = false
+			t.become(Unassigned, now, "the engine began again")
 		}
 	}
+	actions := s.decide(now)
+	return s, append(actions, changedAlarms(nil, s.alarms())...)
 }
 
-func (s *State) fail(code fault.Code) {
-	if s.Failure == "" {
-		s.Failure = code
+// plainTime is a time as its JSON form gives it back.
+func plainTime(t time.Time) time.Time { return t.UTC().Round(0) }
+
+// take records what happened; false: the event means nothing now.
+func (s *State) take(e Event) bool {
+	switch e.Kind {
+	case Tick:
+		s.Wake = time.Time{}
+		return true
+	case TaskStarted, TaskProgressed, TaskFinished, TaskStopped, TaskFailed, WorkerLost, CaughtUp, TaskFound, Planned:
+		t := s.task(e.ID)
+		if t == nil || !t.live() || t.Attempt != e.Attempt {
+			return false
+		}
+		return s.answered(t, e)
 	}
+	return s.commanded(e)
 }
 
-// ended records how a running task ended.
+// answered records what is told of the attempt that lives.
+func (s *State) answered(t *TaskState, e Event) bool {
+	switch e.Kind {
+	case TaskStarted:
+		t.Worker = cut(e.Worker)
+		if t.Status == Preparing {
+			t.become(Running, e.Now, "")
+		}
+	case TaskProgressed:
+		t.Fruitless = 0
+	case CaughtUp:
+		return s.rejoin(t, e.Now)
+	case TaskFound, Planned:
+		return s.found(t, e)
+	default:
+		s.ended(t, e)
+	}
+	return true
+}
+
+// ended records how a live task ended.
 func (s *State) ended(t *TaskState, e Event) {
 	switch {
+	case t.Outdated || t.Gone:
+		t.Outdated = false
+		t.become(Unassigned, e.Now, "starts anew")
 	case e.Kind == TaskFinished:
-		t.Status = Finished
-	case e.Kind == TaskStopped && t.Status == Stopping:
-		t.Status = Stopped
-	case e.Class == fault.Retry || e.Kind == TaskStopped:
-		t.Fruitless++
-		if e.Progressed {
-			t.Fruitless = 1
-		}
-		if t.Status == Stopping {
-			t.Status = Stopped
-			return
-		}
-		t.Status = Waiting
-		t.NotBefore = e.Now.Add(backoff(t.Fruitless))
-		if t.Fruitless >= MaxFruitless {
-			s.fail(e.Code)
+		s.finished(t, e.Now)
+	case t.Status == Stopping && (e.Kind == TaskStopped || e.Kind == WorkerLost):
+		t.become(Unassigned, e.Now, "")
+	default:
+		s.failed(t, e)
+	}
+}
+
+func (s *State) finished(t *TaskState, now time.Time) {
+	t.Fruitless, t.Failure = 0, nil
+	t.become(Finished, now, "")
+	switch t.Kind {
+	case Planning:
+		s.allFound()
+	case Resync:
+		t.Gone = true
+		s.replan(now, "table "+t.Table+" is read again")
+	}
+}
+
+func (s *State) failed(t *TaskState, e Event) {
+	f := e.Failure
+	if f == nil {
+		f = FailureOf(fault.New(fault.WorkerLost, "the worker %s ended or is not heard of any more", e.Worker).At("%s", t.ID))
+	}
+	t.Failure = f
+	t.Fruitless++
+	if e.Progressed {
+		t.Fruitless = 1
+	}
+	switch {
+	case f.Class == fault.Retry && t.Status == Stopping:
+		t.become(Unassigned, e.Now, "")
+	case f.Class != fault.Retry, t.Fruitless >= MaxFruitless, t.Kind == Planning && s.EndOnFailure:
+		t.become(Failed, e.Now, string(f.Code))
+		if s.EndOnFailure && s.Failure == nil {
+			s.Failure = f
 		}
 	default:
-		t.Status = Stopped
-		s.fail(e.Code)
+		t.become(Retrying, e.Now, string(f.Code))
+		t.NotBefore = e.Now.Add(backoff(t.Fruitless))
 	}
 }
 
 func backoff(failures int) time.Duration {
 	return min(maxBackoff, time.Second<<min(failures-1, 10))
-}
-
-// wind cancels what runs and finishes when nothing does.
-func (s State) wind() (State, []Action) {
-	var out []Action
-	left := false
-	for i := range s.Tasks {
-		t := &s.Tasks[i]
-		switch t.Status {
-		case Waiting:
-			t.Status = Stopped
-		case Running:
-			t.Status = Stopping
-			out = append(out, Action{Kind: CancelTask, ID: t.ID})
-			left = true
-		case Stopping:
-			left = true
-		}
-	}
-	if !left {
-		s.Ended = true
-		out = append(out, Action{Kind: Finish, Code: s.Failure})
-	}
-	return s, out
-}
-
-// advance starts what may start, and finishes when all is done.
-func (s State) advance(now time.Time) (State, []Action) {
-	copying, copiesLeft, left := 0, false, false
-	for _, t := range s.Tasks {
-		if t.Status == Finished {
-			continue
-		}
-		left = true
-		if t.Kind == Copy {
-			copiesLeft = true
-			if t.Status == Running {
-				copying++
-			}
-		}
-	}
-	if !left && s.Listed {
-		s.Ended = true
-		return s, []Action{{Kind: Finish}}
-	}
-	var out []Action
-	var wake time.Time
-	for i := range s.Tasks {
-		t := &s.Tasks[i]
-		switch {
-		case t.Status != Waiting,
-			t.Kind == Copy && copying >= max(1, s.Parallel),
-			t.AfterCopies && (copiesLeft || !s.Listed):
-			continue
-		case now.Before(t.NotBefore):
-			if wake.IsZero() || t.NotBefore.Before(wake) {
-				wake = t.NotBefore
-			}
-			continue
-		}
-		t.Status = Running
-		t.Attempt++
-		if t.Kind == Copy {
-			copying++
-		}
-		out = append(out, Action{Kind: StartTask, ID: t.ID, Attempt: t.Attempt})
-	}
-	if !wake.IsZero() {
-		out = append(out, Action{Kind: WakeAt, At: wake})
-	}
-	return s, out
 }

@@ -2,179 +2,293 @@ package job
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"testing"
 	"time"
 
 	"godwit/internal/fault"
 )
 
-// world simulates an engine: it keeps what runs and picks what happens next.
-type world struct {
-	t       *testing.T
-	r       *rand.Rand
-	now     time.Time
-	state   State
-	running map[string]TaskKind
-	stopped map[string]bool // cancelled, not ended yet
-	kinds   map[string]Task
-	done    map[string]bool
-	ended   int
-	code    fault.Code
-	wakes   []time.Time
-	asked   bool
+// life is a job that is stepped by hand. Whatever it says is checked by the
+// simulation; these tests are for what a simulation does not tell.
+type life struct {
+	t     *testing.T
+	now   time.Time
+	state State
+	did   []Action // by the last step
 }
 
-func (w *world) send(e Event) {
-	e.Now = w.now
-	before := fmt.Sprint(w.state)
-	next, actions := Step(w.state, e)
-	if again, _ := Step(w.state, e); fmt.Sprint(again) != fmt.Sprint(next) || fmt.Sprint(w.state) != before {
-		w.t.Fatal("Step is not pure")
-	}
-	w.state = next
-	for _, a := range actions {
-		w.act(a)
-	}
+func newLife(t *testing.T, o Options) *life {
+	l := &life{t: t, now: time.Unix(1e9, 0)}
+	l.state, l.did = Resume(New(o, 1, l.now), l.now)
+	return l
 }
 
-func (w *world) act(a Action) {
-	switch a.Kind {
-	case StartTask:
-		if _, twice := w.running[a.ID]; twice {
-			w.t.Fatalf("task %s started while it runs", a.ID)
+func (l *life) do(e Event) *life {
+	l.t.Helper()
+	e.Now = l.now
+	if t := l.state.task(e.ID); t != nil && e.Attempt == 0 {
+		e.Attempt = t.Attempt
+	}
+	l.state, l.did = Step(l.state, e)
+	return l
+}
+
+func (l *life) planned(tasks ...Task) *life {
+	return l.do(Event{Kind: Planned, ID: PlanID, Tasks: tasks})
+}
+
+// says compares the actions of the last step, e.g. "start a 1, cancel b 2".
+func (l *life) says(want string) *life {
+	l.t.Helper()
+	got := ""
+	for _, a := range l.did {
+		if got != "" {
+			got += ", "
 		}
-		if w.ended > 0 || w.asked {
-			w.t.Fatalf("task %s started after the end", a.ID)
-		}
-		task := w.kinds[a.ID]
-		if task.AfterCopies {
-			for id, k := range w.kinds {
-				if k.Kind == Copy && !w.done[id] {
-					w.t.Fatalf("stream started before copy %s was done", id)
-				}
+		switch a.Kind {
+		case StartTask:
+			got += fmt.Sprintf("start %s %d", a.Task.ID, a.Attempt)
+		case CancelTask:
+			got += fmt.Sprintf("cancel %s %d", a.Task.ID, a.Attempt)
+		case WakeAt:
+			got += fmt.Sprint("wake ", a.At.Sub(l.now))
+		case RaiseAlarm:
+			got += fmt.Sprintf("raise %s %s", a.Alarm.Kind, a.Alarm.On)
+		case ResolveAlarm:
+			got += fmt.Sprintf("resolve %s %s", a.Alarm.Kind, a.Alarm.On)
+		case Finish:
+			got += "finish"
+			if a.Failure != nil {
+				got += " " + string(a.Failure.Code)
 			}
 		}
-		w.running[a.ID] = task.Kind
-		copies := 0
-		for _, k := range w.running {
-			if k == Copy {
-				copies++
-			}
-		}
-		if copies > w.state.Parallel {
-			w.t.Fatalf("%d copies at once, allowed %d", copies, w.state.Parallel)
-		}
-	case CancelTask:
-		w.stopped[a.ID] = true
-	case WakeAt:
-		w.wakes = append(w.wakes, a.At)
-	case Finish:
-		if w.ended++; w.ended > 1 || len(w.running) > 0 {
-			w.t.Fatalf("finished %d times with %d tasks running", w.ended, len(w.running))
-		}
-		w.code = a.Code
 	}
+	if got != want {
+		l.t.Fatalf("got  %q\nwant %q\n%+v", got, want, l.state)
+	}
+	return l
 }
 
-// end makes a running task end in some way.
-func (w *world) end(id string, kind EventKind, class fault.Class) {
-	delete(w.running, id)
-	delete(w.stopped, id)
-	if kind == TaskFinished {
-		w.done[id] = true
+// stands compares statuses, e.g. "paused: a paused, b finished".
+func (l *life) stands(want string) *life {
+	l.t.Helper()
+	got := l.state.Status.String() + ":"
+	for i, t := range l.state.Tasks[1:] {
+		if i > 0 {
+			got += ","
+		}
+		got += " " + t.ID + " " + t.Status.String()
 	}
-	w.send(Event{Kind: kind, ID: id, Class: class, Code: fault.SourceBusy, Progressed: w.r.IntN(3) > 0})
+	if got != want {
+		l.t.Fatalf("got  %q\nwant %q", got, want)
+	}
+	return l
 }
 
-func (w *world) randomEnd(hostile bool) {
-	for id := range w.running {
-		switch n := w.r.IntN(10); {
-		case w.stopped[id]:
-			w.end(id, TaskStopped, 0)
-		case n < 3:
-			w.end(id, TaskFailed, fault.Retry)
-		case n == 3 && hostile:
-			w.end(id, TaskFailed, fault.Fenced)
-			w.asked = true
-		default:
-			w.end(id, TaskFinished, 0)
-		}
-		return
-	}
-	if len(w.wakes) > 0 {
-		if w.wakes[0].After(w.now) {
-			w.now = w.wakes[0]
-		}
-		w.wakes = w.wakes[1:]
-		w.send(Event{Kind: Tick})
-	}
-}
+var (
+	copyA  = Task{ID: "a", Kind: Copy, Table: "A"}
+	copyB  = Task{ID: "b", Kind: Copy, Table: "B"}
+	stream = Task{ID: "s", Kind: Stream, AfterCopies: true}
+	busy   = FailureOf(fault.New(fault.SourceBusy, "busy"))
+	fatal  = FailureOf(fault.New(fault.SourceProtocol, "nonsense"))
+)
 
-func TestStep_when_events_come_in_any_order(t *testing.T) {
-	for seed := range uint64(3000) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		w := &world{t: t, r: r, now: time.Unix(1e9, 0), running: map[string]TaskKind{}, stopped: map[string]bool{},
-			kinds: map[string]Task{}, done: map[string]bool{}, state: State{Parallel: 1 + r.IntN(4)}}
-		hostile, stops := seed%3 == 1, seed%3 == 2
-		left := r.IntN(20)
-		w.kinds["s"] = Task{ID: "s", Kind: Stream, AfterCopies: true}
-		for i := range left { // known to the world before they are found: a stream must wait for all
-			id := fmt.Sprint("c", i)
-			w.kinds[id] = Task{ID: id, Kind: Copy}
-		}
-		w.send(Event{Kind: TaskFound, Task: w.kinds["s"]})
-		listed := false
-		for i := 0; w.ended == 0; i++ {
-			if i > 10000 {
-				t.Fatalf("seed %d: no end: %+v", seed, w.state)
-			}
-			switch {
-			case left > 0 && r.IntN(2) == 0:
-				left--
-				w.send(Event{Kind: TaskFound, Task: w.kinds[fmt.Sprint("c", left)]})
-			case left == 0 && !listed:
-				listed = true
-				w.send(Event{Kind: AllFound})
-			case stops && r.IntN(30) == 0:
-				w.asked = true
-				w.send(Event{Kind: StopAsked})
-			default:
-				w.randomEnd(hostile)
-			}
-		}
-		if w.code == "" && !w.asked && !w.done["s"] {
-			t.Fatalf("seed %d: finished without the stream", seed)
-		}
+func TestStep_when_all_goes_well(t *testing.T) {
+	l := newLife(t, Options{Parallel: 1}).says("start (plan) 1").stands("preparing:")
+	l.do(Event{Kind: TaskFound, ID: PlanID, Tasks: []Task{stream, copyA}}).says("start a 1")
+	l.do(Event{Kind: TaskStarted, ID: "a", Worker: "w"}).says("").stands("running: s unassigned, a running")
+	l.do(Event{Kind: TaskFound, ID: PlanID, Tasks: []Task{copyB}}).says("")
+	l.do(Event{Kind: TaskFinished, ID: PlanID}).says("")
+	l.do(Event{Kind: TaskFinished, ID: "a"}).says("start b 1")
+	l.do(Event{Kind: TaskFinished, ID: "b"}).says("start s 1")
+	l.do(Event{Kind: TaskFinished, ID: "s"}).says("finish").stands("finished: s finished, a finished, b finished")
+	l.do(Event{Kind: RetryAsked}).says("").do(Event{Kind: StopAsked}).says("")
+	if _, actions := Resume(l.state, l.now); len(actions) != 1 || actions[0].Kind != Finish {
+		t.Errorf("a job that has ended says %+v", actions)
 	}
 }
 
 func TestStep_when_a_task_keeps_failing(t *testing.T) {
-	now := time.Unix(0, 0)
-	s, _ := Step(State{Parallel: 1}, Event{Kind: TaskFound, Task: Task{ID: "c", Kind: Copy}, Now: now})
-	starts := 1
-	for range 100 {
-		var actions []Action
-		s, actions = Step(s, Event{Kind: TaskFailed, ID: "c", Class: fault.Retry, Code: fault.SourceBusy, Now: now})
-		for _, a := range actions {
-			switch a.Kind {
-			case Finish:
-				if starts != MaxFruitless || a.Code != fault.SourceBusy {
-					t.Fatalf("gave up after %d starts with %q", starts, a.Code)
-				}
-				return
-			case WakeAt:
-				if wait := a.At.Sub(now); wait < time.Second || wait > maxBackoff {
-					t.Fatalf("back-off of %v", wait)
-				}
-				now = a.At
+	for _, run := range []bool{true, false} {
+		l := newLife(t, Options{EndOnFailure: run}).planned(copyA)
+		for n := 1; n < MaxFruitless; n++ {
+			l.do(Event{Kind: TaskFailed, ID: "a", Failure: busy})
+			wait := l.state.task("a").NotBefore.Sub(l.now)
+			if wait < time.Second || wait > maxBackoff || l.did[0].Kind != WakeAt || !l.did[0].At.Equal(l.now.Add(wait)) {
+				t.Fatalf("back-off of %v, %+v", wait, l.did)
 			}
+			if l.do(Event{Kind: Tick}); len(l.did) != 1 || l.did[0].Kind != WakeAt {
+				t.Fatalf("an early tick: %+v", l.did)
+			}
+			l.now = l.now.Add(wait)
+			l.do(Event{Kind: Tick}).says(fmt.Sprintf("start a %d", n+1))
 		}
-		s, actions = Step(s, Event{Kind: Tick, Now: now})
-		if len(actions) != 1 || actions[0].Kind != StartTask || actions[0].Attempt != uint64(starts+1) {
-			t.Fatalf("after back-off: %+v", actions)
+		l.do(Event{Kind: TaskFailed, ID: "a", Failure: busy})
+		if run {
+			l.says("finish SOURCE_BUSY, resolve task struggling a, raise task failed a, raise job failed ").stands("failed: a failed")
+			continue
 		}
-		starts++
+		l.says("resolve task struggling a, raise task failed a, raise job failed ").stands("failed: a failed")
+		l.do(Event{Kind: RetryAsked}).says(fmt.Sprintf("start a %d, resolve task failed a, resolve job failed ", MaxFruitless+1))
 	}
-	t.Fatal("never gave up")
+}
+
+func TestStep_when_an_attempt_was_fruitful(t *testing.T) {
+	l := newLife(t, Options{}).planned(copyA)
+	for range 5 * MaxFruitless {
+		l.do(Event{Kind: TaskFailed, ID: "a", Failure: busy, Progressed: true})
+		if got := l.state.task("a").NotBefore.Sub(l.now); got != time.Second {
+			t.Fatalf("back-off of %v", got)
+		}
+		l.now = l.now.Add(time.Second)
+		l.do(Event{Kind: Tick})
+	}
+	l.stands("preparing: a preparing")
+}
+
+func TestStep_when_one_fails_for_good(t *testing.T) {
+	l := newLife(t, Options{Parallel: 2}).planned(copyA, copyB, stream)
+	l.do(Event{Kind: TaskFailed, ID: "a", Failure: fatal}).says("raise task failed a").stands("preparing: a failed, b preparing, s unassigned")
+	l.do(Event{Kind: TaskFinished, ID: "b"}).says("raise job failed ").stands("failed: a failed, b finished, s unassigned")
+	if l.state.Reason != "SOURCE_PROTOCOL" || *l.state.task("a").Failure != *fatal {
+		t.Errorf("%+v", l.state)
+	}
+	l.do(Event{Kind: RetryAsked, Tables: []string{"B"}}).says("")
+	l.do(Event{Kind: RetryAsked, Tables: []string{"A"}}).says("start a 2, resolve task failed a, resolve job failed ")
+
+	l = newLife(t, Options{Parallel: 2, EndOnFailure: true}).planned(copyA, copyB, stream)
+	l.do(Event{Kind: TaskFailed, ID: "a", Failure: fatal}).says("cancel b 1, raise task failed a")
+	l.do(Event{Kind: TaskStopped, ID: "b"}).stands("failed: a failed, b stopped, s stopped")
+}
+
+func TestStep_when_paused(t *testing.T) {
+	l := newLife(t, Options{Parallel: 2}).planned(copyA, copyB, stream)
+	l.do(Event{Kind: PauseAsked, By: "ana", Why: "backup"}).says("cancel a 1, cancel b 1").stands("stopping: a stopping, b stopping, s paused")
+	l.do(Event{Kind: PauseAsked, By: "bob"}).says("")
+	l.do(Event{Kind: TaskFinished, ID: "a"}).says("") // it was quicker
+	l.do(Event{Kind: TaskStopped, ID: "b"}).says("").stands("paused: a finished, b paused, s paused")
+	if l.state.Reason != "paused by ana: backup" || l.state.task("b").Reason != l.state.Reason {
+		t.Errorf("%+v", l.state)
+	}
+	l.do(Event{Kind: ResumeAsked}).says("start b 2").do(Event{Kind: StopAsked, By: "ana"}).says("cancel b 2")
+	l.do(Event{Kind: ResumeAsked}).says("").do(Event{Kind: WorkerLost, ID: "b"}).says("finish").stands("stopped: a finished, b stopped, s stopped")
+}
+
+func TestStep_when_one_task_is_paused(t *testing.T) {
+	l := newLife(t, Options{Parallel: 2}).planned(copyA, copyB)
+	l.do(Event{Kind: PauseAsked, Only: []string{"a"}}).says("cancel a 1")
+	l.do(Event{Kind: TaskStopped, ID: "a"}).says("").do(Event{Kind: TaskFinished, ID: "b"}).stands("paused: a paused, b finished")
+	l.do(Event{Kind: ResumeAsked}).says("") // another pause
+	l.do(Event{Kind: ResumeAsked, Only: []string{"a"}}).says("start a 2")
+}
+
+func TestStep_when_a_table_is_paused(t *testing.T) {
+	all := Task{ID: "s", Kind: Stream, Revision: "ABC"}
+	l := newLife(t, Options{}).planned(all)
+	l.do(Event{Kind: PauseAsked, Tables: []string{"B"}, By: "ana"}).says("start (plan) 2")
+	without, own := Task{ID: "s", Kind: Stream, Revision: "AC"}, Task{ID: "s B", Kind: Stream, Table: "B"}
+	l.planned(without, own).says("cancel s 1").stands("stopping: s stopping, s B paused")
+	l.do(Event{Kind: TaskStopped, ID: "s"}).says("start s 2")
+	l.do(Event{Kind: TaskStarted, ID: "s"}).stands("running: s running, s B paused")
+	if got := l.state.table("B"); got.Apart != ApartPaused || got.Paused.By != "ana" {
+		t.Fatalf("%+v", got)
+	}
+	l.do(Event{Kind: ResumeAsked, Tables: []string{"B"}}).says("start s B 1")
+	l.do(Event{Kind: CaughtUp, ID: "s B"}).says("start (plan) 3").do(Event{Kind: CaughtUp, ID: "s B"}).says("")
+	l.planned(all).says("cancel s 2, cancel s B 1")
+	l.do(Event{Kind: TaskStopped, ID: "s"}).says("") // its own stream still has B
+	l.do(Event{Kind: TaskStopped, ID: "s B"}).says("start s 3").stands("preparing: s preparing")
+	if len(l.state.Tables) > 0 {
+		t.Errorf("%+v", l.state.Tables)
+	}
+}
+
+func TestStep_when_a_table_is_read_again(t *testing.T) {
+	all := Task{ID: "s", Kind: Stream, Revision: "AB"}
+	l := newLife(t, Options{Parallel: 2}).planned(copyA, copyB, all)
+	l.do(Event{Kind: TaskFinished, ID: "a"}).do(Event{Kind: ResyncAsked, Tables: []string{"B"}}).says("cancel b 1, start (plan) 2")
+	l.do(Event{Kind: ResyncAsked, Tables: []string{"B"}}).says("") // the same
+	l.planned(copyA, Task{ID: "s", Kind: Stream, Revision: "A"}).says("cancel s 1")
+	l.do(Event{Kind: TaskStopped, ID: "b"}).says("")
+	l.do(Event{Kind: TaskStopped, ID: "s"}).says("start s 2, start (resync) B 1")
+	if a := l.did[1]; a.Generation != 1 || a.Task.Table != "B" || a.Task.Kind != Resync {
+		t.Errorf("%+v", a)
+	}
+	l.do(Event{Kind: TaskFailed, ID: "(resync) B", Failure: fatal}).says("raise task failed (resync) B")
+	l.do(Event{Kind: ResyncAsked, Tables: []string{"B"}}).says("start (resync) B 2, resolve task failed (resync) B")
+	l.do(Event{Kind: TaskFinished, ID: "(resync) B"}).says("start (plan) 3")
+	again, own := Task{ID: "b2", Kind: Copy, Table: "B"}, Task{ID: "s B", Kind: Stream, Table: "B", AfterCopies: true}
+	l.planned(copyA, again, own, Task{ID: "s", Kind: Stream, Revision: "A"}).says("start b2 3")
+	l.do(Event{Kind: TaskFinished, ID: "b2"}).says("start s B 3")
+	if b := l.state.table("B"); b.Apart != ApartResyncs || b.Generation != 1 {
+		t.Errorf("%+v", b)
+	}
+}
+
+func TestStep_when_edited(t *testing.T) {
+	edit := func(version uint64, c Consequence, tables ...string) Event {
+		return Event{Kind: EditAsked, Spec: version, Changed: []Change{{Field: "f", Consequence: c, Tables: tables}}}
+	}
+	l := newLife(t, Options{Parallel: 2}).planned(copyA, copyB).do(Event{Kind: TaskFinished, ID: "a"})
+	l.do(edit(2, TakenOver)).says("").do(edit(2, Restarts)).says("").do(edit(1, Restarts)).says("")
+	l.do(edit(3, Restarts)).says("cancel b 1").do(Event{Kind: TaskFinished, ID: "b"}).says("start b 2") // finished under the old one
+	if l.did[0].Spec != 3 {
+		t.Errorf("started with version %d", l.did[0].Spec)
+	}
+	l.do(edit(4, Replans)).says("start (plan) 2").do(edit(5, Replans)).says("cancel (plan) 2")
+	l.planned(copyA).says("").do(Event{Kind: TaskStopped, ID: PlanID}).says("start (plan) 3")
+	other := copyB
+	other.Revision = "2"
+	l.planned(copyA, other).says("cancel b 2").do(Event{Kind: TaskStopped, ID: "b"}).says("start b 3")
+	l.do(edit(6, Replans)).planned(copyA).says("cancel b 3").do(Event{Kind: TaskStopped, ID: "b"}).says("finish")
+
+	l = newLife(t, Options{}).planned(copyA).do(Event{Kind: TaskFailed, ID: "a", Failure: fatal})
+	l.do(edit(2, Restarts)).says("start a 2, resolve task failed a, resolve job failed ")
+	l.do(edit(3, Resyncs, "A")).says("cancel a 2, start (plan) 2")
+}
+
+func TestStep_when_planning_fails(t *testing.T) {
+	l := newLife(t, Options{EndOnFailure: true})
+	l.do(Event{Kind: TaskFound, ID: PlanID, Tasks: []Task{copyA}}).do(Event{Kind: TaskFailed, ID: PlanID, Failure: busy}).says("cancel a 1, raise task failed (plan)")
+	l.do(Event{Kind: TaskStopped, ID: "a"})
+	if l.did[0].Kind != Finish || l.did[0].Failure.Code != fault.SourceBusy {
+		t.Errorf("%+v", l.did)
+	}
+	l = newLife(t, Options{}).do(Event{Kind: TaskFailed, ID: PlanID, Failure: busy}).says("wake 1s").stands("retrying:")
+	l.now = l.now.Add(time.Second)
+	l.do(Event{Kind: Tick}).says("start (plan) 2").do(Event{Kind: TaskFailed, ID: PlanID, Failure: fatal}).stands("failed:")
+}
+
+func TestStep_when_the_clock_is_set_back(t *testing.T) {
+	l := newLife(t, Options{}).planned(copyA).do(Event{Kind: TaskFailed, ID: "a", Failure: busy}).says("wake 1s")
+	l.now = l.now.Add(-24 * time.Hour)
+	l.do(Event{Kind: Tick}).says("start a 2")
+}
+
+func TestResume_when_the_engine_is_gone(t *testing.T) {
+	l := newLife(t, Options{Parallel: 2}).planned(copyA, copyB, stream)
+	l.do(Event{Kind: TaskFinished, ID: "a"}).do(Event{Kind: TaskStarted, ID: "b", Worker: "w"})
+	l.state, l.did = Resume(l.state, l.now)
+	l.says("start (plan) 2").stands("preparing: a finished, b unassigned, s unassigned")
+	l.do(Event{Kind: TaskFinished, ID: "b", Attempt: 1}).says("") // of the life before
+	l.planned(copyA, copyB, stream).says("start b 2")
+	l.do(Event{Kind: PauseAsked}).state, l.did = Resume(l.state, l.now)
+	l.says("").stands("paused: a finished, b paused, s paused")
+}
+
+func TestTableStatus(t *testing.T) {
+	l := newLife(t, Options{Parallel: 1}).planned(copyA, copyB).do(Event{Kind: TaskFailed, ID: "a", Failure: fatal})
+	for name, want := range map[string]Status{"A": Failed, "B": Preparing, "C": Finished} {
+		if got, _ := l.state.TableStatus(name); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestConsequence_of_every_effect(t *testing.T) {
+	for e, want := range map[Effect]Consequence{Follows: TakenOver, Applies: Restarts, Checked: Restarts, Lists: Replans, Adds: Replans, Leaves: Replans} {
+		if got := e.Consequence(); got != want {
+			t.Errorf("%s: %s", e, got)
+		}
+	}
 }

@@ -130,7 +130,7 @@ func (e Engine) drive(ctx context.Context, state *local.State, w *work, s *job.S
 	w.log, w.logLost = context.WithCancelCause(keep)
 	defer w.logLost(nil)
 	unwatch := w.watchLog(ctx)
-	err := local.Run(ctx, w, parallel(s, o), o.Log, nil)
+	err := local.Run(ctx, w, parallel(s, o), o.Log)
 	if err == nil {
 		w.record.Phase(watch.Done)
 	}

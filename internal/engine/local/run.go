@@ -13,31 +13,48 @@ import (
 	"godwit/internal/job"
 )
 
-// Run drives work until all its tasks are done, one of them fails for good, or
-// ctx is done. It returns nil, the failure, or ctx's error when the job was
-// stopped. Nothing it started is left running. note is told every state that a
-// step leads to; it may be nil.
-func Run(ctx context.Context, work engine.Work, parallel int, log *slog.Logger, note func(job.State)) error {
-	r := &runner{work: work, log: log, note: note, events: make(chan job.Event), cancels: map[string]context.CancelFunc{}}
-	r.state.Parallel = parallel
-	r.finding, r.stopFinding = context.WithCancel(ctx)
-	defer r.stopFinding()
-	left := 1 // goroutines that will still send an event
-	go r.find()
-	stop := ctx.Done()
-	for left > 0 || !r.finished {
-		select {
-		case e := <-r.events:
-			if e.Kind != job.TaskFound && e.Kind != job.Tick {
-				left--
-			}
-			left += r.step(e)
-		case <-stop:
-			stop = nil
-			left += r.step(job.Event{Kind: job.StopAsked})
-		}
+// Run drives work from its beginning until all its tasks are done, one of them
+// fails for good, or ctx is done. It returns nil, the failure, or ctx's error when
+// the job was stopped. Nothing it started is left running.
+func Run(ctx context.Context, work engine.Work, parallel int, log *slog.Logger) error {
+	return Drive(ctx, work, Driving{
+		From: job.New(job.Options{Parallel: parallel, EndOnFailure: true}, 1, time.Now()),
+		Log:  log,
+	})
+}
+
+// Driving says how work is driven.
+type Driving struct {
+	// From is the state to go on from: that of job.New, or the last one that Save
+	// was given.
+	From job.State
+	// Commands are carried out as they come; nil: there are none.
+	Commands <-chan job.Event
+	// Save keeps a state before what follows from it is done; nil: nothing is kept.
+	// When it fails the work is given up where it stands, as in a crash.
+	Save func(job.State) error
+	// Alarm is told of alarms that are raised and resolved; nil: nobody is.
+	Alarm func(job.Action)
+	Log   *slog.Logger
+}
+
+// Drive drives work until the job ends. It returns nil, the failure the job ended
+// with, ctx's error when ctx stopped it, or the error of Save. A job that was
+// stopped by a command ends with nil. Nothing it started is left running.
+func Drive(ctx context.Context, work engine.Work, d Driving) error {
+	r := &runner{Driving: d, work: work, answers: make(chan answer), done: make(chan struct{}), cancels: map[string]context.CancelFunc{}}
+	r.ctx, r.cancelAll = context.WithCancel(context.WithoutCancel(ctx))
+	r.state = d.From
+	err := r.loop(ctx)
+	close(r.done) // late wake-ups find nobody
+	r.cancelAll()
+	for r.left > 0 {
+		r.left -= (<-r.answers).last
 	}
-	if r.code != "" {
+	switch {
+	case err != nil:
+		return err
+	case r.failed:
 		return r.failure
 	}
 	return context.Cause(ctx)
@@ -45,93 +62,140 @@ func Run(ctx context.Context, work engine.Work, parallel int, log *slog.Logger, 
 
 // runner is one run of a job.
 type runner struct {
-	work        engine.Work
-	log         *slog.Logger
-	note        func(job.State)
-	state       job.State
-	events      chan job.Event
-	cancels     map[string]context.CancelFunc
-	finding     context.Context
-	stopFinding context.CancelFunc
-	finished    bool
-	code        fault.Code
-	failure     error
+	Driving
+	work      engine.Work
+	state     job.State
+	answers   chan answer
+	done      chan struct{}
+	left      int // goroutines that will still send an answer that is their last
+	ctx       context.Context
+	cancelAll context.CancelFunc
+	// cancels end tasks that run. They are cancelled by Step alone, so that it knows
+	// what it waits for.
+	cancels  map[string]context.CancelFunc
+	finished bool
+	failed   bool
+	failure  error // the first error of a task that gave up
 }
 
-// find sends the tasks, and last AllFound or FailAsked.
-func (r *runner) find() {
-	err := r.work.Find(r.finding, func(t job.Task) { r.events <- job.Event{Kind: job.TaskFound, Task: t} })
-	switch {
-	case r.finding.Err() != nil:
-		r.events <- job.Event{Kind: job.AllFound}
-	case err != nil:
-		r.events <- failed(job.Event{Kind: job.FailAsked}, err)
-	default:
-		r.events <- job.Event{Kind: job.AllFound}
-	}
+// answer is an event with the error it tells of.
+type answer struct {
+	job.Event
+	err  error
+	last int // 1 when its sender has ended
 }
 
-func failed(e job.Event, err error) job.Event {
-	f := fault.Of(err)
-	e.Code, e.Class, e.Cause = f.Code, f.Class(), err
-	return e
+func (r *runner) loop(ctx context.Context) error {
+	next, actions := job.Resume(r.state, time.Now())
+	if err := r.follow(next, actions); err != nil {
+		return err
+	}
+	stop := ctx.Done()
+	for !r.finished {
+		var a answer
+		select {
+		case a = <-r.answers:
+			r.left -= a.last
+		case c, more := <-r.Commands:
+			if !more {
+				r.Commands = nil
+				continue
+			}
+			a.Event = c
+		case <-stop:
+			stop = nil
+			a.Kind = job.StopAsked
+		}
+		if err := r.step(a); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// step takes an event and carries out the actions. It returns how many goroutines
-// it started that will send an event.
-func (r *runner) step(e job.Event) (started int) {
-	e.Now = time.Now()
-	if e.Cause != nil && e.ID != "" {
-		r.log.Warn("task failed", "task", e.ID, "error", e.Cause)
+// step takes an event and carries out what follows from it.
+func (r *runner) step(a answer) error {
+	a.Now = time.Now()
+	if a.err != nil && a.ID != job.PlanID {
+		r.Log.Warn("task failed", "task", a.ID, "error", a.err)
 	}
-	was := r.state.Failure
-	next, actions := job.Step(r.state, e)
-	if r.state = next; was == "" && next.Failure != "" {
-		r.failure = e.Cause
+	next, actions := job.Step(r.state, a.Event)
+	if r.state.Failure == nil && next.Failure != nil {
+		r.failure = a.err
 	}
-	if r.note != nil {
-		r.note(next)
-	}
-	if next.Stop || next.Failure != "" {
-		r.stopFinding()
+	return r.follow(next, actions)
+}
+
+// follow keeps a state and carries out the actions that led to it.
+func (r *runner) follow(next job.State, actions []job.Action) error {
+	r.state = next
+	if r.Save != nil {
+		if err := r.Save(next); err != nil {
+			return err
+		}
 	}
 	for _, a := range actions {
 		switch a.Kind {
 		case job.StartTask:
-			r.start(a.ID, a.Attempt)
-			started++
+			r.start(a)
 		case job.CancelTask:
-			r.cancels[a.ID]()
+			r.cancels[a.Task.ID]()
 		case job.WakeAt:
-			time.AfterFunc(time.Until(a.At), func() {
-				select {
-				case r.events <- job.Event{Kind: job.Tick}:
-				case <-r.finding.Done(): // the run is over or ending
-				}
-			})
+			time.AfterFunc(time.Until(a.At), func() { r.send(answer{Event: job.Event{Kind: job.Tick}}) })
+		case job.RaiseAlarm, job.ResolveAlarm:
+			if r.Alarm != nil {
+				r.Alarm(a)
+			}
 		case job.Finish:
-			r.finished, r.code = true, a.Code
+			r.finished, r.failed = true, a.Failure != nil
 		}
 	}
-	return started
+	return nil
 }
 
-func (r *runner) start(id string, attempt uint64) {
-	// Tasks are cancelled by Step alone, so that it knows what it waits for.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.finding))
-	r.cancels[id] = cancel
+// send gives an answer that nobody waits for to the loop, if it goes on.
+func (r *runner) send(a answer) {
+	select {
+	case r.answers <- a:
+	case <-r.done:
+	}
+}
+
+// start runs a task in a goroutine of its own, whose last answer is how it ended.
+func (r *runner) start(a job.Action) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.cancels[a.Task.ID] = cancel
+	r.left++
+	about := job.Event{ID: a.Task.ID, Attempt: a.Attempt, Worker: here}
 	go func() {
 		defer cancel()
-		progressed, err := r.work.RunTask(ctx, id, attempt)
-		e := job.Event{Kind: job.TaskFinished, ID: id, Progressed: progressed}
+		about.Kind = job.TaskStarted
+		r.send(answer{Event: about})
+		progressed, err := r.carryOut(ctx, a)
+		about.Progressed = progressed
 		switch {
 		case err == nil:
-		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-			e.Kind = job.TaskStopped
+			about.Kind = job.TaskFinished
+		case ctx.Err() != nil && (errors.Is(err, ctx.Err()) || a.Task.Kind == job.Planning):
+			about.Kind, err = job.TaskStopped, nil
 		default:
-			e.Kind = job.TaskFailed
-			e = failed(e, err)
+			about.Kind, about.Failure = job.TaskFailed, job.FailureOf(err)
 		}
-		r.events <- e
+		r.answers <- answer{Event: about, err: err, last: 1}
 	}()
+}
+
+// here is the worker's name where there is one process.
+const here = "this process"
+
+func (r *runner) carryOut(ctx context.Context, a job.Action) (progressed bool, err error) {
+	switch a.Task.Kind {
+	case job.Planning:
+		return false, r.work.Find(ctx, func(t job.Task) {
+			r.send(answer{Event: job.Event{Kind: job.TaskFound, ID: a.Task.ID, Attempt: a.Attempt, Tasks: []job.Task{t}}})
+		})
+	case job.Resync:
+		return false, fault.New(fault.Internal, "table %s cannot be read again by itself yet", a.Task.Table)
+	}
+	return r.work.RunTask(ctx, a.Task.ID, a.Attempt)
 }

@@ -64,7 +64,7 @@ func copies(ids ...string) (out []job.Task) {
 
 func TestRun_when_all_goes_well(t *testing.T) {
 	s := &script{tasks: copies("a", "b", "c", "d")}
-	if err := Run(t.Context(), s, 2, quiet, nil); err != nil {
+	if err := Run(t.Context(), s, 2, quiet); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.ran) != 5 || s.ran[4] != "stream" || s.most > 2 {
@@ -81,7 +81,7 @@ func TestRun_when_a_task_fails_for_a_while(t *testing.T) {
 			}
 			return nil
 		}
-		if err := Run(t.Context(), s, 1, quiet, nil); err != nil {
+		if err := Run(t.Context(), s, 1, quiet); err != nil {
 			t.Fatal(err)
 		}
 		if len(s.ran) != 5 {
@@ -99,7 +99,7 @@ func TestRun_when_a_task_fails_for_good(t *testing.T) {
 		<-ctx.Done() // the other task is told to end
 		return ctx.Err()
 	}
-	if err := Run(t.Context(), s, 2, quiet, nil); !fault.Has(err, fault.FencedOff) || s.running != 0 {
+	if err := Run(t.Context(), s, 2, quiet); !fault.Has(err, fault.FencedOff) || s.running != 0 {
 		t.Fatalf("%v, %d still running", err, s.running)
 	}
 }
@@ -113,14 +113,14 @@ func TestRun_when_stopped(t *testing.T) {
 		return ctx.Err()
 	}
 	s.find = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() } // still finding
-	if err := Run(ctx, s, 1, quiet, nil); !errors.Is(err, context.Canceled) || s.running != 0 {
+	if err := Run(ctx, s, 1, quiet); !errors.Is(err, context.Canceled) || s.running != 0 {
 		t.Fatalf("%v, %d still running", err, s.running)
 	}
 }
 
 func TestRun_when_nothing_can_be_found(t *testing.T) {
 	s := &script{find: func(context.Context) error { return fault.New(fault.SourceUnreachable, "no") }}
-	if err := Run(t.Context(), s, 1, quiet, nil); !fault.Has(err, fault.SourceUnreachable) {
+	if err := Run(t.Context(), s, 1, quiet); !fault.Has(err, fault.SourceUnreachable) {
 		t.Fatal(err)
 	}
 }

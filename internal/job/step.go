@@ -138,13 +138,15 @@ func (s *State) failed(t *TaskState, e Event) {
 		f = FailureOf(fault.New(fault.WorkerLost, "the worker %s ended or is not heard of any more", e.Worker).At("%s", t.ID))
 	}
 	t.Failure = f
+	if f.Class == fault.Retry && t.Status == Stopping { // it may come from being cancelled
+		t.become(Unassigned, e.Now, "")
+		return
+	}
 	t.Fruitless++
 	if e.Progressed {
 		t.Fruitless = 1
 	}
 	switch {
-	case f.Class == fault.Retry && t.Status == Stopping:
-		t.become(Unassigned, e.Now, "")
 	case f.Class != fault.Retry, t.Fruitless >= MaxFruitless, t.Kind == Planning && s.EndOnFailure:
 		t.become(Failed, e.Now, string(f.Code))
 		if s.EndOnFailure && s.Failure == nil {

@@ -2,14 +2,17 @@ package job
 
 import "time"
 
-// found adds tasks that planning found: all of them, or some.
+// found adds tasks that planning found: all of them, or some. Of a plan that is
+// outdated only its end counts.
 func (s *State) found(plan *TaskState, e Event) bool {
-	if plan.Kind != Planning || plan.Outdated {
+	if plan.Kind != Planning {
 		return false
 	}
-	attempt := plan.Attempt
+	attempt, outdated := plan.Attempt, plan.Outdated
 	for _, t := range e.Tasks {
-		s.add(t, attempt, e.Now) // may move the tasks: plan is not used any more
+		if !outdated {
+			s.add(t, attempt, e.Now) // may move the tasks: plan is not used any more
+		}
 	}
 	if e.Kind == Planned {
 		s.ended(s.plan(), Event{Kind: TaskFinished, Now: e.Now})

@@ -29,7 +29,7 @@ func (s State) alarms() (out []Alarm) {
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
 		switch {
-		case t.Failure == nil || t.Gone:
+		case t.Failure == nil:
 		case t.Status == Failed:
 			out = append(out, Alarm{AlarmTask, t.ID, t.Failure.text()})
 		case t.Fruitless >= alarmAfter:

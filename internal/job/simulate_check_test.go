@@ -5,228 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
-	"time"
-
-	"godwit/internal/fault"
 )
-
-// model is what must be so, worked out from what happened and not from the state.
-type model struct {
-	spec            uint64
-	parallel        int
-	stopped, paused bool
-	failing         bool            // a task gave up, and that ends the job
-	tables          map[string]bool // paused
-	tasks           map[string]bool // paused
-	most            map[string]uint64
-	found           map[string]Task // by the planning that began last
-	complete        bool            // it has found everything
-	from            view            // it was made from
-	done            map[Task]bool
-	fails           map[string]int // fruitless, in a row, and nobody asked for another try
-	earliest        map[string]time.Time
-	finishes        int
-}
-
-func newModel() model {
-	return model{tables: map[string]bool{}, tasks: map[string]bool{}, most: map[string]uint64{}, found: map[string]Task{},
-		done: map[Task]bool{}, fails: map[string]int{}, earliest: map[string]time.Time{}}
-}
-
-func (s *simulation) fail(format string, args ...any) {
-	if s.breach == "" {
-		s.breach = fmt.Sprintf(format, args...)
-	}
-}
-
-func (s *simulation) unwait() { s.earliest = map[string]time.Time{} }
-
-// accept takes an event into the model; false: it is an answer of an attempt that
-// does not live.
-func (s *simulation) accept(e Event) bool {
-	if e.Kind > Planned {
-		s.obey(e)
-		return true
-	}
-	run := s.live[e.ID]
-	if run == nil || run.Attempt != e.Attempt {
-		return false
-	}
-	s.seen.note("event", e.Kind)
-	planning := run.Task.Kind == Planning && !s.state.Tasks[0].Outdated
-	switch e.Kind {
-	case CaughtUp:
-		s.replans()
-	case TaskProgressed:
-		s.fails[e.ID] = 0
-	case TaskFound, Planned:
-		if planning {
-			s.learn(e.Tasks)
-		}
-	}
-	if e.Kind == Planned || e.Kind >= TaskFinished && e.Kind <= WorkerLost {
-		delete(s.live, e.ID)
-		s.over(run, e, planning)
-	}
-	return true
-}
-
-// replans lets a plan that failed begin again.
-func (s *simulation) replans() {
-	s.fails[PlanID] = 0
-	delete(s.earliest, PlanID)
-}
-
-// learn takes up what planning found.
-func (s *simulation) learn(tasks []Task) {
-	for _, t := range tasks {
-		s.found[t.ID] = t
-		if run := s.live[t.ID]; run != nil && (run.Task != t || run.gone) {
-			run.outdated, run.gone = true, false
-		}
-		if known := s.state.task(t.ID); known == nil || known.Task != t || known.Gone {
-			s.fails[t.ID] = 0
-			delete(s.earliest, t.ID)
-		}
-	}
-}
-
-// over takes into the model how an attempt ended.
-func (s *simulation) over(run *attempt, e Event, planning bool) {
-	id := run.Task.ID
-	switch {
-	case run.outdated || run.gone || run.Task.Kind == Planning && !planning:
-	case e.Kind == TaskFinished || e.Kind == Planned:
-		s.fails[id] = 0
-		if run.Task.Kind == Resync {
-			s.replans()
-		}
-		if s.done[run.Task] = true; planning {
-			s.complete = true
-			for id, run := range s.live {
-				_, known := s.found[id]
-				run.gone = run.gone || !known && run.Task.Kind != Resync && run.Task.Kind != Planning
-			}
-		}
-	case run.cancelled > 0 && e.Kind != TaskFailed:
-	default:
-		s.failed(run, e)
-	}
-}
-
-func (s *simulation) failed(run *attempt, e Event) {
-	id := run.Task.ID
-	retry := e.Failure == nil || e.Failure.Class == fault.Retry
-	if retry && run.cancelled > 0 {
-		return
-	}
-	s.fails[id]++
-	if e.Progressed {
-		s.fails[id] = 1
-	}
-	if !retry {
-		s.fails[id] = MaxFruitless
-	}
-	s.earliest[id] = s.now.Add(time.Second)
-	if s.fails[id] >= MaxFruitless || run.Task.Kind == Planning {
-		s.failing = s.failing || s.state.EndOnFailure
-	}
-}
-
-// obey takes a command into the model.
-func (s *simulation) obey(e Event) {
-	if s.stopped || e.Kind == Tick {
-		return
-	}
-	s.seen.note("command", e.Kind)
-	switch e.Kind {
-	case PauseAsked, ResumeAsked:
-		s.unwait()
-		s.pauses(e, e.Kind == PauseAsked)
-	case RetryAsked:
-		s.again(func(t Task) bool {
-			return e.whole() || t.Table != "" && slices.Contains(e.Tables, t.Table) || slices.Contains(e.Only, t.ID)
-		})
-	case StopAsked:
-		s.stopped = true
-	case ResyncAsked:
-		s.resyncs(e.Tables[0])
-	case EditAsked:
-		if e.Spec > s.spec {
-			s.edited(e)
-		}
-	}
-}
-
-func (s *simulation) pauses(e Event, on bool) {
-	if e.whole() {
-		s.paused = on
-	}
-	for _, t := range e.Tables {
-		s.tables[t] = on
-		s.replans()
-	}
-	for _, id := range e.Only {
-		s.tasks[id] = on
-	}
-}
-
-func (s *simulation) again(which func(Task) bool) {
-	s.unwait()
-	for _, t := range s.state.Tasks {
-		if (t.Status == Failed || t.Status == Retrying) && which(t.Task) {
-			s.fails[t.ID] = 0
-		}
-	}
-}
-
-func (s *simulation) resyncs(table string) {
-	id := "(resync) " + table
-	s.again(func(t Task) bool { return t.ID == id || t.Kind == Planning })
-	if s.state.task(id) != nil {
-		return
-	}
-	for _, run := range s.live {
-		run.gone = run.gone || run.Task.Table == table
-	}
-	for t := range s.done {
-		if t.Table == table {
-			delete(s.done, t)
-		}
-	}
-}
-
-func (s *simulation) edited(e Event) {
-	s.spec = e.Spec
-	if e.Parallel > 0 {
-		s.parallel = e.Parallel
-	}
-	if e.Changed[0].Consequence == TakenOver {
-		return
-	}
-	s.again(func(Task) bool { return true })
-	for _, run := range s.live {
-		run.outdated = run.outdated || e.Changed[0].Consequence == Restarts
-	}
-}
-
-// unwanted reports whether a task must not run.
-func (s *simulation) unwanted(t Task) bool {
-	return s.stopped || s.paused || s.failing || s.tables[t.Table] || s.tasks[t.ID]
-}
-
-// carries returns the tables of a stream.
-func carries(t Task) []string {
-	switch {
-	case t.Kind != Stream:
-		return nil
-	case t.Table != "":
-		return []string{t.Table}
-	}
-	return strings.Fields(t.Revision)[1:]
-}
 
 func (s *simulation) checkStart(a Action) {
 	id := a.Task.ID
@@ -256,8 +36,16 @@ func (s *simulation) checkStart(a Action) {
 			s.fail("generation %d of table %s", a.Generation, a.Task.Table)
 		}
 	default:
-		if s.found[id] != a.Task {
+		if plan := s.live[PlanID]; s.found[id] != a.Task || plan != nil && plan.cancelled > 0 {
 			s.fail("%s starts and was not found", id)
+		}
+		if s.state.task("(resync) "+a.Task.Table) != nil {
+			s.fail("%s starts before its table is made ready to be read again", id)
+		}
+	}
+	for _, table := range carries(a.Task) {
+		if s.tables[table] {
+			s.fail("%s starts with table %s, which is paused", id, table)
 		}
 	}
 	s.checkCopies(a.Task)
@@ -344,8 +132,8 @@ func (s *simulation) checkFinish(a Action) {
 			s.fail("ended before %s was done", t.ID)
 		}
 	}
-	if !s.complete {
-		s.fail("ended before everything was found")
+	if now := s.look(); !s.complete || !reflect.DeepEqual(s.from, now) {
+		s.fail("ended before everything was found: planned for %v, it is %v", s.from, now)
 	}
 }
 
@@ -379,7 +167,7 @@ func (s *simulation) checkState(before, next State) {
 		}
 	}
 	s.seen.note("job", next.Status)
-	if s.IntN(64) == 0 {
+	if s.IntN(64) == 0 || s.rewrites {
 		s.roundTrip()
 	}
 }
@@ -394,36 +182,59 @@ func (s *simulation) checkLife(next State) {
 	stuck := !next.Ended && !s.stopped && !s.paused && len(s.live) == 0 && s.wake.IsZero()
 	for _, t := range next.Tasks {
 		stuck = stuck && t.Status != Failed && t.Status != Paused
-		if failed := t.Status == Failed; s.alarms[Alarm{Kind: AlarmTask, On: t.ID}] != failed && !t.Gone {
+		if failed := t.Status == Failed; s.alarms[Alarm{Kind: AlarmTask, On: t.ID}] != failed {
 			s.fail("%s is %v and its alarm does not say so", t.ID, t.Status)
 		}
-		if t.Status == Unassigned && !next.Ended {
-			s.checkIdle(t)
-		}
+		s.checkIdle(t)
 	}
 	if stuck {
 		s.fail("stuck: %s", describe(next))
+	}
+	if failed := slices.ContainsFunc(next.Tasks, func(t TaskState) bool { return t.Status == Failed }); failed && len(s.live) == 0 && s.wake.IsZero() && !s.paused && !next.Ended && next.Status != Failed {
+		s.fail("failed, and is %v", next.Status)
 	}
 	if paused := s.paused && !s.stopped && !s.failing && len(s.live) == 0 && !next.Ended; paused != (next.Status == Paused) && s.paused {
 		s.fail("paused, and is %v", next.Status)
 	}
 }
 
-// checkIdle: no copy waits while there is room for it.
+// checkIdle: nothing waits that could run, or without being woken.
 func (s *simulation) checkIdle(t TaskState) {
-	if t.Kind != Copy || !s.complete || s.unwanted(t.Task) || s.state.task("(resync) "+t.Table) != nil || s.found[t.ID] != t.Task {
+	if s.state.Ended || !s.free(t) {
 		return
+	}
+	switch {
+	case t.Status == Unassigned:
+		s.fail("%s waits for nothing: %s", t.ID, describe(s.state))
+	case t.Status == Retrying && (s.wake.IsZero() || s.wake.After(t.NotBefore)):
+		s.fail("%s may be tried again at %v, the wake-up is at %v", t.ID, t.NotBefore, s.wake)
+	}
+}
+
+// free reports whether nothing but its own back-off keeps a task from running.
+func (s *simulation) free(t TaskState) bool {
+	if t.Kind == Planning {
+		return !s.unwanted(t.Task)
+	}
+	if !s.complete || s.unwanted(t.Task) || s.state.plan().Status != Finished || s.found[t.ID] != t.Task || s.state.task("(resync) "+t.Table) != nil {
+		return false
 	}
 	copies := 0
 	for _, run := range s.live {
+		if run.outdated || run.gone {
+			return false
+		}
 		copies += count(run.Task.Kind == Copy)
-		if run.outdated || run.gone || run.Task.Kind == Planning {
-			return
+	}
+	if t.Kind == Copy {
+		return copies < max(1, s.parallel)
+	}
+	for _, c := range s.state.Tasks {
+		if c.Kind == Copy && c.Status != Finished && (c.Table == t.Table || t.Table == "" && !s.from.apart[c.Table]) {
+			return false
 		}
 	}
-	if plan := s.state.plan(); plan.Status == Finished && copies < max(1, s.parallel) {
-		s.fail("%s waits though %d of %d copies live: %s", t.ID, copies, s.parallel, describe(s.state))
-	}
+	return true
 }
 
 // checkPure steps once more and looks at what was given.

@@ -2,6 +2,7 @@ package job
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -171,6 +172,15 @@ func FailureOf(err error) *Failure {
 	out := &Failure{Class: f.Class(), Code: f.Code, What: cut(f.What), Where: cut(f.Where), Hint: cut(f.Hint)}
 	if f.Cause != nil {
 		out.Cause = cut(f.Cause.Error())
+	}
+	return out
+}
+
+// Err returns the failure as an error again.
+func (f *Failure) Err() *fault.Error {
+	out := &fault.Error{Code: f.Code, What: f.What, Where: f.Where, Hint: f.Hint}
+	if f.Cause != "" {
+		out.Cause = errors.New(f.Cause)
 	}
 	return out
 }

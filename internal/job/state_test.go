@@ -95,6 +95,16 @@ func TestState_when_it_cannot_be_read(t *testing.T) {
 	}
 }
 
+func TestFailure_when_an_error_again(t *testing.T) {
+	err := fault.New(fault.TargetFull, "no space").At("/data").By(errors.New("ENOSPC")).Try("free some")
+	if back := FailureOf(err).Err(); back.Error() != err.Error() || back.Hint != err.Hint || back.Class() != err.Class() {
+		t.Errorf("%v", back)
+	}
+	if back := FailureOf(errors.New("x")).Err(); back.Code != fault.Internal || back.Cause.Error() != "x" {
+		t.Errorf("%v", back)
+	}
+}
+
 func TestFailureOf_when_texts_are_long(t *testing.T) {
 	f := FailureOf(fault.New(fault.SourceBusy, "%s", strings.Repeat("é", maxText)).By(errors.New(strings.Repeat("x", 1e6))))
 	for _, text := range []string{f.What, f.Cause} {

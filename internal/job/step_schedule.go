@@ -177,7 +177,7 @@ func (g *gates) open(t *TaskState) bool {
 	case g.stillHeld(t):
 		return false
 	case t.Kind == Resync:
-		return plan.Status == Finished && !g.carried(t.Table)
+		return plan.Status == Finished // what carried the table is gone, so stillHeld
 	case t.Plan != plan.Attempt || plan.Status != Running && plan.Status != Preparing && plan.Status != Finished:
 		return false
 	case t.Kind == Copy && g.copying >= max(1, g.s.Parallel):
@@ -207,15 +207,6 @@ func (g *gates) stillHeld(t *TaskState) bool {
 // carriesAll reports whether t is the stream of all tables that do not stand
 // apart.
 func (t *TaskState) carriesAll() bool { return t.Kind == Stream && t.Table == "" }
-
-func (g *gates) carried(table string) bool {
-	for i := range g.s.Tasks {
-		if t := &g.s.Tasks[i]; t.live() && t.Table == table {
-			return true
-		}
-	}
-	return false
-}
 
 // copiesLeft reports whether a copy that t waits for has not finished.
 func (g *gates) copiesLeft(t *TaskState) bool {

@@ -5,6 +5,9 @@ import "time"
 // judge derives the job's status from those of its tasks.
 func (s *State) judge(now time.Time) {
 	status, reason := s.combined(func(*TaskState) bool { return true })
+	if status == Retrying && s.Wake.IsZero() { // they wait for others, not for their time
+		status, reason = s.combined(func(t *TaskState) bool { return t.Status != Retrying })
+	}
 	if status == Stopping { // to start anew, or never again, while the job goes on
 		status = Preparing
 	}

@@ -292,3 +292,19 @@ func TestConsequence_of_every_effect(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkStep is a step of a job of ten thousand tasks.
+func BenchmarkStep(b *testing.B) {
+	now := time.Unix(1e9, 0)
+	s, _ := Resume(New(Options{Parallel: 4}, 1, now), now)
+	e := Event{Kind: Planned, ID: PlanID, Attempt: 1, Now: now}
+	for i := range 10_000 {
+		e.Tasks = append(e.Tasks, Task{ID: fmt.Sprint("copy ", i), Kind: Copy, Table: fmt.Sprint("shop.t", i/4)})
+	}
+	s, _ = Step(s, e)
+	for b.Loop() {
+		if _, actions := Step(s, Event{Kind: TaskFinished, ID: "copy 0", Attempt: 1, Now: now}); len(actions) != 1 {
+			b.Fatal(actions)
+		}
+	}
+}

@@ -43,10 +43,12 @@ type Driving struct {
 // stopped by a command ends with nil. Nothing it started is left running.
 func Drive(ctx context.Context, work engine.Work, d Driving) error {
 	r := &runner{Driving: d, work: work, answers: make(chan answer), done: make(chan struct{}), cancels: map[string]context.CancelFunc{}}
+	r.wakeUp = time.NewTimer(0)
 	r.ctx, r.cancelAll = context.WithCancel(context.WithoutCancel(ctx))
 	r.state = d.From
 	err := r.loop(ctx)
-	close(r.done) // late wake-ups find nobody
+	r.wakeUp.Stop()
+	close(r.done) // what is on its way finds nobody
 	r.cancelAll()
 	for r.left > 0 {
 		r.left -= (<-r.answers).last
@@ -54,7 +56,7 @@ func Drive(ctx context.Context, work engine.Work, d Driving) error {
 	switch {
 	case err != nil:
 		return err
-	case r.failed:
+	case r.failure != nil:
 		return r.failure
 	}
 	return context.Cause(ctx)
@@ -73,9 +75,9 @@ type runner struct {
 	// cancels end tasks that run. They are cancelled by Step alone, so that it knows
 	// what it waits for.
 	cancels  map[string]context.CancelFunc
+	wakeUp   *time.Timer
 	finished bool
-	failed   bool
-	failure  error // the first error of a task that gave up
+	failure  error // of the task that gave up and ended the job
 }
 
 // answer is an event with the error it tells of.
@@ -85,6 +87,7 @@ type answer struct {
 	last int // 1 when its sender has ended
 }
 
+// loop takes one event after another until the job has ended.
 func (r *runner) loop(ctx context.Context) error {
 	next, actions := job.Resume(r.state, time.Now())
 	if err := r.follow(next, actions); err != nil {
@@ -141,13 +144,17 @@ func (r *runner) follow(next job.State, actions []job.Action) error {
 		case job.CancelTask:
 			r.cancels[a.Task.ID]()
 		case job.WakeAt:
-			time.AfterFunc(time.Until(a.At), func() { r.send(answer{Event: job.Event{Kind: job.Tick}}) })
+			r.wakeUp.Stop()
+			r.wakeUp = time.AfterFunc(time.Until(a.At), func() { r.send(answer{Event: job.Event{Kind: job.Tick}}) })
 		case job.RaiseAlarm, job.ResolveAlarm:
 			if r.Alarm != nil {
 				r.Alarm(a)
 			}
 		case job.Finish:
-			r.finished, r.failed = true, a.Failure != nil
+			r.finished = true
+			if a.Failure != nil && r.failure == nil { // an earlier life knew the error itself
+				r.failure = a.Failure.Err()
+			}
 		}
 	}
 	return nil

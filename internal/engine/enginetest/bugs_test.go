@@ -1,0 +1,135 @@
+package enginetest
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"godwit/internal/engine"
+	"godwit/internal/engine/local"
+	"godwit/internal/job"
+)
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+func sound(ctx context.Context, work engine.Work, from job.State, commands <-chan job.Event, save func(job.State) error) error {
+	return local.Drive(ctx, work, local.Driving{From: from, Commands: commands, Save: save, Log: quiet})
+}
+
+// sameAttempt tells every attempt that it is the first.
+type sameAttempt struct{ engine.Work }
+
+func (w sameAttempt) RunTask(ctx context.Context, id string, _ uint64) (bool, error) {
+	return w.Work.RunTask(ctx, id, 1)
+}
+
+// noOrder finds streams that wait for nothing.
+type noOrder struct{ engine.Work }
+
+func (w noOrder) Find(ctx context.Context, found func(job.Task)) error {
+	return w.Work.Find(ctx, func(t job.Task) {
+		t.AfterCopies = false
+		found(t)
+	})
+}
+
+// defects are engines with something wrong around a sound one.
+var defects = map[string]Drive{
+	"commands are not heard": func(ctx context.Context, w engine.Work, from job.State, _ <-chan job.Event, save func(job.State) error) error {
+		return sound(ctx, w, from, nil, save)
+	},
+	"it begins anew each time": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return sound(ctx, w, job.New(from.Options, from.Spec, time.Now()), c, save)
+	},
+	"states are kept one step late": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return sound(ctx, w, from, c, func(s job.State) error {
+			late := from
+			from = s
+			return save(late)
+		})
+	},
+	"every other state is kept": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		n := 0
+		return sound(ctx, w, from, c, func(s job.State) error {
+			if n++; n%2 == 0 {
+				return nil
+			}
+			return save(s)
+		})
+	},
+	"a state that cannot be kept is not minded": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return sound(ctx, w, from, c, func(s job.State) error {
+			_ = save(s) // the defect
+			return nil
+		})
+	},
+	"tasks do not learn their attempt": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return sound(ctx, sameAttempt{w}, from, c, save)
+	},
+	"streams wait for nothing": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return sound(ctx, noOrder{w}, from, c, save)
+	},
+	"too many at once": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		from.Parallel++
+		return sound(ctx, w, from, c, save)
+	},
+	"failures are swallowed": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		if err := sound(ctx, w, from, c, save); ctx.Err() != nil {
+			return err
+		}
+		return nil
+	},
+	"a stop is taken for the end": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		err := sound(ctx, w, from, c, save)
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	},
+	"it does not end when told from outside": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience/2)
+		defer cancel()
+		return sound(ctx, w, from, c, save)
+	},
+	"it ends at the first failure": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		from.EndOnFailure = true
+		return sound(ctx, w, from, c, save)
+	},
+	"it never ends at a failure": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		from.EndOnFailure = false
+		return sound(ctx, w, from, c, save)
+	},
+}
+
+// check returns how many cases find something wrong, and one of what they find.
+func check(t *testing.T, d Drive) (found int, what string) {
+	for _, c := range Cases() {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			if err := c.Check(ctx, d); err != nil {
+				found++
+				what = c.Name + ": " + err.Error()
+			}
+		})
+	}
+	return found, what
+}
+
+func TestCases_when_a_defect_is_planted(t *testing.T) {
+	if found, what := check(t, sound); found > 0 {
+		t.Fatal(what)
+	}
+	for name, d := range defects {
+		t.Run(name, func(t *testing.T) {
+			found, what := check(t, d)
+			if found == 0 {
+				t.Error("the cases found nothing wrong")
+			}
+			t.Logf("%d cases, e.g. %.200s", found, what)
+		})
+	}
+}

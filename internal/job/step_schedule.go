@@ -79,26 +79,33 @@ func (w *Wish) text(done string) string {
 // settle makes the tasks that do not run what is wanted of them, and drops those
 // that nobody asks for.
 func (s *State) settle(now time.Time) {
-	kept := s.Tasks[:0]
+	kept := 0
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
 		if t.Gone && !t.live() {
 			s.Floor = max(s.Floor, t.Attempt)
 			continue
 		}
-		waits := t.Status == Unassigned || t.Status == Retrying || t.Status == Paused
-		switch w := s.pausedBy(t); {
-		case !waits:
-		case s.ending():
-			t.become(Stopped, now, s.unwanted(t))
-		case w != nil:
-			t.become(Paused, now, w.text("paused"))
-		case t.Status == Paused:
-			t.become(Unassigned, now, "resumed")
+		if t.Status == Unassigned || t.Status == Retrying || t.Status == Paused {
+			s.settleWaiting(t, now)
 		}
-		kept = append(kept, *t)
+		if kept < i {
+			s.Tasks[kept] = *t
+		}
+		kept++
 	}
-	s.Tasks = kept
+	s.Tasks = s.Tasks[:kept]
+}
+
+func (s *State) settleWaiting(t *TaskState, now time.Time) {
+	switch w := s.pausedBy(t); {
+	case s.ending():
+		t.become(Stopped, now, s.unwanted(t))
+	case w != nil:
+		t.become(Paused, now, w.text("paused"))
+	case t.Status == Paused:
+		t.become(Unassigned, now, "resumed")
+	}
 }
 
 // start starts what may start, and asks to be woken for what must wait.

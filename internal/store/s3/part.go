@@ -85,6 +85,13 @@ func (s *Store) putPart(ctx context.Context, key, upload string, n int, off int6
 		out = store.Part{N: n, Size: b.Size, Token: p.ETag}
 		return s.verifyPart(&out, sentSum(b, from), key)
 	})
+	if fault.Has(err, fault.StoreFailed) && ctx.Err() == nil {
+		// A service may refuse a part of an upload that is gone before it has read it, and
+		// cut the connection: then its answer is lost.
+		if _, gone := s.parts(ctx, key, upload); notFound(gone) {
+			return store.Part{}, gone
+		}
+	}
 	return out, err
 }
 

@@ -2,9 +2,7 @@ package flow
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"reflect"
 	"testing"
 
@@ -13,26 +11,8 @@ import (
 	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
+	"godwit/test/golden"
 )
-
-var update = flag.Bool("update", false, "write golden files anew")
-
-// golden compares a durable form with what was written by the version that made it.
-func golden(t *testing.T, file string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Fatalf("the durable form changed:\n%s\nwas\n%s", got, want)
-	}
-}
 
 func sampleTable() *row.Table {
 	def := "x"
@@ -62,7 +42,7 @@ func TestSchemas_golden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/schemas-v1.json", b)
+	golden.Same(t, "testdata/schemas-v1.json", b)
 	back, err := loadShapes(t.Context(), m, s.id)
 	if err != nil || !reflect.DeepEqual(back.tables, s.tables) || back.next != 4 {
 		t.Fatalf("%+v, %v", back, err)
@@ -75,7 +55,7 @@ func TestPlan_golden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/plan-v1.json", b)
+	golden.Same(t, "testdata/plan-v1.json", b)
 	back, _, err := parsePlan(b)
 	if err != nil || back.firstChunk(1) != 2 || back.task(1) != "3.2.1" {
 		t.Fatalf("%+v, %v", back, err)

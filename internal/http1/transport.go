@@ -99,7 +99,7 @@ func (t *Transport) conn(r *http.Request) (*conn, error) {
 			c.used, c.answered = true, false
 			return c, nil
 		}
-		_ = c.Close()
+		c.end()
 	}
 	t.mu.Unlock()
 	raw, err := t.dial(r)
@@ -180,7 +180,7 @@ func (t *Transport) keep(c *conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if c.closed != t.closed || len(t.idle[c.key]) >= max(1, t.Base.MaxIdleConnsPerHost) {
-		_ = c.Close()
+		c.end()
 		return
 	}
 	if t.idle == nil {
@@ -188,7 +188,7 @@ func (t *Transport) keep(c *conn) {
 	}
 	list := append(t.idle[c.key], c)
 	for time.Since(list[0].since) > t.idleLimit() {
-		_ = list[0].Close()
+		list[0].end()
 		list = list[1:]
 	}
 	t.idle[c.key] = list
@@ -252,7 +252,7 @@ func (c *conn) send(r *http.Request) (*http.Response, error) {
 	}
 	b := &body{c: c, ctx: ctx, stop: stop, from: answer.Body, keep: wrote == nil && !answer.Close && !r.Close}
 	if answer.Body == http.NoBody {
-		b.finish(true)
+		b.finish(io.EOF)
 	}
 	answer.Body = b
 	return answer, nil
@@ -270,62 +270,67 @@ func (c *conn) receive(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("the service answers again and again that it will answer")
 }
 
-// body is the body of an answer. At its end the connection is free again.
+// body is the body of an answer. At its end the connection is free again. It may be
+// closed while it is read.
 type body struct {
 	c    *conn
 	ctx  context.Context
 	stop func() bool
 	from io.ReadCloser
 	keep bool // the connection can be used again
-	done bool
-	err  error
+
+	mu   sync.Mutex
+	over error // what Read returns; nil: it goes on
 }
+
+var errClosed = errors.New("the body of the answer is closed")
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
-	if b.done {
-		if b.err == nil {
-			b.err = errors.New("read of a closed body")
-		}
-		return 0, b.err
+	if err := b.ended(); err != nil {
+		return 0, err
 	}
 	n, err := b.from.Read(p)
-	switch {
-	case err == io.EOF:
-		b.err = io.EOF
-		b.finish(true)
-	case err != nil:
-		if b.ctx.Err() != nil {
-			err = context.Cause(b.ctx)
-		}
-		b.err = err
-		b.finish(false)
+	if err == nil {
+		return n, nil
 	}
-	return n, err
+	if err != io.EOF && b.ctx.Err() != nil {
+		err = context.Cause(b.ctx)
+	}
+	b.finish(err)
+	return n, b.ended()
 }
 
 // Close implements io.Closer. A body that was not read to its end costs the
 // connection.
 func (b *body) Close() error {
-	if !b.done {
-		b.finish(false)
-	}
+	b.finish(errClosed)
 	return nil
 }
 
-func (b *body) finish(whole bool) {
-	if b.done {
+func (b *body) ended() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.over
+}
+
+// finish ends the body, once; io.EOF: it was read whole.
+func (b *body) finish(why error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over != nil {
 		return
 	}
-	b.done = true
-	if whole && b.err == nil {
-		b.err = io.EOF
-	}
+	b.over = why
 	// When stop is too late the deadline is about to be set, or is: the connection
 	// cannot be trusted.
-	if !b.stop() || !whole || !b.keep || b.c.r.Buffered() > 0 {
+	stopped := b.stop()
+	switch {
+	case why != io.EOF:
+		_ = b.c.Close() // its buffers stay with it: somebody may be reading by them still
+	case stopped && b.keep && b.c.r.Buffered() == 0:
+		b.c.t.keep(b.c)
+	default:
 		b.c.end()
-		return
 	}
-	b.c.t.keep(b.c)
 }

@@ -294,6 +294,59 @@ func TestRoundTrip_when_a_body_is_not_read_to_its_end(t *testing.T) {
 	}
 }
 
+// A body may be closed while it is read, as by a request that sends it on and is cut;
+// what is read by then must not be another answer's.
+func TestRoundTrip_when_a_body_is_closed_while_it_is_read(t *testing.T) {
+	s := serve(t, (*httptest.Server).Start, func(w http.ResponseWriter, r *http.Request) {
+		for range 200 {
+			if _, err := io.WriteString(w, strings.Repeat(r.URL.Path[1:], 1000)); err != nil {
+				return
+			}
+		}
+	})
+	x := transport(t)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			own := string(rune('a' + i))
+			for range 40 {
+				r, err := http.NewRequest(http.MethodGet, s.URL+"/"+own, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				a, err := x.RoundTrip(r) //nolint:bodyclose // it is, below
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				begun, read := make(chan struct{}), make(chan struct{})
+				go func() {
+					defer close(read)
+					p := make([]byte, 1000)
+					for n, err := a.Body.Read(p); err == nil; n, err = a.Body.Read(p) {
+						select {
+						case <-begun:
+						default:
+							close(begun)
+						}
+						if strings.Trim(string(p[:n]), own) != "" {
+							t.Errorf("%s has bytes of another answer", own)
+							return
+						}
+					}
+				}()
+				<-begun
+				if err := a.Body.Close(); err != nil {
+					t.Error(err)
+				}
+				<-read
+			}
+		})
+	}
+	all.Wait()
+}
+
 func TestRoundTrip_when_it_is_secure(t *testing.T) {
 	s := serve(t, (*httptest.Server).StartTLS, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
 	x := transport(t)

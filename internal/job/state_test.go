@@ -3,16 +3,13 @@ package job
 import (
 	"encoding/json"
 	"errors"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"godwit/internal/fault"
+	"godwit/test/golden"
 )
-
-var update = flag.Bool("update", false, "write golden files anew")
 
 // busyState is a state in which every field that there is has a value.
 func busyState(t *testing.T) State {
@@ -43,23 +40,12 @@ func TestState_golden(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = append(got, '\n')
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Fatalf("the durable form changed:\n%s\nwas\n%s", got, want)
-	}
+	golden.Same(t, file, got)
 	var read State
-	if err := json.Unmarshal(want, &read); err != nil {
+	if err := json.Unmarshal(got, &read); err != nil {
 		t.Fatal(err)
 	}
-	if again, _ := json.MarshalIndent(read, "", " "); string(again)+"\n" != string(want) {
+	if again, _ := json.MarshalIndent(read, "", " "); string(again)+"\n" != string(got) {
 		t.Errorf("read and written again:\n%s", again)
 	}
 }

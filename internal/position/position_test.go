@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"flag"
-	"os"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write golden files anew")
+	"godwit/test/golden"
+)
 
 func TestCompare_when_logs_differ(t *testing.T) {
 	a, b := New("log1", "\x01", "t"), New("log2", "\x02", "t")
@@ -48,19 +46,7 @@ func TestSet_golden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const file = "testdata/set-v1.hex"
-	if *update {
-		if err := os.WriteFile(file, []byte(hex.Dump(b)), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if hex.Dump(b) != string(want) {
-		t.Fatalf("the durable form changed:\n%s\nwas\n%s", hex.Dump(b), want)
-	}
+	golden.Same(t, "testdata/set-v1.hex", []byte(hex.Dump(b)))
 	back, err := UnmarshalSet(b)
 	if err != nil || !back.Equal(sample()) {
 		t.Fatalf("read back %v, %v", back, err)

@@ -21,7 +21,7 @@ func newHands(most int) *hands {
 
 // give has do done, as soon as somebody is free. False: ctx ended before.
 func (h *hands) give(ctx context.Context, do func()) bool {
-	select {
+	select { // somebody who is free goes before somebody new
 	case h.tasks <- do:
 		return true
 	default:

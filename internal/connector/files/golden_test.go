@@ -2,7 +2,6 @@ package files
 
 import (
 	"encoding/json"
-	"flag"
 	"os"
 	"reflect"
 	"testing"
@@ -12,26 +11,8 @@ import (
 	"godwit/internal/fault"
 	"godwit/internal/row"
 	"godwit/internal/store"
+	"godwit/test/golden"
 )
-
-var update = flag.Bool("update", false, "write golden files anew")
-
-// golden compares a durable form with what its version wrote when it was made.
-func golden(t *testing.T, file string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Fatalf("the durable form changed:\n%s\nwas\n%s", got, want)
-	}
-}
 
 func TestRecord_golden(t *testing.T) {
 	receipt := store.Receipt{Key: "shop/orders/stream-2-1.csv", Staged: "s-1", Size: 7, Checksum: "xxh3:00000000000000000000000000000001"}
@@ -40,7 +21,7 @@ func TestRecord_golden(t *testing.T) {
 		Written: time.Date(2026, 11, 21, 14, 5, 20, 0, time.UTC), Positions: emptySet(), Carried: true, Seq: 1,
 		Receipts: []store.Receipt{receipt}, Unswept: []span{{1, 4}},
 	}
-	golden(t, "testdata/record-v1.json", r.encode())
+	golden.Same(t, "testdata/record-v1.json", r.encode())
 	b, err := os.ReadFile("testdata/record-v1.json")
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +36,7 @@ func TestRecord_golden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/side-v1.json", append(body, '\n'))
+	golden.Same(t, "testdata/side-v1.json", append(body, '\n'))
 	if back, err := decodeSide(body, s); err != nil || !reflect.DeepEqual(back, r.Receipts) {
 		t.Fatalf("read back %+v, %v", back, err)
 	}
@@ -67,7 +48,7 @@ func TestOwner_golden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/owner-v1.json", append(b, '\n'))
+	golden.Same(t, "testdata/owner-v1.json", append(b, '\n'))
 }
 
 func TestVersion_golden(t *testing.T) {
@@ -77,5 +58,5 @@ func TestVersion_golden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/table-v1.json", append(b, '\n'))
+	golden.Same(t, "testdata/table-v1.json", append(b, '\n'))
 }

@@ -13,8 +13,6 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"godwit/internal/fault"
-	"godwit/internal/option"
-	"godwit/internal/secret"
 	"godwit/internal/store"
 )
 
@@ -83,19 +81,9 @@ func TestPut_when_it_is_answered_otherwise(t *testing.T) {
 				w.Header().Set("ETag", `"x"`)
 			}))
 			defer server.Close()
-			conf, err := settings(option.Of(fields(), map[string]any{
-				"endpoint": server.URL, "bucket": "media", "region": "us-east-1", "access_key": secret.New("k"), "secret_key": secret.New("topsecret"),
-			}), store.Env{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s, err := newStore(conf, store.Env{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
+			s := unasked(t, server.URL, "topsecret")
 			for range 2 {
-				_, err = s.Put(t.Context(), "a", inMemory([]byte("text")), store.PutOptions{})
+				_, err := s.Put(t.Context(), "a", inMemory([]byte("text")), store.PutOptions{})
 				if c.want == "" && err != nil || c.want != "" && !fault.Has(err, c.want) || err != nil && strings.Contains(err.Error(), "topsecret") {
 					t.Errorf("%v, want %q", err, c.want)
 				}

@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"godwit/internal/fault"
-	"godwit/internal/option"
-	"godwit/internal/secret"
 	"godwit/internal/store"
 )
 
@@ -26,17 +24,7 @@ func TestComplete_when_the_service_lost_the_parts(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 	}))
 	defer server.Close()
-	conf, err := settings(option.Of(fields(), map[string]any{
-		"endpoint": server.URL, "bucket": "media", "region": "us-east-1", "access_key": secret.New("k"), "secret_key": secret.New("s"),
-	}), store.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := newStore(conf, store.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := unasked(t, server.URL, "secret")
 	s.limits.pause = 1
 	parts := []store.Part{{N: 1, Size: 3, Token: "900150983cd24fb0d6963f7d28e17f72"}}
 	if _, err := s.complete(t.Context(), "a", "id", parts); !errors.Is(err, store.ErrNotFound) {

@@ -44,13 +44,19 @@ func (s *Store) putSmall(ctx context.Context, key, full string, body store.Body,
 		return store.Object{}, err
 	}
 	defer give()
-	// The MD5 that the caller says is announced as it is: the service holds the body
-	// to it.
-	rest := slices.DeleteFunc(slices.Clone(o.Sums), func(s store.Sum) bool { return s.Algorithm == store.MD5 })
-	if err := s.fill(ctx, key, buf, body, rest); err != nil {
+	sums := o.Sums
+	md5Base64, _ := announced(sums)
+	if md5Base64 != "" { // the service holds the body to it
+		sums = slices.DeleteFunc(slices.Clone(sums), func(s store.Sum) bool { return s.Algorithm == store.MD5 })
+	}
+	if err := s.fill(ctx, key, buf, body, sums); err != nil {
 		return store.Object{}, err
 	}
-	return s.putBytes(ctx, key, full, buf, o)
+	if md5Base64 == "" {
+		sum := md5.Sum(buf) //nolint:gosec // what the service compares with
+		md5Base64 = base64.StdEncoding.EncodeToString(sum[:])
+	}
+	return s.putBytes(ctx, key, full, buf, md5Base64, o)
 }
 
 // fill reads a body into buf.
@@ -70,12 +76,7 @@ func (s *Store) fill(ctx context.Context, key string, buf []byte, body store.Bod
 	return nil
 }
 
-func (s *Store) putBytes(ctx context.Context, key, full string, b []byte, o store.PutOptions) (store.Object, error) {
-	md5Base64, _ := announced(o.Sums)
-	if md5Base64 == "" {
-		sum := md5.Sum(b) //nolint:gosec // what the service compares with
-		md5Base64 = base64.StdEncoding.EncodeToString(sum[:])
-	}
+func (s *Store) putBytes(ctx context.Context, key, full string, b []byte, md5Base64 string, o store.PutOptions) (store.Object, error) {
 	opts := s.putOptions(o.Attributes)
 	var out store.Object
 	err := s.call(ctx, act{actWrite, key}, s.limits.stall, func(t try) error {

@@ -32,6 +32,23 @@ func at(t testing.TB, endpoint, bucket, prefix string, env store.Env, more map[s
 	return s.(*Store)
 }
 
+// unasked is a store that has sent nothing yet.
+func unasked(t testing.TB, endpoint, secretKey string) *Store {
+	t.Helper()
+	c, err := settings(option.Of(fields(), map[string]any{
+		"endpoint": endpoint, "bucket": "media", "region": "us-east-1", "access_key": secret.New("k"), "secret_key": secret.New(secretKey),
+	}), store.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newStore(c, store.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
 func conforms(t *testing.T, server *servers.Server, prefix string, lax bool) {
 	storetest.Run(t, func(t *testing.T) store.Store {
 		return at(t, server.Endpoint, server.Bucket(t), prefix, store.Env{}, nil)

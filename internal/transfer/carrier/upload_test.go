@@ -2,7 +2,6 @@ package carrier
 
 import (
 	"bytes"
-	"flag"
 	"hash/crc32"
 	"math/rand/v2"
 	"os"
@@ -13,9 +12,8 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
+	"godwit/test/golden"
 )
-
-var update = flag.Bool("update", false, "write golden files anew")
 
 func noSync(*os.File) error { return nil }
 
@@ -49,21 +47,9 @@ func TestUpload_golden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const file = "testdata/upload-v1.jsonl"
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Fatalf("the durable form changed:\n%s\nwas\n%s", got, want)
-	}
-	back, good, err := readUpload(bytes.NewReader(want))
-	if err != nil || good != int64(len(want)) || !reflect.DeepEqual(back.uploadHead, wrote.uploadHead) || !reflect.DeepEqual(back.done, wrote.done) {
+	golden.Same(t, "testdata/upload-v1.jsonl", got)
+	back, good, err := readUpload(bytes.NewReader(got))
+	if err != nil || good != int64(len(got)) || !reflect.DeepEqual(back.uploadHead, wrote.uploadHead) || !reflect.DeepEqual(back.done, wrote.done) {
 		t.Fatalf("read back %+v, %d, %v", back, good, err)
 	}
 	if _, _, err := readUpload(bytes.NewReader([]byte("{\"version\":2}\n"))); !fault.Has(err, fault.FormatNewer) {

@@ -3,7 +3,6 @@ package page
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,9 +11,8 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
+	"godwit/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var at = time.Date(2026, 11, 21, 14, 5, 20, 123456789, time.UTC)
 
@@ -219,17 +217,13 @@ func TestPage_when_it_is_of_a_newer_version(t *testing.T) {
 
 // A page that version 1 wrote is read for ever.
 func TestPage_when_it_is_old(t *testing.T) {
-	golden := filepath.Join("testdata", "v1.page")
-	if *update {
-		b, err := newPacking().encode(header(), samples())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(golden, b, 0o644); err != nil { //nolint:gosec // a test's file
-			t.Fatal(err)
-		}
+	const file = "testdata/v1.page"
+	b, err := newPacking().encode(header(), samples())
+	if err != nil {
+		t.Fatal(err)
 	}
-	h, entries, err := newPacking().readFile(golden)
+	golden.Write(t, file, b)
+	h, entries, err := newPacking().readFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,6 +95,9 @@ func TestDial_tells_why_it_failed(t *testing.T) {
 		{"no address", map[string]any{"user": "gw"}, fault.JobValue},
 		{"both", map[string]any{"user": "gw", "address": "a", "socket": "b"}, fault.JobValue},
 		{"bad address", map[string]any{"user": "gw", "address": "a:b:c"}, fault.JobValue},
+		{"no port", map[string]any{"user": "gw", "address": "127.0.0.1:"}, fault.JobValue},
+		{"no such port", map[string]any{"user": "gw", "address": "127.0.0.1:65536"}, fault.JobValue},
+		{"port 0", map[string]any{"user": "gw", "address": "[::1]:0"}, fault.JobValue},
 		{"no CA", map[string]any{"address": srv.Addr(), "user": "gw", "tls": tlsOption(map[string]any{"mode": tlsVerifyCA, "ca": "/nowhere/ca.pem"})}, fault.SourceTLS},
 	}
 	for _, c := range cases {

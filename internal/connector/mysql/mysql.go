@@ -9,7 +9,9 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -128,7 +130,8 @@ func readConfig(v option.Values) (config, error) {
 	default:
 		host, port, err := splitAddress(address)
 		if err != nil {
-			return c, fault.New(fault.JobValue, "address %q is not of the form host:port", address).At("%s", v.Place("address")).By(err)
+			return c, fault.New(fault.JobValue, "address %q is not of the form host:port", address).At("%s", v.Place("address")).By(err).
+				Try("address: 127.0.0.1:%s", defaultPort)
 		}
 		c.network, c.host, c.address = "tcp", host, net.JoinHostPort(host, port)
 	}
@@ -151,10 +154,16 @@ func splitAddress(s string) (host, port string, err error) {
 		}
 	}
 	host, port, err = net.SplitHostPort(s)
-	if err == nil && host == "" {
+	if err != nil {
+		return "", "", err
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", "", errors.New("the port is a number from 1 to 65535")
+	}
+	if host == "" {
 		host = "127.0.0.1"
 	}
-	return host, port, err
+	return host, port, nil
 }
 
 // Close ends all connections.

@@ -218,26 +218,6 @@ func (s *sink) Check(ctx context.Context, tables []*row.Table) []connector.Findi
 		return []connector.Finding{f}
 	}
 	f.Detail += ": ours or empty, can be written, creates files exclusively"
-	return append([]connector.Finding{f}, s.checkAborts(ctx)...)
-}
-
-// checkAborts warns of rules by which the store may drop what is staged, recorded
-// and not published yet. Where the rules are not known there is nothing to say.
-func (s *sink) checkAborts(ctx context.Context) []connector.Finding {
-	a, ok := s.store.(store.Aborter)
-	if !ok {
-		return nil
-	}
-	rules, err := a.AbortRules(ctx)
-	if err != nil {
-		return nil
-	}
-	f := connector.Finding{Name: "lifecycle", Detail: "unfinished uploads are kept long enough"}
-	if r, hasty := store.Hasty(rules); hasty {
-		f.Detail, f.Warn = "unfinished uploads are dropped early", true
-		f.Fault = fault.New(fault.CheckFailed, "%s: after a longer stop of the job, committed files that were not made visible yet would be lost", r).
-			At("%s", s.where).Try("set its DaysAfterInitiation to %d or more", store.AbortDaysLeast)
-	}
 	return []connector.Finding{f}
 }
 

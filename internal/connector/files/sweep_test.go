@@ -3,7 +3,6 @@ package files
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -13,8 +12,6 @@ import (
 	"godwit/internal/connector"
 	"godwit/internal/store"
 	"godwit/internal/store/mem"
-	servers "godwit/test/servers/s3"
-	"godwit/test/servers/s3/proxy"
 )
 
 var sweptFolders = []string{"shop/a/", "shop/b/", "shop/c/"}
@@ -139,26 +136,5 @@ func TestSweepNames_when_several_fail(t *testing.T) {
 		if err := s.sweepNames(ctx, owner, sweptFolders, nil); err == nil || !strings.Contains(err.Error(), "early") || ctx.Err() != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-func TestCheck_when_the_bucket_drops_unfinished_uploads(t *testing.T) {
-	server := servers.Versity(t)
-	p := proxy.Start(t, server.Endpoint)
-	p.Answer("lifecycle", http.StatusOK, `<LifecycleConfiguration><Rule><ID>clean up</ID><Status>Enabled</Status>`+
-		`<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload></Rule></LifecycleConfiguration>`)
-	st, err := bucket(p.URL, server.Bucket(t), "lake/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := newSink(st, testConfig(), connector.Env{Job: "shop", Name: "lake"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	found := s.Check(t.Context(), tables(1))
-	i := slices.IndexFunc(found, func(f connector.Finding) bool { return f.Name == "lifecycle" })
-	if i < 0 || !found[i].Warn || found[i].Fault == nil || !strings.Contains(found[i].Fault.What, `"clean up"`) || found[0].Fault != nil {
-		t.Errorf("%+v", found)
 	}
 }

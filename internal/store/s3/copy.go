@@ -15,11 +15,7 @@ import (
 	"godwit/internal/store"
 )
 
-const (
-	copyOnce  = 1 << 30   // up to this size one request copies
-	copyPart  = 256 * mib // least size of the parts of larger ones
-	copyLanes = 8         // parts copied at once
-)
+const copyLanes = 8 // parts copied at once
 
 // Copy implements store.Copier between buckets of one endpoint. It is
 // errors.ErrUnsupported for others, and where the service does not let these
@@ -37,7 +33,7 @@ func (s *Store) Copy(ctx context.Context, from store.Store, o store.Object, key 
 	if err != nil {
 		return store.Object{}, err
 	}
-	if o.Version == "" || o.Size > copyOnce && p == nil {
+	if o.Version == "" || o.Size > s.limits.copyOnce && p == nil {
 		// A version, or the attributes that a new upload must be given.
 		there, err := src.Stat(ctx, o.Key)
 		if err == nil {
@@ -49,7 +45,7 @@ func (s *Store) Copy(ctx context.Context, from store.Store, o store.Object, key 
 		o = there
 	}
 	var out store.Object
-	if o.Size > copyOnce {
+	if o.Size > s.limits.copyOnce {
 		out, err = s.copyParts(ctx, src, source, o, key, p)
 	} else {
 		out, err = s.copyWhole(ctx, src, source, o, key, full, p)
@@ -142,7 +138,7 @@ func (s *Store) copyParts(ctx context.Context, src *Store, source string, o stor
 func (s *Store) copyAll(ctx context.Context, src *Store, source string, o store.Object, key, upload string) ([]store.Part, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	size := s.PartSize(o.Size, copyPart)
+	size := s.PartSize(o.Size, s.limits.copyPart)
 	parts := make([]store.Part, (o.Size+size-1)/size)
 	lanes := make(chan struct{}, copyLanes)
 	var all sync.WaitGroup

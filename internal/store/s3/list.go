@@ -39,7 +39,7 @@ func (s *Store) list(ctx context.Context, prefix, after string, yield func(store
 				return s.disorder(before, i.Key)
 			}
 			before = i.Key
-			if key := strings.TrimPrefix(i.Key, s.at.prefix); strings.HasPrefix(key, prefix) && key > last {
+			if key := strings.TrimPrefix(i.Key, s.at.prefix); strings.HasPrefix(key, prefix) && key > last && !s.hidden(key) {
 				if last = key; !yield(s.listed(ctx, key, i), nil) {
 					return nil
 				}

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,7 +149,7 @@ type config struct {
 	v1          bool
 	opaque      bool
 	tls         secure
-	limits      limits
+	limits      *limits
 }
 
 // wanted says where credentials come from.
@@ -299,6 +300,8 @@ func newStore(c config, env store.Env) (*Store, error) {
 		s.opaque.Store(true)
 		s.sniffed.Store(true)
 	}
+	s.staging = cmp.Or(env.Staging, defaultStaging)
+	s.area = s.beside(s.staging)
 	return s, nil
 }
 

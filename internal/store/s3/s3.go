@@ -59,7 +59,10 @@ type Store struct {
 	opaque   atomic.Bool
 	sniffed  atomic.Bool
 	untaggd  atomic.Bool
-	limits   limits
+	plain    atomic.Bool // the bucket keeps no versions
+	area     *Store      // where staged objects are; nil: this is it
+	staging  string      // its folder, a key
+	limits   *limits
 	log      *slog.Logger
 	slow     func()
 	memory   *limit.Budget
@@ -79,10 +82,14 @@ type limits struct {
 	work  time.Duration // the service works on one request without an answer
 	tries int           // of one request
 	pause time.Duration // before the second try; doubles
+
+	copyOnce int64 // up to this size one request copies
+	copyPart int64 // least size of the parts of larger ones
 }
 
-func usualLimits() limits {
-	return limits{stall: 60 * time.Second, work: 15 * time.Minute, tries: 4, pause: 100 * time.Millisecond}
+func usualLimits() *limits {
+	return &limits{stall: 60 * time.Second, work: 15 * time.Minute, tries: 4, pause: 100 * time.Millisecond,
+		copyOnce: 1 << 30, copyPart: 256 * mib}
 }
 
 var (
@@ -122,13 +129,22 @@ func (s *Store) full(ctx context.Context, key string) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", fmt.Errorf("%s: %w", s.where(key), context.Cause(ctx))
 	}
-	if why := badKey(s.at.prefix + key); why != "" || key == "" {
-		if key == "" {
-			why = "it is empty"
-		}
+	why := badKey(s.at.prefix + key)
+	switch {
+	case key == "":
+		why = "it is empty"
+	case s.hidden(key):
+		why = "it is godwit's own, for what is being written"
+	}
+	if why != "" {
 		return "", fault.New(fault.NameRefused, "%s cannot be the key of an object: %s", show(key), why).At("%s", s.Where())
 	}
 	return s.at.prefix + key, nil
+}
+
+// hidden reports whether a key is in the staging area, which nobody sees.
+func (s *Store) hidden(key string) bool {
+	return s.area != nil && strings.HasPrefix(key, s.staging) && (len(key) == len(s.staging) || key[len(s.staging)] == '/')
 }
 
 func nonce() string {

@@ -125,7 +125,7 @@ func (e *env) stagedIs(c store.Stager, key string, want ...store.Receipt) {
 	order := func(a, b store.Receipt) int { return strings.Compare(a.Staged, b.Staged) }
 	slices.SortFunc(got, order)
 	slices.SortFunc(want, order)
-	if e.o.Uploads {
+	if e.o.Objects {
 		got, want = bare(got), bare(want)
 	}
 	if !slices.Equal(got, want) {
@@ -133,7 +133,7 @@ func (e *env) stagedIs(c store.Stager, key string, want ...store.Receipt) {
 	}
 }
 
-// bare drops what the receipts of uploads do not have in common.
+// bare drops what the receipts of a service's objects do not have in common.
 func bare(receipts []store.Receipt) []store.Receipt {
 	var out []store.Receipt
 	for _, r := range receipts {
@@ -216,7 +216,7 @@ func (e *env) publishTaken() {
 
 // taken publishes what is neither staged nor there any more.
 func (e *env) taken(c store.Stager, r store.Receipt) {
-	if !e.o.Uploads {
+	if !e.o.Objects {
 		e.publishes(c, r, store.Taken)
 		return
 	}

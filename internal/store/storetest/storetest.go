@@ -34,12 +34,11 @@ type Options struct {
 	// head of one version and the bytes of the other. The store must notice: a
 	// reader then gets fault.Corrupt, never such bytes as an object.
 	Mixes bool
-	// Uploads says that staged objects are a service's unfinished uploads: the
-	// service cannot say what the checksum of their contents will be, so the
-	// receipts of Staged lack it, and the token differs; and where both upload and
-	// object are gone, Publish answers fault.TargetLost, for the service itself may
-	// have dropped the upload.
-	Uploads bool
+	// Objects says that staged objects are objects of a service, which cannot say what
+	// the checksum of their contents is: the receipts of Staged lack it, and the token
+	// differs. Where both the staged and the published one are gone, Publish answers
+	// fault.TargetLost, for the service itself may have removed them.
+	Objects bool
 	// BrokenParts says that the service counts a part whose body broke off, as large
 	// as it should have been. Its sum must tell.
 	BrokenParts bool

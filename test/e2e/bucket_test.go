@@ -12,22 +12,25 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
-	"godwit/internal/connector/sinktest"
 	servers "godwit/test/servers/s3"
 )
 
-// bucketRounds is how often it is killed.
-func bucketRounds() int {
-	if sinktest.Soak() {
-		return 200
+const bucketRounds = 10
+
+// TestKill_when_target_is_a_bucket is a life with a bucket of MinIO as the target, in a
+// soak many: after each kill what is visible and what the last commits name is exact.
+func TestKill_when_target_is_a_bucket(t *testing.T) {
+	lives := 1
+	if soak() {
+		lives = 200 / bucketRounds
 	}
-	return 10
+	seed := uint64(time.Now().UnixNano())
+	for n := range lives {
+		t.Run(fmt.Sprint("life ", n+1), func(t *testing.T) { liveInBucket(t, seed+uint64(n)) })
+	}
 }
 
-// TestKill_when_target_is_a_bucket is one life with a bucket of MinIO as the target:
-// after each kill what is visible and what the last commits name is exact.
-func TestKill_when_target_is_a_bucket(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
+func liveInBucket(t *testing.T, seed uint64) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 2))
 	server := servers.MinIO(t)
@@ -41,7 +44,7 @@ func TestKill_when_target_is_a_bucket(t *testing.T) {
 	w.write()
 	var seen verdict
 	waiting := 0
-	for n := range bucketRounds() {
+	for n := range bucketRounds {
 		p := start(t, w.server.Password, "run", j.file(), "--state", filepath.Join(j.dir, fmt.Sprint("state", n%3)), "--json")
 		if n > 2 && !p.until("the stream", phase("stream")) {
 			t.Fatalf("round %d: godwit ended\n%s", n, clip(p.said()))
@@ -75,7 +78,7 @@ func TestKill_when_target_is_a_bucket(t *testing.T) {
 	if wrong := w.judgeEnd(j); wrong != "" {
 		t.Fatalf("seed %d: at the end: %s\nkept: %s", seed, wrong, keep(t, j))
 	}
-	t.Logf("%d kills: %+v; %d files waited for publication; equal at the end", bucketRounds(), seen, waiting)
+	t.Logf("%d kills: %+v; %d files waited for publication; equal at the end", bucketRounds, seen, waiting)
 	if seen.tables == 0 {
 		t.Errorf("nothing was judged: %+v", seen)
 	}

@@ -77,6 +77,7 @@ var modules = map[string][]string{
 	"github.com/goccy/go-yaml":                 {"internal/option", "internal/job"},
 	"github.com/klauspost/compress":            {"internal/codec", "internal/connector", "internal/flow", "internal/transfer"},
 	"github.com/minio/minio-go/v7":             {"internal/store/s3"},
+	"gopkg.in/ini.v1":                          {"internal/store/s3"},
 	"github.com/zeebo/xxh3":                    {"internal/store", "internal/connector", "internal/codec"},
 	"github.com/spf13/cobra":                   {"internal/cli", "cmd"},
 	"github.com/spf13/pflag":                   {"internal/cli"},

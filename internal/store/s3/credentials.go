@@ -3,12 +3,8 @@ package s3
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -101,20 +97,6 @@ func (w wanted) env() provider {
 	return provider{&environment{getenv: w.getenv}, "the environment (AWS_ACCESS_KEY_ID)", false}
 }
 
-func (w wanted) shared() provider {
-	file := variable(w.getenv, "AWS_SHARED_CREDENTIALS_FILE")
-	if file == "" {
-		home := variable(w.getenv, "HOME")
-		if home == "" {
-			home, _ = os.UserHomeDir() // without one the file is not found, which is said
-		}
-		file = filepath.Join(home, ".aws", "credentials")
-	}
-	profile := first(w.profile, variable(w.getenv, "AWS_PROFILE"), "default")
-	from := &credentials.FileAWSCredentials{Filename: file, Profile: profile, Expiry: w.expiry()}
-	return provider{&shared{from}, "the profile " + profile + " in " + file, false}
-}
-
 // environment reads the variables of the AWS command line.
 type environment struct {
 	getenv    func(string) (string, bool)
@@ -175,36 +157,6 @@ func (c *chain) Retrieve() (credentials.Value, error) { return c.RetrieveWithCre
 
 // IsExpired implements credentials.Provider.
 func (c *chain) IsExpired() bool { return c.now == nil || c.now.IsExpired() }
-
-// shared reads the files of the AWS command line.
-type shared struct {
-	*credentials.FileAWSCredentials
-}
-
-// RetrieveWithCredContext implements credentials.Provider.
-func (p *shared) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
-	v, err := p.FileAWSCredentials.RetrieveWithCredContext(cc)
-	if err != nil && !telling(err) {
-		// The reader of the file quotes the line it does not understand.
-		err = errors.New("the file is not of its form: lines are [profile], name = value, or begin with #")
-	}
-	return v, err
-}
-
-// telling reports whether an error about a file does not quote it.
-func telling(err error) bool {
-	var exit *exec.ExitError
-	var start *exec.Error
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.As(err, &exit) || errors.As(err, &start) {
-		return true
-	}
-	for _, begin := range []string{"section ", "profile ", "invalid credential process", "cached SSO", "reading cached SSO", "fetching SSO", "unable to determine AWS SSO"} {
-		if strings.HasPrefix(err.Error(), begin) {
-			return true
-		}
-	}
-	return false
-}
 
 // renewed keeps keys that still hold while new ones cannot be had.
 type renewed struct {

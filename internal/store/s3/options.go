@@ -158,7 +158,8 @@ type wanted struct {
 	access, secret, token secret.Text
 	profile               string
 	role, sts, external   string
-	amazon                bool // the service is Amazon's: its machines have roles
+	session               string // name of the role's session; empty: godwit
+	amazon                bool   // the service is Amazon's: its machines have roles
 	region                string
 	getenv                func(string) (string, bool)
 	now                   func() time.Time
@@ -194,13 +195,17 @@ func settings(v option.Values, env store.Env) (config, error) {
 		tls:    secure{v.Object("tls").Text("ca"), v.Object("tls").Bool("skip_verify")},
 		limits: usualLimits(),
 	}
-	endpoint := first(v.Text("endpoint"), variable(getenv, "AWS_ENDPOINT_URL_S3"), variable(getenv, "AWS_ENDPOINT_URL"))
+	configured := func(string) string { return "" }
+	if name == "aws" && !v.Given("endpoint") { // the AWS command line's files are about Amazon, or what they call so
+		configured = wanted{profile: v.Text("profile"), getenv: getenv}.configured
+	}
+	endpoint := first(v.Text("endpoint"), variable(getenv, "AWS_ENDPOINT_URL_S3"), variable(getenv, "AWS_ENDPOINT_URL"), configured("endpoint_url"))
 	if v.Given("preset") && name != "aws" && !v.Given("endpoint") {
 		endpoint = ""
 	}
 	given := endpoint != ""
 	if c.region == "" {
-		c.region = first(variable(getenv, "AWS_REGION"), variable(getenv, "AWS_DEFAULT_REGION"), p.region)
+		c.region = first(variable(getenv, "AWS_REGION"), variable(getenv, "AWS_DEFAULT_REGION"), configured("region"), p.region)
 	}
 	if !given {
 		endpoint = p.endpoint

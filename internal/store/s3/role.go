@@ -46,7 +46,7 @@ func (r *assumed) RetrieveWithCredContext(cc *credentials.CredContext) (credenti
 	if err != nil {
 		return credentials.Value{}, err
 	}
-	form := url.Values{"RoleArn": {r.w.role}, "RoleSessionName": {"godwit"}, "DurationSeconds": {strconv.Itoa(roleSeconds)}}
+	form := url.Values{"RoleArn": {r.w.role}, "RoleSessionName": {first(r.w.session, "godwit")}, "DurationSeconds": {strconv.Itoa(roleSeconds)}}
 	if r.w.external != "" {
 		form.Set("ExternalId", r.w.external)
 	}
@@ -211,7 +211,8 @@ func (s sts) refused(status int, a stsAnswer) error {
 		why = a.stsRefusal
 	}
 	code := keysCode(status)
-	if serviceCodes[why.Code] == fault.StoreBusy || why.Code == "IDPCommunicationError" {
+	starting := strings.Contains(why.Message, "Server not initialized") // MinIO, which says InvalidParameterValue
+	if serviceCodes[why.Code] == fault.StoreBusy || why.Code == "IDPCommunicationError" || starting {
 		code = fault.StoreBusy
 	}
 	cause := "status " + strconv.Itoa(status)

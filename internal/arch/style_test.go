@@ -25,8 +25,8 @@ var vague = []string{
 }
 
 // named are the exceptions, where the standard library's word is the right one:
-// what a catalogue or a file system knows of a thing, and slog's Handler.
-var named = []string{"internal/fault.Info", "internal/store/local.Info", "internal/cli.logHandler"}
+// what a catalogue or a file system knows of a thing.
+var named = []string{"internal/fault.Info", "internal/store/local.Info"}
 
 // wide are interfaces that are as large as what they stand for: the file calls of
 // the kernel.

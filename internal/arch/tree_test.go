@@ -60,7 +60,7 @@ func parse(root fs.FS) (*tree, error) {
 		if err != nil {
 			return err
 		}
-		if !built(parsed) {
+		if !built(parsed) || ast.IsGenerated(parsed) {
 			return nil
 		}
 		t.files = append(t.files, file{

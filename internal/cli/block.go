@@ -16,6 +16,9 @@ type view struct {
 
 const gap = "   "
 
+// stopAdvice ends the block of a run, of which this process is in charge.
+const stopAdvice = "Ctrl-C stops cleanly; run again to go on"
+
 // block shows a job as the lines of a terminal, none wider than v.width.
 func (v view) block(p watch.Progress) []string {
 	if p.Files != nil {
@@ -259,7 +262,7 @@ func (v view) lastLine(p watch.Progress) string {
 		}
 		parts = append(parts, t)
 	}
-	return fit(v.width, gap, append(parts, "Ctrl-C stops cleanly; run again to go on")...)
+	return fit(v.width, gap, append(parts, stopAdvice)...)
 }
 
 // brakeText names the stage that is busy while others wait.

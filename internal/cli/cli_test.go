@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"godwit/internal/engine/local"
 	"godwit/internal/fault"
 	"godwit/internal/job"
 	"godwit/internal/option"
@@ -267,7 +268,7 @@ func TestLog_when_the_folder_is_known(t *testing.T) {
 		return watch.Outcome{}, fault.New(fault.TargetFull, "full").By(errors.New(canary))
 	}
 	r.want(3, "", "info  before  secret=******")
-	b, err := os.ReadFile(r.path(LogName))
+	b, err := os.ReadFile(r.path(local.LogName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +285,7 @@ func TestLog_when_the_folder_is_known(t *testing.T) {
 	if got := strings.Join(whats, "|"); got != "run begins|before|after ******|run ended" {
 		t.Errorf("log lines: %s", got)
 	}
-	if st, _ := os.Stat(r.path(LogName)); st.Mode().Perm() != 0o600 {
+	if st, _ := os.Stat(r.path(local.LogName)); st.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v", st.Mode())
 	}
 	if strings.Contains(r.err.String(), "after") {
@@ -294,18 +295,18 @@ func TestLog_when_the_folder_is_known(t *testing.T) {
 
 func TestLog_when_it_grows(t *testing.T) {
 	dir := t.TempDir()
-	var l logFile
-	if err := l.open(dir); err != nil {
+	var l local.Log
+	if err := l.Open(dir); err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
+	defer l.Close()
 	line := strings.Repeat("x", 1<<20-1)
 	for range 40 {
-		l.line(line)
+		l.Line(line)
 	}
-	for _, name := range []string{LogName, LogName + ".1"} {
+	for _, name := range []string{local.LogName, local.LogName + ".1"} {
 		st, err := os.Stat(dir + "/" + name)
-		if err != nil || st.Size() > logBytes || st.Size() < 1<<20 {
+		if err != nil || st.Size() > local.LogBytes || st.Size() < 1<<20 {
 			t.Errorf("%s: %v %v", name, st, err)
 		}
 	}
@@ -336,7 +337,7 @@ func TestJobFile_when_it_is_wrong(t *testing.T) {
 func TestWords_when_they_are_wrong(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
 		{"rnu job.yaml", `no such command "rnu"` + "\n  class  user (not retried)\n  hint   did you mean \"run\"?"},
-		{"frobnicate", "hint   known: check, completion, explain, help, plan, positions, report, retry, run, schema, status, verify, version"},
+		{"frobnicate", "hint   known: check, completion, explain, help, job, plan, positions, report, retry, run, schema, serve, status, tables, token, verify, version"},
 		{"run", "godwit run needs the job file"},
 		{"run a b", `takes the job file and nothing else, not also "b"`},
 		{"run job.yaml --stat x", `did you mean "--state"?`},
@@ -351,7 +352,9 @@ func TestWords_when_they_are_wrong(t *testing.T) {
 }
 
 func TestHelp_when_asked(t *testing.T) {
-	for _, args := range []string{"", "--help", "run --help", "help check", "positions show --help", "schema -h", "completion bash", "version", "version --json", "schema --output"} {
+	for _, args := range []string{"", "--help", "run --help", "help check", "positions show --help", "schema -h", "completion bash", "version", "version --json", "schema --output", "serve --help", "job --help", "tables --help", "token --help",
+		"job submit -h", "job list -h", "job show -h", "job watch -h", "job check -h", "job plan -h", "job edit -h", "job versions -h", "job diff -h", "job rollback -h", "job pause -h",
+		"job resync -h", "job delete -h", "job reset -h", "job tasks -h", "job positions -h", "job audit -h", "job alarms -h", "tables pause -h", "token create -h", "token list -h", "token revoke -h"} {
 		r := newTry(t, strings.Fields(args)...)
 		r.want(0, "", "")
 		if strings.Contains(args, "help") || args == "" {
@@ -493,7 +496,7 @@ func TestRun_when_the_engine_panics(t *testing.T) {
 		panic("a defect")
 	}
 	r.want(1, "", "error[INTERNAL]: panic: a defect")
-	if b, err := os.ReadFile(r.path(LogName)); err != nil || !strings.Contains(string(b), "cli_test.go") {
+	if b, err := os.ReadFile(r.path(local.LogName)); err != nil || !strings.Contains(string(b), "cli_test.go") {
 		t.Errorf("the log has no stack: %v\n%s", err, b)
 	}
 }
@@ -509,7 +512,7 @@ func TestMasker_when_secrets_are_in_other_forms(t *testing.T) {
 	if len(ps) > 0 {
 		t.Fatal(ps.Err())
 	}
-	hide := masker(spec.Values())
+	hide := option.Masker(spec.Values())
 	for _, s := range []string{`p"ä/x y&z`, fmt.Sprintf("%q", `p"ä/x y&z`), "mysql://u:" + url.PathEscape(`p"ä/x y&z`) + "@h", "?p=" + url.QueryEscape(`p"ä/x y&z`)} {
 		if got := hide("a " + s + " b"); strings.Contains(got, "x") || !strings.Contains(got, "******") {
 			t.Errorf("%s becomes %s", s, got)
@@ -519,7 +522,7 @@ func TestMasker_when_secrets_are_in_other_forms(t *testing.T) {
 	if len(ps) > 0 {
 		t.Fatal(ps.Err())
 	}
-	if got := masker(spec.Values())("godwit run"); got != "godwit run" {
+	if got := option.Masker(spec.Values())("godwit run"); got != "godwit run" {
 		t.Errorf("a password that is a public word makes %q", got)
 	}
 }

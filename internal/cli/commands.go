@@ -83,6 +83,7 @@ func (a *app) commands() *cobra.Command {
 	}
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.statusCommand(), a.positionsCommand(),
 		a.retryCommand(), a.reportCommand(), a.verifyCommand(),
+		a.serveCommand(), a.jobCommand(), a.tablesCommand(), a.tokenCommand(),
 		a.explainCommand(), a.schemaCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd(a.p.Args...)
@@ -222,7 +223,7 @@ func (a *app) parseJob(path string) (spec *job.Spec, hide func(string) string, e
 	if len(problems) > 0 {
 		return nil, nil, problemsError{problems}
 	}
-	return spec, masker(spec.Values()), nil
+	return spec, option.Masker(spec.Values()), nil
 }
 
 // readBounded reads a little more than a job file may have, so that Parse can

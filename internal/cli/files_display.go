@@ -38,7 +38,7 @@ func (v view) fileBlock(p watch.Progress) []string {
 	if p.Memory.Limit > 0 {
 		last += " of " + bytesText(float64(p.Memory.Limit))
 	}
-	return append(out, fit(v.width, gap, last, "Ctrl-C stops cleanly; run again to go on"))
+	return append(out, fit(v.width, gap, last, stopAdvice))
 }
 
 func (v view) fileTitle(p watch.Progress) string {

@@ -33,6 +33,7 @@ type Process struct {
 	Signals  <-chan os.Signal // nil: those sent to the process
 	Hangups  <-chan os.Signal // SIGHUP, as Signals; file jobs read their job file again
 	Now      func() time.Time // nil: time.Now
+	Serve    OpenService      // opens the service of godwit serve; nil: service.Open
 }
 
 // Main runs one command and returns its exit code: 0 done, 1 failed, 2 bad
@@ -41,6 +42,7 @@ type Process struct {
 // at work: the caller ends the process.
 func Main(p Process, sys job.Systems, e Engine) int {
 	a := newApp(p, sys, e)
+	defer a.end()
 	root := a.commands()
 	root.SetArgs(append([]string{}, p.Args...)) // nil would mean os.Args
 	cmd, err := root.ExecuteC()
@@ -62,6 +64,8 @@ type app struct {
 	colour  string
 	state   string
 	memory  string
+	to      serverFlags
+	atEnd   []func() // what is let go of when the command ends
 
 	job     string // its name, once known
 	summary *summaryLine
@@ -85,6 +89,12 @@ func newApp(p Process, sys job.Systems, e Engine) *app {
 	a.colour = "auto"
 	a.setColours()
 	return a
+}
+
+func (a *app) end() {
+	for _, f := range a.atEnd {
+		f()
+	}
 }
 
 func (a *app) getenv(name string) string { return a.env[name] }
@@ -123,6 +133,7 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 
 func (a *app) exitCode(err error) int {
 	var problems problemsError
+	var partly partlyError
 	switch {
 	case errors.Is(err, errStopped):
 		if s := a.stopped.Load(); s != nil && *s == syscall.SIGTERM {
@@ -133,6 +144,8 @@ func (a *app) exitCode(err error) int {
 		return fault.ExitDone
 	case errors.As(err, &problems):
 		return fault.ExitRequest
+	case errors.As(err, &partly):
+		return fault.ExitNotWhole
 	}
 	return fault.Of(err).Code.Info().Exit
 }

@@ -32,6 +32,20 @@ func OutputSchema() []byte {
 		{[]string{"report"}, filesReportLine{}},
 		{[]string{"difference"}, differenceLine{}},
 		{[]string{"verified"}, verifiedLine{}},
+		{[]string{lineJob}, jobLine{}},
+		{[]string{lineTask}, jobTaskLine{}},
+		{[]string{lineTables}, jobTableLine{}},
+		{[]string{lineVersion}, jobVersionLine{}},
+		{[]string{lineChange}, jobChangeLine{}},
+		{[]string{lineEdit}, jobEditLine{}},
+		{[]string{lineDiff}, jobDiffLine{}},
+		{[]string{lineAct}, jobActLine{}},
+		{[]string{lineGone}, goneLine{}},
+		{[]string{lineAlarm}, alarmLine{}},
+		{[]string{lineAudit}, auditLine{}},
+		{[]string{lineToken}, tokenLine{}},
+		{[]string{lineTokenGone}, tokenGoneLine{}},
+		{[]string{lineServer}, serverLine{}},
 	}
 	var all []any
 	var kinds []string
@@ -90,7 +104,7 @@ func fieldSchemas(t reflect.Type, props map[string]any, required *[]string) {
 			continue
 		}
 		props[name] = typeSchema(f.Type)
-		if rest != "omitempty" {
+		if !strings.HasPrefix(rest, "omitempty") {
 			*required = append(*required, name)
 		}
 	}

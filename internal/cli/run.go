@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"godwit/internal/engine/local"
 	"godwit/internal/fault"
 	"godwit/internal/job"
 	"godwit/internal/option"
@@ -98,7 +99,7 @@ type runner struct {
 	o     Options
 	act   func(context.Context, *job.Spec, Options) (watch.Outcome, error)
 	w     recorder
-	log   *logFile
+	log   *local.Log
 	show  display
 	mu    sync.Mutex // serialises the display's methods
 	marks map[string]bool
@@ -124,7 +125,7 @@ type display interface {
 func (a *app) newRunner(spec *job.Spec, o Options, every time.Duration) *runner {
 	r := &runner{a: a, spec: spec, o: o, act: a.engine.Run, marks: map[string]bool{}}
 	w := watch.Options{Job: spec.Name, Mode: modeOf(spec), Now: a.p.Now, ProcessStart: a.p.Start,
-		Parallel: o.Parallel, Resident: resident, MemoryLimit: o.Memory}
+		Parallel: o.Parallel, Resident: watch.Resident, MemoryLimit: o.Memory}
 	if spec.Kind == job.KindFiles {
 		r.o.Files = watch.NewFiles(w)
 		r.w = r.o.Files
@@ -147,7 +148,7 @@ func (a *app) newRunner(spec *job.Spec, o Options, every time.Duration) *runner 
 			r.show.log(l, line)
 		}
 	}, a.hide)
-	r.o.OpenLog = r.log.open
+	r.o.OpenLog = r.log.Open
 	return r
 }
 
@@ -171,8 +172,8 @@ func (r *runner) run(parent context.Context) error {
 		defer ended()
 		r.o.Reload = reload
 	}
-	defer r.log.close()
-	r.log.line(jsonLine(map[string]any{"t": stamp(r.a.p.Now()), "level": "info", "what": "run begins", "job": r.spec.Name, "version": r.a.version(), "pid": os.Getpid()}))
+	defer r.log.Close()
+	r.log.Line(jsonLine(map[string]any{"t": stamp(r.a.p.Now()), "level": "info", "what": "run begins", "job": r.spec.Name, "version": r.a.version(), "pid": os.Getpid()}))
 	r.with(func(p watch.Progress) { r.show.start(p) })
 	result := make(chan ended, 1)
 	go func() { result <- r.engineRun(ctx) }()
@@ -190,7 +191,7 @@ func (r *runner) run(parent context.Context) error {
 func (r *runner) engineRun(ctx context.Context) (e ended) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.log.line(jsonLine(map[string]any{"t": stamp(r.a.p.Now()), "level": "error", "what": "panic", "stack": r.a.hide(string(debug.Stack()))}))
+			r.log.Line(jsonLine(map[string]any{"t": stamp(r.a.p.Now()), "level": "error", "what": "panic", "stack": r.a.hide(string(debug.Stack()))}))
 			e = ended{err: fault.New(fault.Internal, "panic: %v", p)}
 		}
 	}()
@@ -306,7 +307,7 @@ func (r *runner) logEnd(o watch.Outcome, err error) {
 			fields["hint"] = e.Hint
 		}
 	}
-	r.log.line(jsonLine(fields))
+	r.log.Line(jsonLine(fields))
 }
 
 func resyncNeeded(o watch.Outcome, s *job.Spec) error {

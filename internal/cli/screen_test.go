@@ -255,7 +255,7 @@ func TestProcess_when_it_began(t *testing.T) {
 	if d := now.Sub(processStart(now)); d < 0 || d > time.Hour {
 		t.Errorf("this process is %v old", d)
 	}
-	if n := resident(); n < 1<<20 && fileExists("/proc/self/statm") {
+	if n := watch.Resident(); n < 1<<20 && fileExists("/proc/self/statm") {
 		t.Errorf("resident %d bytes", n)
 	}
 }

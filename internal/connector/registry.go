@@ -18,7 +18,8 @@ type Env struct {
 	// Job is the job's name, Name the sink's (empty for a source).
 	Job, Name string
 	// Getenv looks up the environment of the process, for systems whose
-	// credentials may stand there; nil: nothing is set.
+	// credentials may stand there; nil: nothing is set, and nothing else of this
+	// machine that the options do not name is taken either.
 	Getenv func(name string) (string, bool)
 	// Parallel is how many chunks may be read at once.
 	Parallel int

@@ -11,8 +11,8 @@ import (
 // Engine acts on jobs. Errors are fault.Errors; a nil error and a report mean
 // that the act was done. Every method returns soon after ctx ends.
 type Engine interface {
-	// Run runs a job to its end. When ctx ends it finishes the commit and
-	// returns an Outcome that is Stopped, and no error.
+	// Run runs a job to its end. When ctx ends, or somebody asks for it, it finishes
+	// the commit and returns an Outcome that is Stopped, and no error.
 	Run(ctx context.Context, s *job.Spec, o Options) (watch.Outcome, error)
 	// Check looks at everything a run needs. What does not fit is a finding and
 	// not an error.
@@ -44,20 +44,29 @@ type Files interface {
 type Options struct {
 	// State is the folder of all jobs' state. It may not exist yet.
 	State string
-	// Again starts a new generation; it was confirmed.
+	// Again starts a new generation; it was confirmed. Each Run with it does, so under
+	// a Driving it is not given again once a state is kept: ResetPositions is for that.
 	Again bool
-	// Memory is the budget of the process in bytes.
+	// Memory is the budget of the process in bytes; under a Driving that of the job,
+	// and the ceiling of the process is set by who has the process.
 	Memory int64
 	// Parallel is how many chunks are read at once; 0: the engine chooses.
 	Parallel int
+	// Driving, when it is not nil, is how somebody who keeps the life of the job drives
+	// it: Run then fails only where the job cannot live at all (its state is locked or
+	// broken, the job file asks for what cannot be, a state cannot be kept); that a
+	// system cannot be reached is a failure of planning, which Step retries. Of a file
+	// job one round is run, and the next Run begins the next one. How many tasks run at
+	// once the engine sets in From. A table job's commands go through ForCopies.
+	Driving *Driving
 	// Watch records the run of a table job, Files that of a file job; nil for other
 	// acts than Run and Retry.
 	Watch *watch.Job
 	Files *watch.Files
 	// Getenv looks up the environment of the process; nil: nothing is set.
 	Getenv func(name string) (string, bool)
-	// Reload receives the job file when it was read again while the job runs; nil:
-	// never.
+	// Reload receives the job file of a file job when it was read again while the job
+	// runs; nil: never. A table job takes an edit over when it is run again.
 	Reload <-chan *job.Spec
 	// Log takes lines for people. OpenLog makes them durable as well, in the
 	// file godwit.log of a folder that exists, with all lines logged so far; it

@@ -5,6 +5,7 @@ package engine
 
 import (
 	"context"
+	"log/slog"
 
 	"godwit/internal/job"
 )
@@ -20,4 +21,31 @@ type Work interface {
 	// read is committed, with ctx's error. progressed tells whether it committed
 	// anything.
 	RunTask(ctx context.Context, id string, attempt uint64) (progressed bool, err error)
+}
+
+// Driving says how work is driven, by whoever keeps the life of a job. Such a keeper
+// hands on what is wanted in one of two ways, never in both at once: to work that is
+// driven by Commands, and while none is by job.Step, on the state that was kept last.
+type Driving struct {
+	// From is the state to go on from: that of job.New, or the last one that Save
+	// was given.
+	From job.State
+	// Commands are carried out as they come; nil: there are none. It may be closed.
+	// A command that was received is in a state that Save is given before the driving
+	// ends. One that nobody received by then is not carried out, and its sender must
+	// not wait for longer: it belongs to the keeper again. A keeper that is to
+	// survive its own end writes down what is wanted before it sends it, and strikes
+	// it out after the Save that follows; to ask for a thing twice does it once.
+	Commands <-chan job.Event
+	// Save keeps a state before what follows from it is done; nil: nothing is kept.
+	// When it fails the work is given up where it stands, as in a crash. It is called
+	// by one goroutine; Commands are not received meanwhile.
+	//
+	// Where states are kept a ctx that ends is a server that drains, and not
+	// somebody's wish: what runs is cancelled, commits and ends, and nothing more is
+	// kept. The job goes on from the last state when it is driven again.
+	Save func(job.State) error
+	// Alarm is told of alarms that are raised and resolved; nil: nobody is.
+	Alarm func(job.Action)
+	Log   *slog.Logger
 }

@@ -54,6 +54,17 @@ const (
 	CheckFailed       Code = "CHECK_FAILED"
 	WorkerLost        Code = "WORKER_LOST"
 
+	JobUnknown     Code = "JOB_UNKNOWN"
+	NameTaken      Code = "NAME_TAKEN"
+	VersionChanged Code = "VERSION_CHANGED"
+	NotNow         Code = "NOT_NOW"
+	NotAllowed     Code = "NOT_ALLOWED_HERE"
+	BadRequest     Code = "BAD_REQUEST"
+	TooMany        Code = "TOO_MANY_REQUESTS"
+	TokenMissing   Code = "TOKEN_MISSING"
+	TokenRefused   Code = "TOKEN_REFUSED"
+	ServerGone     Code = "SERVER_GONE"
+
 	StoreUnreachable Code = "STORE_UNREACHABLE"
 	StoreAuth        Code = "STORE_AUTH"
 	StoreMissing     Code = "STORE_MISSING"
@@ -134,6 +145,16 @@ var Catalogue = []Info{
 	{FormatNewer, User, ExitEnvironment, "written by a newer godwit", "The state, target or record was written in a format this version does not know. It was not touched. Use the newer godwit."},
 	{CheckFailed, User, ExitEnvironment, "some checks did not pass", "`godwit check` found what would stop or spoil a run. Each line has the command that mends it."},
 	{WorkerLost, Retry, ExitFailed, "a worker is not heard of any more", "The process that carried a task ended, or cannot be reached. The task is started again, elsewhere where there are others; should the lost worker still write, the target refuses it."},
+	{JobUnknown, User, ExitRequest, "no such job", "No job of this name lives on the server (or it was deleted). `godwit job list` shows those that do."},
+	{NameTaken, User, ExitRequest, "a job of this name lives already", "A job's name is what its targets belong to, so a second one is refused. Edit the job, choose another name, or delete the old one; what it wrote stays."},
+	{VersionChanged, User, ExitRequest, "the job file was changed meanwhile", "Somebody else edited the job after the version that was edited here. Look at the new version and edit again; nothing was changed."},
+	{NotNow, User, ExitRequest, "not possible in this state", "The job, table or task is in a state that does not allow the act. The message says which, and what to do first."},
+	{NotAllowed, User, ExitRequest, "not allowed on this server", "A job that is submitted may read variables, secret files and local paths only as far as the server was started with --allow-env, --secrets and --data. Ask whoever runs the server, or write the job otherwise."},
+	{BadRequest, User, ExitRequest, "the request is not understood", "A parameter or the body does not have the form the API asks for. The message names the field. The contract is at /api/v1/openapi.yaml."},
+	{TooMany, Retry, ExitEnvironment, "too many requests", "The server bounds how many requests a token may send, and how many it works on at once. Wait as long as the answer says."},
+	{TokenMissing, User, ExitRequest, "no token", "The server answers only to those who show a token: `godwit token create` makes one on the server's machine; give it as GODWIT_TOKEN or in the file that --token-file names."},
+	{TokenRefused, User, ExitRequest, "the token does not allow this", "The token is unknown, expired or revoked, or its role is `read` and the act changes something. `godwit token list` shows the tokens."},
+	{ServerGone, Retry, ExitEnvironment, "the server does not answer", "No connection to the address could be made, or it broke. Check --server, and that `godwit serve` runs."},
 	{StoreUnreachable, Retry, ExitEnvironment, "a store does not answer", "No connection to the address could be made, or it broke. At the start this ends the run; while running it is retried with back-off. Check the endpoint, its scheme (http or https) and port, proxies and firewalls."},
 	{StoreAuth, User, ExitEnvironment, "a store refuses the credentials", "The keys are unknown, expired or wrong, or the clock of this machine is too far off. The message says where the credentials were taken from."},
 	{StoreMissing, User, ExitEnvironment, "a bucket or container does not exist", "The endpoint answered, but has no bucket of this name. Check its name, region and endpoint. godwit makes no buckets."},

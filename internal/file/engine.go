@@ -57,7 +57,8 @@ const (
 	keptWay   = "way" // source → target in words, for reports
 )
 
-// Run runs a job to its end, or in rounds until it is stopped.
+// Run runs a job to its end, or in rounds until it is stopped; where somebody drives
+// it, one round.
 func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (watch.Outcome, error) {
 	return e.act(ctx, s, o, (*run).rounds)
 }
@@ -70,15 +71,21 @@ func (e Engine) Retry(ctx context.Context, s *job.Spec, o engine.Options) (watch
 // run is one run of a job.
 type run struct {
 	*opened
-	state   *local.State
-	number  uint64
-	again   bool // begin a new round whatever the state says
-	live    *live
-	carrier *carrier.Carrier
+	engine Engine
+	state  *local.State
+	number uint64
+	edits  []job.Edit // since the last run
+	again  bool       // begin a new round whatever the state says
+	live   *live
+
+	// begun says that both stores have answered; then there are these.
+	begun       bool
+	carrier     *carrier.Carrier
+	stopKeeping func()
 }
 
-// act opens what a run needs, and keeps the state of the run around what it does.
-func (e Engine) act(ctx context.Context, s *job.Spec, o engine.Options, do func(*run, context.Context) error) (out watch.Outcome, err error) {
+// act opens the state of a job, and keeps how what it does there ended.
+func (e Engine) act(ctx context.Context, s *job.Spec, o engine.Options, do func(*run, context.Context) (stopped bool, err error)) (out watch.Outcome, err error) {
 	state, err := local.OpenState(o.State, s.Name, true)
 	if err != nil {
 		return out, err
@@ -89,48 +96,73 @@ func (e Engine) act(ctx context.Context, s *job.Spec, o engine.Options, do func(
 			return out, err
 		}
 	}
-	edits, err := state.Accept(ctx, s, o.Again)
-	if err != nil {
+	r := &run{opened: newOpened(s, o), engine: e, state: state, again: o.Again, live: newLive(s)}
+	if r.edits, err = state.Accept(ctx, s, o.Again); err != nil {
 		return out, err
 	}
-	// The ceiling is the process's: the collector works harder near it.
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory, memoryLeast) - runtimeShare))
-	opened, err := e.open(ctx, s, o)
-	if err != nil {
-		return out, stoppedOr(ctx, err)
-	}
-	defer func() { err = errors.Join(err, opened.close()) }()
-	if err := opened.probe(ctx); err != nil {
-		return out, stoppedOr(ctx, err)
-	}
-	r := &run{opened: opened, state: state, again: o.Again, live: newLive(s)}
 	last, err := state.LastRun(ctx)
 	if err != nil {
 		return out, err
 	}
-	r.number, out.Run = last+1, last+1
-	keep := context.WithoutCancel(ctx) // how a run ended is noted also when it was stopped
-	if err := errors.Join(state.StartRun(keep, r.number), state.KeepSpec(keep, s), state.Keep(keep, keptWay, r.way()), r.edited(keep, edits)); err != nil {
+	r.number = last + 1
+	if o.Driving == nil {
+		// The ceiling is the process's: the collector works harder near it.
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory, memoryLeast) - runtimeShare))
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	out.Stopped, err = r.carried(ctx, do)
+	if !r.begun {
 		return out, err
 	}
-	err = r.carried(ctx, do)
-	out = r.outcome(ctx, out)
+	out = r.outcome(out)
 	if err == nil {
 		r.record.Phase(watch.Done)
 	} else {
 		out.Next = "" // the error says what to do
 	}
-	exit, outcome := local.End(ctx, err)
+	exit, outcome := local.End(out.Stopped, err)
 	if err == nil && out.Failed > 0 && !out.Stopped {
 		exit, outcome = fault.ExitNotWhole, fmt.Sprintf("%s: %d objects failed", fault.ObjectsFailed, out.Failed)
 	}
-	return out, errors.Join(err, state.EndRun(keep, r.number, exit, outcome))
+	return out, errors.Join(err, state.EndRun(context.WithoutCancel(ctx), r.number, exit, outcome))
 }
 
-// carried runs do with a carrier and with progress that is kept, and follows edits
-// of the job file meanwhile. That somebody stopped it is no error.
-func (r *run) carried(ctx context.Context, do func(*run, context.Context) error) error {
-	keep := context.WithoutCancel(ctx)
+// carried does it, follows edits of the job file meanwhile, and clears up.
+func (r *run) carried(ctx context.Context, do func(*run, context.Context) (bool, error)) (stopped bool, err error) {
+	stopFollowing := r.follow(ctx)
+	stopped, err = do(r, ctx)
+	stopFollowing()
+	if !r.begun {
+		return stopped, err
+	}
+	if err == nil && !stopped {
+		r.sweep(ctx)
+	}
+	r.slow.set(nil)
+	err = errors.Join(err, r.carrier.Close())
+	r.stopKeeping()
+	return stopped, err
+}
+
+// begin makes sure that both stores answer and notes that the run begins. It may be
+// called again until it succeeds; after that it does nothing.
+func (r *run) begin(ctx context.Context) error {
+	if r.begun {
+		return nil
+	}
+	if r.source == nil {
+		if err := r.engine.connect(ctx, r.opened); err != nil {
+			return err
+		}
+	}
+	if err := r.probe(ctx); err != nil {
+		return err
+	}
+	keep := context.WithoutCancel(ctx) // it began, also when it is stopped now
+	err := errors.Join(r.state.StartRun(keep, r.number), r.state.KeepSpec(keep, r.spec), r.state.Keep(keep, keptWay, r.way()), r.edited(keep, r.edits))
+	if err != nil {
+		return err
+	}
 	f := r.spec.Files
 	r.carrier = carrier.New(carrier.Config{
 		Source: r.source, Target: r.target, Dir: filepath.Join(r.state.Dir, uploadsDir),
@@ -139,21 +171,10 @@ func (r *run) carried(ctx context.Context, do func(*run, context.Context) error)
 		Record: r.record, Log: r.log,
 	})
 	r.slow.set(r.carrier.Slow)
-	defer r.slow.set(nil)
 	r.record.Began(r.number, "")
-	stopKeeping := r.state.KeepProgress(keep, r.record.Snapshot)
-	stopFollowing := r.follow(ctx)
-	err := do(r, ctx)
-	stopFollowing()
-	if err == nil && ctx.Err() == nil {
-		r.sweep(ctx)
-	}
-	err = errors.Join(err, r.carrier.Close())
-	stopKeeping()
-	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		err = nil
-	}
-	return err
+	r.stopKeeping = r.state.KeepProgress(keep, r.record.Snapshot)
+	r.begun = true
+	return nil
 }
 
 // grace is how long what dead writers left is let alone: locks tell the living from
@@ -192,28 +213,23 @@ func (r *run) edited(ctx context.Context, edits []job.Edit) error {
 	return errors.Join(errs...)
 }
 
-// rounds runs one round, or one after another where the job says every.
-func (r *run) rounds(ctx context.Context) error {
+// rounds runs one round, or one after another where the job says every and nobody
+// else decides when the next one begins.
+func (r *run) rounds(ctx context.Context) (stopped bool, err error) {
 	for {
-		now, err := r.begin(ctx)
-		if err != nil {
-			return err
+		now, stopped, err := r.round(ctx, r.next, transfer.All)
+		if stopped || err != nil || r.options.Driving != nil || r.live.interval() == 0 {
+			return stopped, err
 		}
-		if err := r.round(ctx, now, transfer.All); err != nil {
-			return err
-		}
-		if r.live.interval() == 0 {
-			return nil
-		}
-		if err := r.rest(ctx, now.Began); err != nil {
-			return err
+		if !r.rest(ctx, now.Began) {
+			return true, nil
 		}
 	}
 }
 
-// begin goes on with a round that was not finished, or begins a new one: its pages
+// next goes on with a round that was not finished, or begins a new one: its pages
 // are made anew.
-func (r *run) begin(ctx context.Context) (round, error) {
+func (r *run) next(ctx context.Context) (round, error) {
 	var now round
 	had, err := r.state.Kept(ctx, keptRound, &now)
 	if err != nil {
@@ -233,45 +249,67 @@ func (r *run) begin(ctx context.Context) (round, error) {
 }
 
 // retry takes up what failed in the last round.
-func (r *run) retry(ctx context.Context) error {
-	var now round
-	had, err := r.state.Kept(ctx, keptRound, &now)
-	if err != nil {
-		return err
-	}
-	if !had {
-		return fault.New(fault.Usage, "%s has not run yet: nothing failed", r.spec.Name).Try("godwit run %s", r.spec.File)
-	}
-	return r.round(ctx, now, transfer.Failed)
+func (r *run) retry(ctx context.Context) (stopped bool, err error) {
+	_, stopped, err = r.round(ctx, r.last, transfer.Failed)
+	return stopped, err
 }
 
-// round moves what is to be moved, and keeps how it ended.
-func (r *run) round(ctx context.Context, now round, only transfer.Only) (err error) {
-	c := r.config(now.Began, filepath.Join(r.state.Dir, pagesDir), only)
-	c.Carry, c.InFlight = r.carrier.Carry, r.carrier.InFlight()
-	t, err := transfer.Open(c)
-	if err != nil {
-		return err
+// last is the round that is kept.
+func (r *run) last(ctx context.Context) (now round, err error) {
+	had, err := r.state.Kept(ctx, keptRound, &now)
+	if err == nil && !had {
+		err = fault.New(fault.Usage, "%s has not run yet: nothing failed", r.spec.Name).Try("godwit run %s", r.spec.File)
 	}
-	r.record.Round(now.Number)
-	w := &work{transfer: t, record: r.record}
-	err = local.Run(ctx, w, rangesAtOnce, r.log)
+	return now, err
+}
+
+// round moves what is to be moved in the round that which returns, and keeps how it
+// ended.
+func (r *run) round(ctx context.Context, which func(context.Context) (round, error), only transfer.Only) (now round, stopped bool, err error) {
+	w := &work{record: r.record, revision: fmt.Sprint("run ", r.number)}
+	w.open = func(ctx context.Context) (*transfer.Transfer, error) {
+		if err := r.begin(ctx); err != nil {
+			return nil, err
+		}
+		if now.Number == 0 {
+			begun, err := which(ctx)
+			if err != nil {
+				return nil, err
+			}
+			now = begun
+		}
+		c := r.config(now.Began, filepath.Join(r.state.Dir, pagesDir), only)
+		c.Carry, c.InFlight = r.carrier.Carry, r.carrier.InFlight()
+		t, err := transfer.Open(c)
+		if err == nil {
+			r.record.Round(now.Number)
+		}
+		return t, err
+	}
+	stopped, err = local.Run(ctx, w, r.options.Driving, rangesAtOnce, r.log)
+	if w.transfer == nil {
+		return now, stopped, err
+	}
 	r.record.Phase(watch.Finishing)
-	err = errors.Join(err, t.Close())
-	keep := context.WithoutCancel(ctx)
+	err = errors.Join(err, w.transfer.Close())
+	return now, stopped, errors.Join(err, r.keepRound(context.WithoutCancel(ctx), now, only, stopped, err))
+}
+
+// keepRound keeps how a round ended.
+func (r *run) keepRound(ctx context.Context, now round, only transfer.Only, stopped bool, err error) error {
 	now.Objects = *r.record.Snapshot().Files
 	what := fmt.Sprintf("round %d ends: %s", now.Number, counts(now.Objects))
 	switch {
+	case stopped:
+		what = fmt.Sprintf("round %d stopped: %s", now.Number, counts(now.Objects))
 	case err == nil || fault.Has(err, fault.TooManyDeletes):
 		if only == transfer.All || !now.Ended.IsZero() {
 			now.Ended = time.Now().UTC()
 		}
-	case ctx.Err() != nil:
-		what = fmt.Sprintf("round %d stopped: %s", now.Number, counts(now.Objects))
 	default:
 		what = fmt.Sprintf("round %d failed: %s", now.Number, fault.Of(err).Error())
 	}
-	return errors.Join(err, r.state.Keep(keep, keptRound, now), r.state.Note(keep, r.number, what))
+	return errors.Join(r.state.Keep(ctx, keptRound, now), r.state.Note(ctx, r.number, what))
 }
 
 // config is how objects are found and decided upon in a round that began at a time.
@@ -294,9 +332,9 @@ func counts(o watch.Objects) string {
 }
 
 // outcome tells how the run ended.
-func (r *run) outcome(ctx context.Context, out watch.Outcome) watch.Outcome {
+func (r *run) outcome(out watch.Outcome) watch.Outcome {
 	o := r.record.Snapshot().Files
-	out.Stopped = ctx.Err() != nil
+	out.Run = r.number
 	out.Failed = o.Failed.Objects
 	out.Nothing = !out.Stopped && o.Round > 0 && o.Copied.Objects+o.Deleted.Objects+o.Gone.Objects+o.Failed.Objects == 0
 	out.Where = []string{where(r.target)}
@@ -307,12 +345,4 @@ func (r *run) outcome(ctx context.Context, out watch.Outcome) watch.Outcome {
 		out.Next = "godwit verify " + r.spec.File
 	}
 	return out
-}
-
-// stoppedOr prefers that somebody stopped the run over the error it led to.
-func stoppedOr(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
 }

@@ -54,22 +54,34 @@ const reach = 15 * time.Second
 
 // open opens both stores. The caller closes.
 func (e Engine) open(ctx context.Context, s *job.Spec, o engine.Options) (*opened, error) {
+	j := newOpened(s, o)
+	return j, e.connect(ctx, j)
+}
+
+// newOpened is a job whose stores are not open yet.
+func newOpened(s *job.Spec, o engine.Options) *opened {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Files == nil {
 		o.Files = watch.NewFiles(watch.Options{Job: s.Name})
 	}
-	j := &opened{spec: s, record: o.Files, log: o.Log, options: o, slow: &slowed{}}
-	j.limits = limit.NewRates(s.Files.Limits.Bytes, s.Files.Limits.Requests, nil)
-	var err error
-	if j.source, err = e.store(ctx, j, s.Files.Source); err != nil {
-		return nil, at(err, s.Files.Source)
+	return &opened{spec: s, record: o.Files, log: o.Log, options: o, slow: &slowed{},
+		limits: limit.NewRates(s.Files.Limits.Bytes, s.Files.Limits.Requests, nil)}
+}
+
+// connect opens the stores of a job that has none; after a failure it still has none.
+func (e Engine) connect(ctx context.Context, j *opened) error {
+	source, err := e.store(ctx, j, j.spec.Files.Source)
+	if err != nil {
+		return at(err, j.spec.Files.Source)
 	}
-	if j.target, err = e.store(ctx, j, s.Files.Sink); err != nil {
-		return nil, errors.Join(at(err, s.Files.Sink), j.close())
+	target, err := e.store(ctx, j, j.spec.Files.Sink)
+	if err != nil {
+		return errors.Join(at(err, j.spec.Files.Sink), source.Close())
 	}
-	return j, nil
+	j.source, j.target = source, target
+	return nil
 }
 
 func (e Engine) store(ctx context.Context, j *opened, v option.Values) (store.Store, error) {

@@ -44,21 +44,21 @@ func (l *live) set(s *job.Spec) job.Kept {
 	return was
 }
 
-// rest waits until the next round is due. An edit of every counts at once; where it
-// is gone no round follows.
-func (r *run) rest(ctx context.Context, began time.Time) error {
+// rest waits until the next round is due; false: ctx ended before. An edit of every
+// counts at once.
+func (r *run) rest(ctx context.Context, began time.Time) bool {
 	r.record.Phase(watch.Resting)
 	for {
 		every, changed := r.live.get()
 		timer := time.NewTimer(time.Until(began.Add(every)))
 		select {
 		case <-timer.C:
-			return nil
+			return true
 		case <-changed:
 			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
-			return context.Cause(ctx)
+			return false
 		}
 	}
 }

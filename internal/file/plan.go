@@ -43,9 +43,12 @@ func (e Engine) Plan(ctx context.Context, s *job.Spec, o engine.Options) (r watc
 		return r, err
 	}
 	j.record.Round(1)
-	err = local.Run(ctx, &work{transfer: t, record: j.record}, rangesAtOnce, j.log)
+	stopped, err := local.Run(ctx, &work{transfer: t, record: j.record}, nil, rangesAtOnce, j.log)
 	if err = errors.Join(err, t.Close()); err != nil {
 		return r, err
+	}
+	if stopped {
+		return r, context.Cause(ctx)
 	}
 	r.Files, err = j.planned(dir)
 	return r, err

@@ -16,26 +16,55 @@ const rangesAtOnce = 8
 
 // work is one round as its engine sees it (engine.Work): a task for each key range.
 type work struct {
-	transfer *transfer.Transfer
-	record   *watch.Files
+	// open opens the round, before anything is found in it. It is called again until
+	// it succeeds.
+	open   func(context.Context) (*transfer.Transfer, error)
+	record *watch.Files
+	// revision is another one in each run: what is left of a range, and how its objects
+	// ended, a run learns by running it.
+	revision string
 
-	mu     sync.Mutex
-	ranges []transfer.Range
+	mu       sync.Mutex
+	transfer *transfer.Transfer // nil: it is not open yet
+	ranges   []transfer.Range
 }
 
 // Find finds the key ranges. The first is found before the rest is divided.
 func (w *work) Find(ctx context.Context, found func(job.Task)) error {
-	err := w.transfer.Ranges(ctx, func(r transfer.Range) {
-		w.mu.Lock()
-		id := fmt.Sprintf("range %d", len(w.ranges)+1)
-		w.ranges = append(w.ranges, r)
-		w.mu.Unlock()
-		found(job.Task{ID: id, Kind: job.Copy})
+	t, err := w.opened(ctx)
+	if err != nil {
+		return err
+	}
+	n := 0
+	err = t.Ranges(ctx, func(r transfer.Range) {
+		n++
+		w.know(n, r)
+		found(job.Task{ID: fmt.Sprintf("range %d", n), Kind: job.Copy, Revision: w.revision})
 	})
 	if err == nil {
 		w.record.AllRanges()
 	}
 	return err
+}
+
+func (w *work) opened(ctx context.Context) (*transfer.Transfer, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var err error
+	if w.transfer == nil {
+		w.transfer, err = w.open(ctx)
+	}
+	return w.transfer, err
+}
+
+// know notes which range has a number, from 1. It is the same one whenever it is
+// found.
+func (w *work) know(n int, r transfer.Range) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n > len(w.ranges) {
+		w.ranges = append(w.ranges, r)
+	}
 }
 
 // RunTask lists a key range and moves what it holds.
@@ -45,7 +74,7 @@ func (w *work) RunTask(ctx context.Context, id string, _ uint64) (progressed boo
 		return false, fault.New(fault.Internal, "the engine started the unknown task %q", id)
 	}
 	w.mu.Lock()
-	r := w.ranges[n-1]
+	t, r := w.transfer, w.ranges[n-1]
 	w.mu.Unlock()
-	return w.transfer.Run(ctx, r)
+	return t.Run(ctx, r)
 }

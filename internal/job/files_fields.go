@@ -50,7 +50,7 @@ func choosingFields() []option.Field {
 		{Name: "size_min", Kind: option.Size, Help: "Only objects of at least this size.", Example: "1KiB"},
 		{Name: "size_max", Kind: option.Size, Help: "Only objects of at most this size. Absent: any.", Example: "5GiB"},
 		{Name: "list", Kind: option.Object, Help: "A file that names the objects, instead of a listing of the source.", Fields: []option.Field{
-			{Name: "file", Kind: option.Text, Required: true, Example: "wanted.txt", Help: "The path; a relative one counts from the job file's folder."},
+			{Name: "file", Kind: option.Text, Required: true, Machine: option.DataPath, Example: "wanted.txt", Help: "The path; a relative one counts from the job file's folder."},
 			{Name: "format", Kind: option.Enum, Values: []string{"lines", "csv"}, Default: "lines",
 				Help: "`lines`: one key a line. `csv`: a header with the column `key`; other columns are left alone."},
 		}},

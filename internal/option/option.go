@@ -41,6 +41,15 @@ type Field struct {
 	Help     string   // one or two sentences, Markdown
 	Example  string   // as in a job file; may be empty
 
+	// Machine says what of this machine the option takes; every path says so. Of
+	// what is no path, Takes says whether it does, by the object o that the option
+	// stands in; nil: it does.
+	Machine Machine
+	Takes   func(o Values) bool
+	// Stands reads a Text that stands for options, such as a URL: it takes of this
+	// machine what they take.
+	Stands func(text string) (Values, error)
+
 	// Check refuses values that fit the kind but not the purpose; it gets the Go
 	// type of Kind, for a List each item. Its error says what was expected and
 	// does not repeat the value, which may be a secret.

@@ -272,8 +272,12 @@ func (r *reader) scalar(v *Values, f Field, n ast.Node, path string) (any, bool)
 		return x, true
 	}
 	if ref := (*refError)(nil); errors.As(err, &ref) {
-		at, width := r.span(n)
-		r.add(Problem{Code: fault.JobSecret, Place: at, Path: path, What: ref.Error(), Width: width})
+		p := Problem{Code: fault.JobSecret, Path: path, What: ref.Error()}
+		if f := (*fault.Error)(nil); errors.As(ref.error, &f) {
+			p.Code, p.What, p.Hint = f.Code, f.What, f.Hint
+		}
+		p.Place, p.Width = r.span(n)
+		r.add(p)
 		return nil, false
 	}
 	what := err.Error()

@@ -1,15 +1,20 @@
 package option
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"godwit/internal/fault"
 )
 
 // Resolver gives references their values. A nil function refuses its kind.
 type Resolver struct {
 	// Env returns the value of an environment variable and whether it is set.
 	Env func(name string) (string, bool)
+	// Refuse says why a variable may not be asked for; nil, or a nil error: it may.
+	Refuse func(name string) error
 	// File returns what a file holds. Relative paths are made relative to the
 	// folder of the job file before.
 	File func(path string) ([]byte, error)
@@ -54,6 +59,11 @@ func (r Resolver) lookUp(ref, jobFile string) (string, error) {
 	kind, name, ok := strings.Cut(ref, ":")
 	switch {
 	case ok && kind == "env" && validEnv(name) && r.Env != nil:
+		if r.Refuse != nil {
+			if err := r.Refuse(name); err != nil {
+				return "", of(ref, err)
+			}
+		}
 		v, set := r.Env(name)
 		if !set {
 			return "", fmt.Errorf("${env:%s}: the environment variable %s is not set", name, name)
@@ -72,7 +82,7 @@ func (r Resolver) readFile(name, jobFile string) (string, error) {
 	}
 	b, err := r.File(path)
 	if err != nil {
-		return "", fmt.Errorf("${file:%s}: %w", name, err)
+		return "", of("file:"+name, err)
 	}
 	if len(b) > maxSecretBytes {
 		return "", fmt.Errorf("${file:%s}: larger than %s", name, FormatSize(maxSecretBytes))
@@ -83,6 +93,17 @@ func (r Resolver) readFile(name, jobFile string) (string, error) {
 		return "", fmt.Errorf("${file:%s}: holds a zero byte", name)
 	}
 	return s, nil
+}
+
+// of says of which reference an error is. A fault keeps its code.
+func of(ref string, err error) error {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return fmt.Errorf("${%s}: %w", ref, err)
+	}
+	out := *f
+	out.What = "${" + ref + "}: " + f.What
+	return &out
 }
 
 func validEnv(name string) bool {

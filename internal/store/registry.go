@@ -16,7 +16,8 @@ type Env struct {
 	// Log takes lines for people: retries, warnings. Never secrets. nil: none.
 	Log *slog.Logger
 	// Getenv looks up the environment, for systems whose credentials may stand
-	// there; nil: nothing does.
+	// there; nil: nothing does, and nothing else of this machine that the options do
+	// not name is taken either, such as files of its users or its role.
 	Getenv func(name string) (string, bool)
 	// Staging is the folder (a key) for what is being written, where the store
 	// needs one; empty: its own choice. It is never listed.
@@ -64,6 +65,10 @@ func (r Registry) Fields() []option.Field {
 		Check: func(v any) error {
 			_, _, err := r.parse(v.(string))
 			return err
+		},
+		Stands: func(text string) (option.Values, error) {
+			_, v, err := r.parse(text)
+			return v, err
 		},
 	}}
 	for _, d := range r {

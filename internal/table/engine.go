@@ -3,7 +3,6 @@ package table
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"runtime/debug"
 
@@ -30,14 +29,20 @@ const budgetShare = 4
 // not see: stacks, the binary's own pages, fragmentation.
 const runtimeShare = 24 << 20
 
-// connect opens the job's source and sinks for an act.
-func (e Engine) connect(ctx context.Context, s *job.Spec, o engine.Options) (*opened, error) {
+// whole fills in what an act can do without.
+func whole(s *job.Spec, o engine.Options) engine.Options {
 	if o.Log == nil {
-		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Watch == nil {
 		o.Watch = watch.New(watch.Options{Job: s.Name})
 	}
+	return o
+}
+
+// connect opens the job's source and sinks for an act.
+func (e Engine) connect(ctx context.Context, s *job.Spec, o engine.Options) (*opened, error) {
+	o = whole(s, o)
 	opened, err := open(ctx, s, env{
 		registry: e.Registry, budget: limit.NewBudget(max(o.Memory, 64<<20) / budgetShare),
 		log: o.Log, record: o.Watch, parallel: parallel(s, o), getenv: o.Getenv,
@@ -75,72 +80,16 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 	if _, err := state.Accept(ctx, s, o.Again); err != nil {
 		return out, err
 	}
-	// The ceiling is the process's: the collector works harder near it.
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory, 64<<20) - runtimeShare))
-	opened, err := e.connect(ctx, s, o)
-	if err != nil {
-		return out, stoppedOr(ctx, err)
+	if o.Driving == nil {
+		// The ceiling is the process's: the collector works harder near it.
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory, 64<<20) - runtimeShare))
 	}
-	defer func() { err = errors.Join(err, opened.close()) }()
-	w := &work{
-		opened: opened, again: o.Again, record: o.Watch, settled: make(chan struct{}),
-		copies: map[string]*flow.ChunkTask{}, streams: map[string]*flow.StreamTask{}, left: map[string]int{},
-	}
-	if w.states, err = opened.flow.Find(ctx); err != nil {
-		return out, err
-	}
-	if w.run, err = nextRun(ctx, state, w.states); err != nil {
-		return out, err
-	}
-	out.Run = w.run
-	for _, st := range w.states {
-		o.Watch.Opened(st.Sink.Name, st.At, 0)
-	}
-	if !o.Again {
-		if err := w.fits(); err != nil {
-			return out, err
-		}
-		if done, err := w.finished(ctx); err != nil {
-			return out, err
-		} else if done {
-			out.Nothing = true
-			out.Next = "godwit run --again " + s.File
-			return w.outcome(ctx, out), nil
-		}
-	}
-	if err := e.drive(ctx, state, w, s, o); err != nil {
-		return out, err
-	}
-	out.Stopped = ctx.Err() != nil
-	return w.outcome(context.WithoutCancel(ctx), out), nil
-}
-
-// drive runs the tasks under the engine and keeps the state of the run.
-func (e Engine) drive(ctx context.Context, state *local.State, w *work, s *job.Spec, o engine.Options) error {
-	keep := context.WithoutCancel(ctx) // how a run ended is noted also when it was stopped
-	if err := state.StartRun(keep, w.run); err != nil {
-		return err
-	}
-	// A job file counts once something was made of it: until then it may be edited
-	// as one likes.
-	w.began = func() error { return state.KeepSpec(keep, s) }
-	w.record.Parallel(parallel(s, o))
-	w.record.Began(w.run, w.begins())
-	stop := state.KeepProgress(keep, w.record.Snapshot)
-	w.log, w.logLost = context.WithCancelCause(keep)
-	defer w.logLost(nil)
-	unwatch := w.watchLog(ctx)
-	err := local.Run(ctx, w, parallel(s, o), o.Log)
-	if err == nil {
-		w.record.Phase(watch.Done)
-	}
-	unwatch()
-	stop()
-	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		err = nil
-	}
-	exit, outcome := local.End(ctx, err)
-	return errors.Join(err, state.EndRun(keep, w.run, exit, outcome))
+	o = whole(s, o)
+	w := newWork(ctx, s, o, state)
+	w.connect = func(ctx context.Context) (*opened, error) { return e.connect(ctx, s, o) }
+	defer func() { err = errors.Join(err, w.close()) }()
+	out.Stopped, err = local.Run(ctx, w, o.Driving, parallel(s, o), o.Log)
+	return w.ended(ctx, out, err)
 }
 
 // nextRun returns a number above every run that state and sinks have seen.
@@ -153,6 +102,28 @@ func nextRun(ctx context.Context, state *local.State, states []*flow.SinkState) 
 		last = max(last, s.Claim.Run)
 	}
 	return last + 1, nil
+}
+
+// ended keeps how the run ended, and tells what the sinks hold then.
+func (w *work) ended(ctx context.Context, out watch.Outcome, err error) (watch.Outcome, error) {
+	keep := context.WithoutCancel(ctx) // how a run ended is noted also when it was stopped
+	out.Run, out.Nothing = w.run, w.nothing
+	if w.started {
+		if err == nil && !out.Stopped {
+			w.record.Phase(watch.Done)
+		}
+		w.unwatch()
+		w.stopKeeping()
+		exit, outcome := local.End(out.Stopped, err)
+		err = errors.Join(err, w.state.EndRun(keep, w.run, exit, outcome))
+	}
+	if out.Nothing {
+		out.Next = "godwit run --again " + w.spec.File
+	}
+	if err != nil || w.opened == nil {
+		return out, err
+	}
+	return w.outcome(keep, out), nil
 }
 
 // outcome tells what the sinks hold now. What cannot be read is left out: the run
@@ -197,12 +168,4 @@ func (o *opened) describe(p position.Position) string {
 		return d.Describe(p)
 	}
 	return p.Token()
-}
-
-// stoppedOr prefers that somebody stopped the run over the error it led to.
-func stoppedOr(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
 }

@@ -23,8 +23,7 @@ type logWatch struct {
 	warned  time.Time // zero: not yet, or all is well again
 }
 
-// watchLog looks after the log, from when the run's places are settled until stop
-// is called. When the log has lost what a
+// watchLog looks after the log until stop is called. When the log has lost what a
 // snapshot needs it ends the run's copies: hours of copying would end in the same
 // error.
 func (w *work) watchLog(ctx context.Context) (stop func()) {
@@ -35,11 +34,6 @@ func (w *work) watchLog(ctx context.Context) (stop func()) {
 		tick := time.NewTicker(lookEvery)
 		defer tick.Stop()
 		l := &logWatch{w: w}
-		select {
-		case <-w.settled:
-		case <-ctx.Done():
-			return
-		}
 		for {
 			l.look(ctx, time.Now())
 			select {

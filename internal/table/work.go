@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"godwit/internal/connector"
+	"godwit/internal/engine"
+	"godwit/internal/engine/local"
 	"godwit/internal/fault"
 	"godwit/internal/flow"
 	"godwit/internal/job"
@@ -15,24 +17,61 @@ import (
 	"godwit/internal/watch"
 )
 
-// work is one run of a table job as its engine sees it (engine.Work).
+// work is one run of a table job as its engine sees it (engine.Work). Fields without a
+// word about it are written by Find alone, before it finds the first task.
 type work struct {
-	*opened
-	run     uint64
-	again   bool
+	*opened // nil: nothing is open yet
+	connect func(context.Context) (*opened, error)
+	spec    *job.Spec
+	options engine.Options
+	state   *local.State
 	record  *watch.Job
-	states  []*flow.SinkState
+	before  map[string]job.TaskState // what was kept of the tasks of earlier lives
+	life    context.Context          // of the run
+
+	run     uint64 // 0: it has no number yet
+	started bool   // the run is noted, and so is to be its end
+	nothing bool   // every sink is where it is to be
+	again   bool   // a new generation is to be begun
+	begun   bool   // every sink has the place this run starts from
 	until   connector.Until
-	began   func() error  // called once every sink has the place this run starts from
-	settled chan struct{} // closed then
+	late    map[string]bool // sinks whose stream begins after their copies
+	// stopKeeping and unwatch end what goes on beside the tasks.
+	stopKeeping, unwatch func()
 	// log is done once the log has lost what the snapshot needs; logLost does it.
 	log     context.Context
 	logLost context.CancelCauseFunc
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	copies  map[string]*flow.ChunkTask
 	streams map[string]*flow.StreamTask
-	left    map[string]int // copy tasks of a table that have not finished
+	copied  map[string]bool            // copy tasks that have finished in this run
+	left    map[string]map[string]bool // those of a table that have not
+}
+
+// newWork is a run about which nothing is known yet. The caller closes.
+func newWork(ctx context.Context, s *job.Spec, o engine.Options, state *local.State) *work {
+	w := &work{
+		spec: s, options: o, state: state, record: o.Watch, again: o.Again, life: ctx, late: map[string]bool{}, before: map[string]job.TaskState{},
+		copies: map[string]*flow.ChunkTask{}, streams: map[string]*flow.StreamTask{}, copied: map[string]bool{}, left: map[string]map[string]bool{},
+		stopKeeping: func() {}, unwatch: func() {},
+	}
+	w.log, w.logLost = context.WithCancelCause(context.WithoutCancel(ctx))
+	if o.Driving != nil {
+		for _, t := range o.Driving.From.Tasks {
+			w.before[t.ID] = t
+		}
+	}
+	return w
+}
+
+// close ends all connections.
+func (w *work) close() error {
+	w.logLost(nil)
+	if w.opened == nil {
+		return nil
+	}
+	return w.opened.close()
 }
 
 // Task ids of streams: sinks whose snapshot is whole stream at once, the others
@@ -42,15 +81,79 @@ const (
 	streamAfter = "stream after copies"
 )
 
+// begin opens the systems, begins the run and returns what the sinks hold. What it has
+// done before it does not do again: after a failure it goes on, after success it only
+// looks.
+func (w *work) begin(ctx context.Context) ([]*flow.SinkState, error) {
+	if w.opened == nil {
+		o, err := w.connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		w.opened = o
+	}
+	states, err := w.flow.Find(ctx)
+	if err != nil || w.begun {
+		return states, err
+	}
+	if !w.started {
+		if err := w.start(ctx, states); err != nil || w.nothing {
+			return nil, err
+		}
+	}
+	if err := w.prepare(ctx, states); err != nil {
+		return nil, err
+	}
+	// A job file counts once something was made of it: until then it may be edited as
+	// one likes.
+	if err := w.state.KeepSpec(context.WithoutCancel(ctx), w.spec); err != nil {
+		return nil, err
+	}
+	for _, s := range states {
+		w.late[s.Sink.Name] = copying(s)
+	}
+	w.begun, w.unwatch = true, w.watchLog(w.life)
+	return states, nil
+}
+
+// copying reports whether a sink's snapshot is not whole.
+func copying(s *flow.SinkState) bool { return s.Generation > 0 && !s.Whole }
+
+// start numbers the run and notes that it begins, unless there is nothing to do.
+func (w *work) start(ctx context.Context, states []*flow.SinkState) (err error) {
+	if w.run, err = nextRun(ctx, w.state, states); err != nil {
+		return err
+	}
+	for _, s := range states {
+		w.record.Opened(s.Sink.Name, s.At, 0)
+	}
+	if !w.again {
+		if err := w.fits(states); err != nil {
+			return err
+		}
+		if w.nothing, err = w.finished(ctx, states); err != nil || w.nothing {
+			return err
+		}
+	}
+	keep := context.WithoutCancel(ctx) // it began, also when it is stopped now
+	if err := w.state.StartRun(keep, w.run); err != nil {
+		return err
+	}
+	w.record.Parallel(parallel(w.spec, w.options))
+	w.record.Began(w.run, w.begins(states))
+	w.started, w.stopKeeping = true, w.state.KeepProgress(keep, w.record.Snapshot)
+	return nil
+}
+
 // finished reports whether every sink has come to the end that the spec asks for,
 // so that there is nothing to do. A run that was killed within its last commit
 // still has that to finish.
-func (w *work) finished(ctx context.Context) (bool, error) {
+func (w *work) finished(ctx context.Context, states []*flow.SinkState) (bool, error) {
 	end := w.reached()
 	if end == "" {
 		return false, nil
 	}
-	for _, s := range w.states {
+	for _, s := range states {
 		if !w.over(s) {
 			return false, nil
 		}
@@ -74,9 +177,9 @@ func (o *opened) reached() string {
 }
 
 // fits refuses a job file that asks for something else than what the sinks hold.
-func (w *work) fits() error {
+func (w *work) fits(states []*flow.SinkState) error {
 	want := strings.Join(w.spec.Tables.Patterns, " ")
-	for _, s := range w.states {
+	for _, s := range states {
 		switch {
 		case s.At.IsZero():
 		case s.Patterns != want:
@@ -91,14 +194,14 @@ func (w *work) fits() error {
 }
 
 // begins says in words where the run goes on.
-func (w *work) begins() string {
+func (w *work) begins(states []*flow.SinkState) string {
 	if w.again {
 		return "begins again"
 	}
-	for _, s := range w.states {
+	for _, s := range states {
 		switch {
 		case s.At.IsZero():
-		case s.Generation > 0 && !s.Whole:
+		case copying(s):
 			return "goes on with the snapshot"
 		default:
 			return "goes on at " + w.describe(s.At)
@@ -109,8 +212,8 @@ func (w *work) begins() string {
 
 // prepare fixes where the run ends and makes sure every sink has a place to start
 // from.
-func (w *work) prepare(ctx context.Context) error {
-	if err := w.checkSource(ctx); err != nil {
+func (w *work) prepare(ctx context.Context, states []*flow.SinkState) error {
+	if err := w.checkSource(ctx, states); err != nil {
 		return err
 	}
 	if err := w.fixUntil(ctx); err != nil {
@@ -118,29 +221,30 @@ func (w *work) prepare(ctx context.Context) error {
 	}
 	claim := connector.Claim{Run: w.run}
 	if w.again {
-		if err := w.flow.Again(ctx, w.states, claim); err != nil {
+		if err := w.flow.Again(ctx, states, claim); err != nil {
 			return err
 		}
+		w.again = false
 	}
 	b := flow.Beginning{Snapshot: w.spec.Mode != job.Changes}
 	if !b.Snapshot && !w.spec.Start.Head {
-		at, err := w.locate(ctx)
+		at, err := w.locate(ctx, states)
 		if err != nil {
 			return err
 		}
 		b.Start = at
 	}
-	return w.flow.Begin(ctx, w.states, b, claim)
+	return w.flow.Begin(ctx, states, b, claim)
 }
 
 // checkSource refuses a source that would let changes pass unseen, such as one that
 // logs statements.
-func (w *work) checkSource(ctx context.Context) error {
+func (w *work) checkSource(ctx context.Context, states []*flow.SinkState) error {
 	c, ok := w.source.(connector.Checker)
 	if !ok {
 		return nil
 	}
-	for _, f := range c.Check(ctx, w.states[0].Tables()) {
+	for _, f := range c.Check(ctx, states[0].Tables()) {
 		if f.Fault != nil && !f.Warn {
 			return f.Fault
 		}
@@ -166,8 +270,8 @@ func (w *work) fixUntil(ctx context.Context) error {
 	return nil
 }
 
-func (w *work) locate(ctx context.Context) (position.Position, error) {
-	for _, s := range w.states {
+func (w *work) locate(ctx context.Context, states []*flow.SinkState) (position.Position, error) {
+	for _, s := range states {
 		if s.At.IsZero() {
 			l, ok := w.source.(connector.Locator)
 			if !ok {
@@ -179,31 +283,36 @@ func (w *work) locate(ctx context.Context) (position.Position, error) {
 	return position.Position{}, nil
 }
 
-// Find finds the streams first, then the chunks that some sink lacks.
+// Find finds the streams first, then the chunks that some sink lacks. Before it finds
+// anything it opens the systems, so that those that cannot be reached are looked for
+// again as any task is tried again.
 func (w *work) Find(ctx context.Context, found func(job.Task)) error {
-	if err := w.prepare(ctx); err != nil {
+	first := !w.begun
+	states, err := w.begin(ctx)
+	if err != nil || w.nothing {
 		return err
 	}
-	if err := w.began(); err != nil {
-		return err
-	}
-	close(w.settled)
-	var whole, copying []*flow.SinkState
-	for _, s := range w.states {
-		if s.Generation > 0 && !s.Whole {
-			copying = append(copying, s)
-		} else {
-			whole = append(whole, s)
+	var now, after, lacking []*flow.SinkState
+	for _, s := range states {
+		if !w.late[s.Sink.Name] {
+			now = append(now, s)
+			continue
+		}
+		after = append(after, s)
+		if copying(s) {
+			lacking = append(lacking, s)
 		}
 	}
-	w.addStream(streamNow, whole, found)
-	w.addStream(streamAfter, copying, found)
-	if len(copying) == 0 {
+	w.addStream(streamNow, now, found)
+	w.addStream(streamAfter, after, found)
+	switch {
+	case len(lacking) == 0:
 		w.record.Phase(watch.Stream)
 		return nil
+	case first:
+		w.record.Phase(watch.Planning)
 	}
-	w.record.Phase(watch.Planning)
-	return w.findCopies(ctx, copying, found)
+	return w.findCopies(ctx, lacking, found)
 }
 
 func (w *work) addStream(id string, sinks []*flow.SinkState, found func(job.Task)) {
@@ -213,7 +322,18 @@ func (w *work) addStream(id string, sinks []*flow.SinkState, found func(job.Task
 	w.mu.Lock()
 	w.streams[id] = &flow.StreamTask{Sinks: sinks, Until: w.until, ToMarks: w.spec.Mode == job.Snapshot, Reached: w.reached()}
 	w.mu.Unlock()
-	found(job.Task{ID: id, Kind: job.Stream, AfterCopies: id == streamAfter})
+	found(job.Task{ID: id, Kind: job.Stream, AfterCopies: id == streamAfter, Revision: w.revision(id)})
+}
+
+// revision tells what is to be done now from what an earlier life had done under the
+// same ID: what it took for finished and a sink lacks is to be done anew. The sink
+// was set back, or is another one by now.
+func (w *work) revision(id string) string {
+	t := w.before[id]
+	if t.Status == job.Finished {
+		return fmt.Sprint("run ", w.run)
+	}
+	return t.Revision
 }
 
 // planners is how many tables are divided at once: planning is many small waits.
@@ -278,25 +398,37 @@ func (w *work) findTable(ctx context.Context, number uint32, sinks []*flow.SinkS
 			open = append(open, task)
 		}
 	}
-	w.record.TablePlanned(name, t.Rows, t.Bytes, chunks)
-	if resumed > 0 {
-		w.record.Resumed(name, max(0, t.Rows)*int64(resumed)/int64(chunks), resumed)
+	if w.keepOpen(name, open) { // else it was told when the table was found before
+		w.record.TablePlanned(name, t.Rows, t.Bytes, chunks)
+		if resumed > 0 {
+			w.record.Resumed(name, max(0, t.Rows)*int64(resumed)/int64(chunks), resumed)
+		}
 	}
 	if len(open) == 0 {
 		w.record.TableDone(name)
 		return nil
 	}
-	w.mu.Lock()
-	w.left[name] = len(open)
-	for _, task := range open {
-		w.copies[task.ID] = task
-	}
-	w.mu.Unlock()
 	w.record.Phase(watch.Snapshot)
 	for _, task := range open {
-		found(job.Task{ID: task.ID, Kind: job.Copy})
+		found(job.Task{ID: task.ID, Kind: job.Copy, Table: name, Revision: w.revision(task.ID)})
 	}
 	return nil
+}
+
+// keepOpen keeps the copy tasks that a table has, and reports whether it is seen for
+// the first time.
+func (w *work) keepOpen(table string, open []*flow.ChunkTask) (first bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, seen := w.left[table]
+	w.left[table] = map[string]bool{}
+	for _, task := range open {
+		w.copies[task.ID] = task
+		if !w.copied[task.ID] { // else it has finished since it was looked at
+			w.left[table][task.ID] = true
+		}
+	}
+	return !seen
 }
 
 // RunTask runs chunks or a stream.
@@ -314,7 +446,7 @@ func (w *work) RunTask(ctx context.Context, id string, attempt uint64) (progress
 		if err := why(w.flow.RunChunks(ctx, task, claim)); err != nil {
 			return false, fmt.Errorf("table %s: %w", task.Table.Name, err)
 		}
-		w.copied(task.Table.Name.String())
+		w.copyDone(task)
 		return false, nil
 	case stream != nil:
 		if id == streamAfter {
@@ -327,10 +459,14 @@ func (w *work) RunTask(ctx context.Context, id string, attempt uint64) (progress
 	return false, fault.New(fault.Internal, "the engine started the unknown task %q", id)
 }
 
-func (w *work) copied(table string) {
+func (w *work) copyDone(task *flow.ChunkTask) {
+	table := task.Table.Name.String()
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.left[table]--; w.left[table] == 0 {
+	w.copied[task.ID] = true
+	delete(w.left[table], task.ID)
+	done := len(w.left[table]) == 0
+	w.mu.Unlock()
+	if done {
 		w.record.TableDone(table)
 	}
 }

@@ -19,6 +19,12 @@ func (t *Transfer) nameAll(ranges int) (err error) {
 	if t.names, err = name.New(filepath.Join(t.Dir, "names.db")); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil { // a set that lacks names would give them twice
+			err = errors.Join(err, t.names.Close())
+			t.names = nil
+		}
+	}()
 	for rg := range ranges {
 		if err := t.nameRange(rg); err != nil {
 			return err

@@ -15,7 +15,8 @@ const partsPerRange = 4
 
 // Ranges finds the key ranges of the round: those of an earlier run, or one of all
 // keys. When that one turns out to be long, what is left of it is divided into more
-// while it is listed: Run must be called beside Ranges.
+// while it is listed: Run must be called beside Ranges. It may be called again after
+// it failed or was cancelled, also while ranges run, and finds the same ones.
 func (t *Transfer) Ranges(ctx context.Context, found func(Range)) error {
 	ranges, err := t.folder.Ranges()
 	if err != nil {
@@ -46,9 +47,10 @@ func (t *Transfer) Ranges(ctx context.Context, found func(Range)) error {
 // find makes the ranges known and reports those from number first on.
 func (t *Transfer) find(ranges []Range, first int, found func(Range)) {
 	t.mu.Lock()
+	more := len(ranges) - len(t.ranges)
 	t.ranges = ranges
 	t.mu.Unlock()
-	t.Record.Ranges(len(ranges) - first)
+	t.Record.Ranges(more)
 	for _, r := range ranges[first:] {
 		found(r)
 	}

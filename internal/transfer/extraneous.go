@@ -9,18 +9,27 @@ import (
 
 // extraneous deletes what only the target has, once all ranges are listed and
 // carried. Whoever ends the last of them does it.
-func (t *Transfer) extraneous(ctx context.Context) error {
-	t.mu.Lock()
-	ready := t.found && len(t.whole) == len(t.ranges) && !t.deletes
-	t.deletes = t.deletes || ready
-	t.mu.Unlock()
-	if !ready || !t.Extraneous.Delete || t.DryRun {
+func (t *Transfer) extraneous(ctx context.Context) (err error) {
+	if !t.Extraneous.Delete || t.DryRun || !t.toDelete() {
 		return nil
 	}
+	t.gate.Lock()
+	defer t.gate.Unlock()
+	if !t.toDelete() { // a range runs again, or somebody else was quicker
+		return nil
+	}
+	defer func() { // after a failure who is run again deletes the rest
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.deleted = err == nil
+	}()
+	t.mu.Lock()
+	ranges := len(t.ranges)
+	t.mu.Unlock()
 	pages := map[int][]*page.Header{}
 	unsound := map[int]bool{}
 	deletes, there := int64(0), int64(0)
-	for rg := range t.ranges {
+	for rg := range ranges {
 		headers, err := t.folder.Pages(rg)
 		if err != nil {
 			return err
@@ -59,6 +68,14 @@ func (t *Transfer) extraneous(ctx context.Context) error {
 	return nil
 }
 
+// toDelete reports whether all ranges are listed and carried, and nobody has deleted
+// what is to be deleted.
+func (t *Transfer) toDelete() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.found && len(t.whole) == len(t.ranges) && !t.deleted
+}
+
 // skipDeletes records that nothing is deleted, and why.
 func (t *Transfer) skipDeletes(rg int, headers []*page.Header, why string) error {
 	for _, header := range headers {
@@ -71,7 +88,7 @@ func (t *Transfer) skipDeletes(rg int, headers []*page.Header, why string) error
 				out := t.ended(page.Skipped)
 				out.Error = why
 				entries[i].Outcome = out
-				t.Record.Ended(string(page.Skipped), 1, e.Size)
+				t.ledger.ended(rg, string(page.Skipped), 1, e.Size)
 			}
 		}
 		if err := t.folder.Finish(h, entries); err != nil {

@@ -128,9 +128,9 @@ func (s *sealer) flush(end bool) error {
 	if err := s.t.folder.Seal(&h, s.entries); err != nil {
 		return err
 	}
-	s.t.Record.Listed(len(s.entries), h.Items.Bytes)
+	s.t.ledger.found(h.Range, len(s.entries), h.Items.Bytes)
 	for state, c := range h.States {
-		s.t.Record.Ended(string(state), int(c.Objects), c.Bytes)
+		s.t.ledger.ended(h.Range, string(state), int(c.Objects), c.Bytes)
 	}
 	s.header = page.Header{Range: h.Range, Seq: h.Seq, Last: h.Last, Taken: h.Taken}
 	if h.Open > h.Deletes && !s.t.DryRun && s.w.add(&h, s.entries) {

@@ -96,15 +96,20 @@ type Transfer struct {
 	distinct bool      // no two keys can get one name
 	names    *name.Set // that this round has given, unless distinct
 	hands    *hands
+	ledger   *ledger
 	held     atomic.Int32 // pages whose entries are in memory
 
 	front *front // of the first range
+
+	// gate is held for reading by each range that runs, and for writing while objects
+	// are deleted: that rewrites pages of all ranges.
+	gate sync.RWMutex
 
 	mu      sync.Mutex
 	ranges  []Range
 	found   bool         // all ranges are known
 	whole   map[int]bool // ranges that are listed and carried, but for what is to be deleted
-	deletes bool         // deleting has begun
+	deleted bool         // what is to be deleted is
 }
 
 // Open makes a Transfer of the round in c.Dir, going on where an earlier one stopped.
@@ -140,7 +145,7 @@ func Open(c Config) (*Transfer, error) {
 		return nil, err
 	}
 	return &Transfer{Config: c, folder: folder, selected: selected, distinct: distinct,
-		hands: newHands(c.InFlight), whole: map[int]bool{}, front: newFront(c.Undivided)}, nil
+		hands: newHands(c.InFlight), ledger: newLedger(c.Record), whole: map[int]bool{}, front: newFront(c.Undivided)}, nil
 }
 
 // Close ends the use of the Transfer. Every Run must have returned.
@@ -161,14 +166,29 @@ func Walk(dir string, each func(Range, page.Item, *page.Outcome) error) error {
 // Run lists what is left of a range, decides, has it carried, and records how each
 // object ended. nil: every object of the range has its one state, but those to be
 // deleted in the target: these wait until everything is listed, and the last Run
-// (or Ranges) deletes them.
+// (or Ranges) deletes them. A range that failed or was cancelled may be run again,
+// once its Run has returned.
 func (t *Transfer) Run(ctx context.Context, r Range) (progressed bool, err error) {
+	if progressed, err = t.run(ctx, r); err != nil {
+		return progressed, err
+	}
+	return progressed, t.extraneous(ctx)
+}
+
+// run is Run but for what is to be deleted.
+func (t *Transfer) run(ctx context.Context, r Range) (progressed bool, err error) {
+	t.gate.RLock()
+	defer t.gate.RUnlock()
 	n, r, err := t.known(r)
 	if err != nil {
 		return false, err
 	}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
+	t.mu.Lock()
+	delete(t.whole, n) // it is run again
+	t.mu.Unlock()
+	t.ledger.takeBack(n)
 	headers, err := t.folder.Pages(n)
 	if err != nil {
 		return false, err
@@ -183,7 +203,7 @@ func (t *Transfer) Run(ctx context.Context, r Range) (progressed bool, err error
 		fail(err)
 	} else {
 		t.front.listed(n)
-		t.Record.RangeListed()
+		t.ledger.listed(n)
 	}
 	err = w.wait()
 	progressed = w.progressed.Load()
@@ -193,7 +213,7 @@ func (t *Transfer) Run(ctx context.Context, r Range) (progressed bool, err error
 	t.mu.Lock()
 	t.whole[n] = true
 	t.mu.Unlock()
-	return progressed, t.extraneous(ctx)
+	return progressed, nil
 }
 
 // takeUp counts what earlier runs have brought to an end, and has the rest carried;
@@ -214,9 +234,9 @@ func (t *Transfer) takeUp(headers []*page.Header, w *work) ([]*page.Header, erro
 			}
 			headers[i] = h
 		}
-		t.Record.Listed(int(h.Items.Objects), h.Items.Bytes)
+		t.ledger.found(h.Range, int(h.Items.Objects), h.Items.Bytes)
 		for s, c := range h.States {
-			t.Record.Ended(string(s), int(c.Objects), c.Bytes)
+			t.ledger.ended(h.Range, string(s), int(c.Objects), c.Bytes)
 		}
 		if h.Open > h.Deletes && !t.DryRun {
 			w.add(h, nil)

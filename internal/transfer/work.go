@@ -247,7 +247,7 @@ func (w *work) record() error {
 func (w *work) take(batch map[*opened][]page.Done, n noted) {
 	batch[n.page] = append(batch[n.page], n.done)
 	w.progressed.Store(true)
-	w.t.Record.Ended(string(n.done.Outcome.State), 1, n.size)
+	w.t.ledger.ended(w.rg, string(n.done.Outcome.State), 1, n.size)
 }
 
 // note keeps outcomes of a page: in its log, or in the page itself when they are the

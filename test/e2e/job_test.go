@@ -35,10 +35,14 @@ func (j *job) state() string { return filepath.Join(j.dir, "state") }
 func (j *job) file() string  { return filepath.Join(j.dir, "job.yaml") }
 
 // write writes the job file; a field whose value is "" is left out.
-func (j *job) write(name string) string {
+func (j *job) write(file string) string {
 	j.t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "name: crossing\nsource:\n  mysql: %s\n", j.source)
+	name := j.fields["name"]
+	if name == "" {
+		name = "crossing"
+	}
+	fmt.Fprintf(&b, "name: %s\nsource:\n  mysql: %s\n", name, j.source)
 	for _, k := range []string{"tables", "mode", "start", "until", "chunk_size"} {
 		if v := j.fields[k]; v != "" {
 			fmt.Fprintf(&b, "%s: %s\n", k, v)
@@ -52,7 +56,7 @@ func (j *job) write(name string) string {
 	for _, other := range strings.Fields(j.fields["sinks"]) {
 		fmt.Fprintf(&b, "  - name: %s\n    files: {url: \"file://%s\", roll: %s}\n", other, filepath.Join(j.dir, other), j.fields["roll"])
 	}
-	path := filepath.Join(j.dir, name)
+	path := filepath.Join(j.dir, file)
 	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		j.t.Fatal(err)
 	}

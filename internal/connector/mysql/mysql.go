@@ -53,15 +53,15 @@ func Driver() connector.SourceDriver {
 func options() []option.Field {
 	return []option.Field{
 		{Name: "address", Kind: option.Text, Help: "Host and port of the server; the port is 3306 when it is left out. Give either this or `socket`.", Example: "127.0.0.1:3306"},
-		{Name: "socket", Kind: option.Text, Help: "Path of the server's unix socket, instead of `address`.", Example: "/run/mysqld/mysqld.sock"},
+		{Name: "socket", Kind: option.Text, Machine: option.DataPath, Help: "Path of the server's unix socket, instead of `address`.", Example: "/run/mysqld/mysqld.sock"},
 		{Name: "user", Kind: option.Text, Required: true, Help: "The user to log in as. It needs SELECT on the tables, and REPLICATION SLAVE and BINLOG MONITOR for their changes.", Example: "godwit"},
 		{Name: "password", Kind: option.Secret, Help: "The user's password, best as a reference.", Example: "${env:SHOP_PASSWORD}"},
 		{Name: "tls", Kind: option.Object, Help: "Encryption of the connections.", Fields: []option.Field{
 			{Name: "mode", Kind: option.Enum, Values: []string{tlsOff, tlsPreferred, tlsRequired, tlsVerifyCA, tlsVerifyIdentity}, Default: tlsPreferred,
 				Help: "`preferred` encrypts when the server can; `required` refuses a server that cannot; `verify_ca` also proves the server's certificate by `ca`; `verify_identity` also that it was issued for the server's name. Over a unix socket `preferred` does not encrypt."},
-			{Name: "ca", Kind: option.Text, Help: "File with the certificates (PEM) that may sign the server's; the system's own when it is left out."},
-			{Name: "cert", Kind: option.Text, Help: "File with the certificate (PEM) that this side shows."},
-			{Name: "key", Kind: option.Text, Help: "File with the key (PEM) of `cert`."},
+			{Name: "ca", Kind: option.Text, Machine: option.SecretPath, Help: "File with the certificates (PEM) that may sign the server's; the system's own when it is left out."},
+			{Name: "cert", Kind: option.Text, Machine: option.SecretPath, Help: "File with the certificate (PEM) that this side shows."},
+			{Name: "key", Kind: option.Text, Machine: option.SecretPath, Help: "File with the key (PEM) of `cert`."},
 			{Name: "server_name", Kind: option.Text, Help: "The name that the server's certificate must have, when it is not the host of `address`."},
 		}},
 		{Name: "server_id", Kind: option.Int, Min: 0, Max: 1<<32 - 1, Help: "The id under which the log is read; it must differ from that of every other reader of this server. 0: a random one for each connection."},

@@ -16,7 +16,7 @@ import (
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 func sound(ctx context.Context, work engine.Work, from job.State, commands <-chan job.Event, save func(job.State) error) error {
-	return local.Drive(ctx, work, local.Driving{From: from, Commands: commands, Save: save, Log: quiet})
+	return local.Drive(ctx, work, engine.Driving{From: from, Commands: commands, Save: save, Log: quiet})
 }
 
 // sameAttempt tells every attempt that it is the first.
@@ -34,6 +34,54 @@ func (w noOrder) Find(ctx context.Context, found func(job.Task)) error {
 		t.AfterCopies = false
 		found(t)
 	})
+}
+
+// hasty does not wait for tasks that it cancels.
+type hasty struct{ engine.Work }
+
+func (w hasty) RunTask(ctx context.Context, id string, attempt uint64) (bool, error) {
+	ended := make(chan error, 1)
+	go func() {
+		_, err := w.Work.RunTask(ctx, id, attempt)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return false, err
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+// deaf takes commands also after ctx has ended, and forgets those. stops says that
+// it asks for a stop then, instead of ending.
+func deaf(ctx context.Context, from <-chan job.Event, stops bool, drive func(context.Context, <-chan job.Event) error) error {
+	inner := ctx
+	if stops {
+		inner = context.WithoutCancel(ctx)
+	}
+	to, over := make(chan job.Event, 10), make(chan struct{})
+	defer close(over)
+	go func() {
+		for outside := ctx.Done(); ; {
+			select {
+			case e := <-from:
+				if ctx.Err() == nil {
+					to <- e
+				}
+			case <-outside:
+				if outside = nil; stops {
+					to <- job.Event{Kind: job.StopAsked}
+				}
+			case <-over:
+				return
+			}
+		}
+	}()
+	if err := drive(inner, to); ctx.Err() == nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // defects are engines with something wrong around a sound one.
@@ -82,6 +130,15 @@ var defects = map[string]Drive{
 		}
 		return nil
 	},
+	"a drain is taken for a stop": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return deaf(ctx, c, true, func(ctx context.Context, c <-chan job.Event) error { return sound(ctx, w, from, c, save) })
+	},
+	"commands are heard and forgotten while it drains": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return deaf(ctx, c, false, func(ctx context.Context, c <-chan job.Event) error { return sound(ctx, w, from, c, save) })
+	},
+	"what runs is not waited for": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return sound(ctx, hasty{w}, from, c, save)
+	},
 	"a stop is taken for the end": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
 		err := sound(ctx, w, from, c, save)
 		if ctx.Err() != nil {
@@ -114,6 +171,8 @@ func check(t *testing.T, d Drive) (found int, what string) {
 				found++
 				what = c.Name + ": " + err.Error()
 			}
+			cancel()
+			<-time.After(patience) // of the bubble: what a defect left running ends
 		})
 	}
 	return found, what

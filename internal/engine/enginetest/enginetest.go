@@ -5,7 +5,6 @@ package enginetest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,7 +21,7 @@ import (
 // another, before it does what follows from it. When save fails the engine is to
 // vanish as in a crash, and to return that error; nothing it started may be left
 // running. Else it returns nil, the failure the job ended with, or ctx's error when
-// ctx stopped it.
+// ctx ended: then it waits for what runs and calls save no more.
 type Drive func(ctx context.Context, work engine.Work, from job.State, commands <-chan job.Event, save func(job.State) error) error
 
 // Case is one thing that an engine must do.
@@ -64,7 +63,8 @@ func Cases() []Case {
 		{"a task fails for good and the job ends", failsForGood},
 		{"a task fails for good and the job goes on", failsAndIsRetried},
 		{"nothing can be found", nothingFound},
-		{"stopped from outside", stoppedFromOutside},
+		{"drained", drained},
+		{"drained while it is paused", drainedWhilePaused},
 		{"stopped by a command", stoppedByCommand},
 		{"paused and resumed", pausedAndResumed},
 		{"one task is paused", onePaused},
@@ -146,13 +146,13 @@ func failsAndIsRetried(ctx context.Context, d Drive) error {
 		}
 		return nil
 	}})
-	if err := t.await(ctx, func(s job.State) bool { return s.Status == job.Failed }); err != nil {
+	if err := t.Await(ctx, func(s job.State) bool { return s.Status == job.Failed }); err != nil {
 		return err
 	}
 	if !slices.Contains(t.names(), "c 1") || slices.Contains(t.names(), "stream 1") {
 		return fmt.Errorf("the others were to go on, and the stream to wait: ran %q", t.names())
 	}
-	t.tell(ctx, job.Event{Kind: job.RetryAsked, Only: []string{"a"}})
+	t.Tell(ctx, job.Event{Kind: job.RetryAsked, Only: []string{"a"}})
 	return errors.Join(t.end(ctx), t.stands(job.Finished))
 }
 
@@ -171,26 +171,78 @@ func nothingFound(ctx context.Context, d Drive) error {
 	return errors.Join(t.end(ctx), t.stands(job.Finished))
 }
 
-func stoppedFromOutside(ctx context.Context, d Drive) error {
+// firstBlocked is how tasks end only when they are told to, with a commit that takes
+// a moment; later attempts end well.
+func firstBlocked(ctx context.Context, _ string, attempt uint64) error {
+	if attempt > 1 {
+		return nil
+	}
+	<-ctx.Done()
+	<-time.After(100 * time.Millisecond)
+	return ctx.Err()
+}
+
+func drained(ctx context.Context, d Drive) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
-	t := begin(inner, d, asRun, &script{tasks: copies, run: blocked("", nil)})
-	if err := t.await(ctx, running(2)); err != nil {
+	w := &script{tasks: copies[:2], run: firstBlocked}
+	t := begin(inner, d, asServer, w)
+	if err := t.Await(ctx, running(2)); err != nil {
 		return err
 	}
-	cancel()
-	if err := t.end(ctx); !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("ended with %v", err)
+	kept, heard, err := t.drain(ctx, cancel)
+	switch {
+	case err != nil:
+		return err
+	case kept.Ended || kept.Desired == job.WantStopped:
+		return fmt.Errorf("it was drained and is kept as %v, %v", kept.Desired, kept.Status)
+	case heard != (kept.Desired == job.WantPaused):
+		return fmt.Errorf("a command that came meanwhile was heard: %v, and what is wanted is kept as %v", heard, kept.Desired)
+	case !heard && !running(2)(kept):
+		return fmt.Errorf("what ran when it was drained is kept as %+v", kept.Tasks)
 	}
-	return t.stands(job.Stopped)
+	t = takeUp(ctx, d, kept, w)
+	if heard {
+		t.Tell(ctx, job.Event{Kind: job.ResumeAsked})
+	}
+	return errors.Join(t.end(ctx), t.stands(job.Finished))
+}
+
+func drainedWhilePaused(ctx context.Context, d Drive) error {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := &script{tasks: copies[:2], run: firstBlocked}
+	t := begin(inner, d, asServer, w)
+	if err := t.Await(ctx, running(2)); err != nil {
+		return err
+	}
+	paused := func(s job.State) bool { return s.Status == job.Paused && s.Wish.By == "ana" }
+	t.Tell(ctx, job.Event{Kind: job.PauseAsked, By: "ana"})
+	if err := t.Await(ctx, paused); err != nil {
+		return err
+	}
+	kept, _, err := t.drain(ctx, cancel)
+	if err != nil {
+		return err
+	}
+	t = takeUp(ctx, d, kept, w)
+	t.Tell(ctx, job.Event{Kind: job.PauseAsked, By: "ben"}) // it is heard once the job was taken up
+	if err := t.Await(ctx, paused); err != nil {
+		return err
+	}
+	if n := len(t.names()); n > 2 || t.searched() > 1 {
+		return fmt.Errorf("a job that is paused was begun when it was taken up: ran %q", t.names())
+	}
+	t.Tell(ctx, job.Event{Kind: job.ResumeAsked})
+	return errors.Join(t.end(ctx), t.stands(job.Finished))
 }
 
 func stoppedByCommand(ctx context.Context, d Drive) error {
 	t := begin(ctx, d, asServer, &script{tasks: copies, run: blocked("", nil)})
-	if err := t.await(ctx, running(2)); err != nil {
+	if err := t.Await(ctx, running(2)); err != nil {
 		return err
 	}
-	t.tell(ctx, job.Event{Kind: job.StopAsked, By: "ana"})
+	t.Tell(ctx, job.Event{Kind: job.StopAsked, By: "ana"})
 	return errors.Join(t.end(ctx), t.stands(job.Stopped))
 }
 
@@ -203,17 +255,17 @@ func pausedAndResumed(ctx context.Context, d Drive) error {
 		return ctx.Err()
 	}
 	t := begin(ctx, d, asServer, &script{tasks: copies[:2], run: first})
-	if err := t.await(ctx, running(2)); err != nil {
+	if err := t.Await(ctx, running(2)); err != nil {
 		return err
 	}
-	t.tell(ctx, job.Event{Kind: job.PauseAsked, By: "ana", Why: "backup"})
-	if err := t.await(ctx, func(s job.State) bool { return s.Status == job.Paused }); err != nil {
+	t.Tell(ctx, job.Event{Kind: job.PauseAsked, By: "ana", Why: "backup"})
+	if err := t.Await(ctx, func(s job.State) bool { return s.Status == job.Paused }); err != nil {
 		return err
 	}
 	if n := t.now(); n > 0 {
 		return fmt.Errorf("%d tasks run while the job is paused", n)
 	}
-	t.tell(ctx, job.Event{Kind: job.ResumeAsked})
+	t.Tell(ctx, job.Event{Kind: job.ResumeAsked})
 	return errors.Join(t.end(ctx), t.stands(job.Finished))
 }
 
@@ -230,18 +282,18 @@ func onePaused(ctx context.Context, d Drive) error {
 			return nil
 		}
 	}})
-	if err := t.await(ctx, running(2)); err != nil {
+	if err := t.Await(ctx, running(2)); err != nil {
 		return err
 	}
-	t.tell(ctx, job.Event{Kind: job.PauseAsked, Only: []string{"a"}})
-	if err := t.await(ctx, func(s job.State) bool { return stands(s, "a") == job.Paused }); err != nil {
+	t.Tell(ctx, job.Event{Kind: job.PauseAsked, Only: []string{"a"}})
+	if err := t.Await(ctx, func(s job.State) bool { return stands(s, "a") == job.Paused }); err != nil {
 		return err
 	}
 	close(release)
-	if err := t.await(ctx, func(s job.State) bool { return stands(s, "b") == job.Finished }); err != nil {
+	if err := t.Await(ctx, func(s job.State) bool { return stands(s, "b") == job.Finished }); err != nil {
 		return err
 	}
-	t.tell(ctx, job.Event{Kind: job.ResumeAsked, Only: []string{"a"}})
+	t.Tell(ctx, job.Event{Kind: job.ResumeAsked, Only: []string{"a"}})
 	if err := errors.Join(t.end(ctx), t.stands(job.Finished)); err != nil {
 		return err
 	}
@@ -258,10 +310,10 @@ func edited(ctx context.Context, d Drive) error {
 		}
 		return nil
 	}})
-	if err := t.await(ctx, running(1)); err != nil {
+	if err := t.Await(ctx, running(1)); err != nil {
 		return err
 	}
-	t.tell(ctx, job.Event{Kind: job.EditAsked, Spec: 2, Changed: []job.Change{{Field: "until", Consequence: job.Restarts}}})
+	t.Tell(ctx, job.Event{Kind: job.EditAsked, Spec: 2, Changed: []job.Change{{Field: "until", Consequence: job.Restarts}}})
 	if err := errors.Join(t.end(ctx), t.stands(job.Finished)); err != nil {
 		return err
 	}
@@ -334,13 +386,4 @@ func crashAt(ctx context.Context, d Drive, w *script, step int, kept bool, failu
 		return crashed, fmt.Errorf("in the end it is %v", state.Status)
 	}
 	return crashed, w.wrong()
-}
-
-// reread is a state as another process finds it.
-func reread(s job.State) (out job.State, err error) {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return out, err
-	}
-	return out, json.Unmarshal(b, &out)
 }

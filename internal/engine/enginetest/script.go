@@ -84,6 +84,13 @@ func (s *script) names() []string {
 	return append([]string(nil), s.ran...)
 }
 
+// searched is how often tasks were looked for.
+func (s *script) searched() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.searches
+}
+
 // now is how many tasks run.
 func (s *script) now() int {
 	s.mu.Lock()
@@ -104,51 +111,20 @@ func (s *script) wrong() error {
 // trial is one job under the engine.
 type trial struct {
 	*script
-	commands chan job.Event
-	ended    chan error
-
-	state   sync.Mutex
-	saved   job.State
-	changed chan struct{}
+	*Keeper
+	ended chan error
 }
 
 // begin begins a job.
 func begin(ctx context.Context, d Drive, o job.Options, w *script) *trial {
-	from := job.New(o, 1, time.Now())
-	t := &trial{script: w, commands: make(chan job.Event), ended: make(chan error, 1), changed: make(chan struct{}, 1), saved: from}
-	go func() { t.ended <- d(ctx, w, from, t.commands, t.save) }()
+	return takeUp(ctx, d, job.New(o, 1, time.Now()), w)
+}
+
+// takeUp goes on with one.
+func takeUp(ctx context.Context, d Drive, from job.State, w *script) *trial {
+	t := &trial{script: w, Keeper: NewKeeper(from), ended: make(chan error, 1)}
+	go func() { t.ended <- d(ctx, w, from, t.commands, t.Save) }()
 	return t
-}
-
-func (t *trial) save(s job.State) error {
-	t.state.Lock()
-	t.saved = s
-	t.state.Unlock()
-	select {
-	case t.changed <- struct{}{}:
-	default:
-	}
-	return nil
-}
-
-func (t *trial) last() job.State {
-	t.state.Lock()
-	defer t.state.Unlock()
-	return t.saved
-}
-
-// await waits for a state.
-func (t *trial) await(ctx context.Context, which func(job.State) bool) error {
-	for {
-		if s := t.last(); which(s) {
-			return nil
-		}
-		select {
-		case <-t.changed:
-		case <-ctx.Done():
-			return fmt.Errorf("waited in vain; the job is %v: %+v", t.last().Status, t.last().Tasks)
-		}
-	}
 }
 
 // running is the state in which so many tasks are said to run.
@@ -174,12 +150,22 @@ func stands(s job.State, id string) job.Status {
 	return 0
 }
 
-// tell gives the engine a command.
-func (t *trial) tell(ctx context.Context, e job.Event) {
+// drain ends the engine from outside and returns the state it left, as another
+// process finds it. Meanwhile somebody asks for a pause, and is heard or not.
+func (t *trial) drain(ctx context.Context, cancel context.CancelFunc) (kept job.State, heard bool, err error) {
+	cancel()
 	select {
-	case t.commands <- e:
-	case <-ctx.Done(): // what is waited for next says so
+	case t.commands <- job.Event{Kind: job.PauseAsked, By: "ben"}:
+		heard = true
+	case err := <-t.ended:
+		t.ended <- err
+	case <-ctx.Done():
 	}
+	if err := t.end(ctx); !errors.Is(err, context.Canceled) || t.wrong() != nil || ctx.Err() != nil {
+		return kept, heard, fmt.Errorf("ended with %v", err)
+	}
+	kept, err = reread(t.Kept())
+	return kept, heard, err
 }
 
 // end waits for the end, and returns how it was.
@@ -188,13 +174,13 @@ func (t *trial) end(ctx context.Context) error {
 	case err := <-t.ended:
 		return errors.Join(err, t.wrong())
 	case <-ctx.Done():
-		return fmt.Errorf("no end; the job is %v: %+v", t.last().Status, t.last().Tasks)
+		return fmt.Errorf("no end; the job is %v: %+v", t.Kept().Status, t.Kept().Tasks)
 	}
 }
 
 // stands says what is wrong when the job was not kept as having ended so.
 func (t *trial) stands(want job.Status) error {
-	if s := t.last(); s.Status != want || !s.Ended {
+	if s := t.Kept(); s.Status != want || !s.Ended {
 		return fmt.Errorf("the last state kept is %v, ended %v; it should be %v", s.Status, s.Ended, want)
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 
 func TestDrive_as_every_engine(t *testing.T) {
 	drive := func(ctx context.Context, work engine.Work, from job.State, commands <-chan job.Event, save func(job.State) error) error {
-		return Drive(ctx, work, Driving{From: from, Commands: commands, Save: save, Log: quiet})
+		return Drive(ctx, work, engine.Driving{From: from, Commands: commands, Save: save, Log: quiet})
 	}
 	enginetest.Run(t, drive, synctest.Test)
 }
@@ -22,7 +22,7 @@ func TestDrive_when_nobody_commands_any_more(t *testing.T) {
 	commands := make(chan job.Event)
 	close(commands)
 	s := &script{tasks: copies("a")}
-	if err := Drive(t.Context(), s, Driving{From: job.New(job.Options{}, 1, time.Now()), Commands: commands, Log: quiet}); err != nil || len(s.ran) != 2 {
+	if err := Drive(t.Context(), s, engine.Driving{From: job.New(job.Options{}, 1, time.Now()), Commands: commands, Log: quiet}); err != nil || len(s.ran) != 2 {
 		t.Fatal(err, s.ran)
 	}
 }
@@ -31,11 +31,11 @@ func TestDrive_when_the_job_has_ended(t *testing.T) {
 	var last job.State
 	from := job.New(job.Options{}, 1, time.Now())
 	save := func(s job.State) error { last = s; return nil }
-	if err := Drive(t.Context(), &script{}, Driving{From: from, Save: save, Log: quiet}); err != nil || !last.Ended {
+	if err := Drive(t.Context(), &script{}, engine.Driving{From: from, Save: save, Log: quiet}); err != nil || !last.Ended {
 		t.Fatal(err, last)
 	}
 	s := &script{tasks: copies("a")}
-	if err := Drive(t.Context(), s, Driving{From: last, Log: quiet}); err != nil || len(s.ran) > 0 {
+	if err := Drive(t.Context(), s, engine.Driving{From: last, Log: quiet}); err != nil || len(s.ran) > 0 {
 		t.Fatal(err, s.ran)
 	}
 }
@@ -57,7 +57,7 @@ func TestDrive_when_alarms_are_told(t *testing.T) {
 				go func() { commands <- job.Event{Kind: job.RetryAsked} }()
 			}
 		}
-		if err := Drive(t.Context(), s, Driving{From: job.New(job.Options{}, 1, time.Now()), Commands: commands, Alarm: alarm, Log: quiet}); err != nil {
+		if err := Drive(t.Context(), s, engine.Driving{From: job.New(job.Options{}, 1, time.Now()), Commands: commands, Alarm: alarm, Log: quiet}); err != nil {
 			t.Fatal(err)
 		}
 		if len(told) != 2 || told[job.Alarm{Kind: job.AlarmTask, On: "a"}] != 8 || told[job.Alarm{Kind: job.AlarmJob}] != 8 {

@@ -122,11 +122,11 @@ func (s *State) Audit(ctx context.Context) (entries []watch.Entry, err error) {
 }
 
 // End says how a run ended, for EndRun: its exit code and a line.
-func End(ctx context.Context, err error) (exit int, outcome string) {
+func End(stopped bool, err error) (exit int, outcome string) {
 	switch {
 	case err != nil:
 		return fault.Of(err).Code.Info().Exit, fault.Of(err).Error()
-	case ctx.Err() != nil:
+	case stopped:
 		return 130, "stopped"
 	}
 	return fault.ExitDone, "done"

@@ -13,35 +13,41 @@ import (
 	"godwit/internal/job"
 )
 
-// Run drives work from its beginning until all its tasks are done, one of them
-// fails for good, or ctx is done. It returns nil, the failure, or ctx's error when
-// the job was stopped. Nothing it started is left running.
-func Run(ctx context.Context, work engine.Work, parallel int, log *slog.Logger) error {
-	return Drive(ctx, work, Driving{
-		From: job.New(job.Options{Parallel: parallel, EndOnFailure: true}, 1, time.Now()),
-		Log:  log,
-	})
-}
-
-// Driving says how work is driven.
-type Driving struct {
-	// From is the state to go on from: that of job.New, or the last one that Save
-	// was given.
-	From job.State
-	// Commands are carried out as they come; nil: there are none.
-	Commands <-chan job.Event
-	// Save keeps a state before what follows from it is done; nil: nothing is kept.
-	// When it fails the work is given up where it stands, as in a crash.
-	Save func(job.State) error
-	// Alarm is told of alarms that are raised and resolved; nil: nobody is.
-	Alarm func(job.Action)
-	Log   *slog.Logger
+// Run drives work as given says; nil: from its beginning until all its tasks are
+// done or one of them fails for good. parallel is how many Copy tasks run at once
+// until an edit says otherwise. It reports whether the work ended before it was done
+// because ctx ended or somebody asked for it, which is no error. Nothing it started
+// is left running.
+func Run(ctx context.Context, work engine.Work, given *engine.Driving, parallel int, log *slog.Logger) (stopped bool, err error) {
+	d := engine.Driving{From: job.New(job.Options{EndOnFailure: true}, 1, time.Now())}
+	if given != nil {
+		d = *given
+	}
+	d.From.Parallel = parallel
+	if d.Log == nil {
+		d.Log = log
+	}
+	last, err := drive(ctx, work, d)
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return true, nil
+	}
+	return err == nil && last.Desired == job.WantStopped, err
 }
 
 // Drive drives work until the job ends. It returns nil, the failure the job ended
-// with, ctx's error when ctx stopped it, or the error of Save. A job that was
-// stopped by a command ends with nil. Nothing it started is left running.
-func Drive(ctx context.Context, work engine.Work, d Driving) error {
+// with, ctx's error when ctx ended, or the error of Save. A job that was stopped by
+// a command ends with nil. Nothing it started is left running.
+//
+// When ctx ends and nothing is kept, the job is stopped. Where states are kept it
+// is drained instead: what runs is cancelled and waited for, nothing more is kept,
+// and Drive goes on from the state kept last as after a crash.
+func Drive(ctx context.Context, work engine.Work, d engine.Driving) error {
+	_, err := drive(ctx, work, d)
+	return err
+}
+
+// drive is Drive; it also returns the state it came to.
+func drive(ctx context.Context, work engine.Work, d engine.Driving) (job.State, error) {
 	r := &runner{Driving: d, work: work, answers: make(chan answer), done: make(chan struct{}), cancels: map[string]context.CancelFunc{}}
 	r.wakeUp = time.NewTimer(0)
 	r.ctx, r.cancelAll = context.WithCancel(context.WithoutCancel(ctx))
@@ -55,16 +61,16 @@ func Drive(ctx context.Context, work engine.Work, d Driving) error {
 	}
 	switch {
 	case err != nil:
-		return err
+		return r.state, err
 	case r.failure != nil:
-		return r.failure
+		return r.state, r.failure
 	}
-	return context.Cause(ctx)
+	return r.state, context.Cause(ctx)
 }
 
 // runner is one run of a job.
 type runner struct {
-	Driving
+	engine.Driving
 	work      engine.Work
 	state     job.State
 	answers   chan answer
@@ -87,7 +93,7 @@ type answer struct {
 	last int // 1 when its sender has ended
 }
 
-// loop takes one event after another until the job has ended.
+// loop takes one event after another until the job has ended, or is to be drained.
 func (r *runner) loop(ctx context.Context) error {
 	next, actions := job.Resume(r.state, time.Now())
 	if err := r.follow(next, actions); err != nil {
@@ -106,6 +112,9 @@ func (r *runner) loop(ctx context.Context) error {
 			}
 			a.Event = c
 		case <-stop:
+			if r.Save != nil {
+				return context.Cause(ctx)
+			}
 			stop = nil
 			a.Kind = job.StopAsked
 		}
@@ -119,7 +128,7 @@ func (r *runner) loop(ctx context.Context) error {
 // step takes an event and carries out what follows from it.
 func (r *runner) step(a answer) error {
 	a.Now = time.Now()
-	if a.err != nil && a.ID != job.PlanID {
+	if a.err != nil && (a.ID != job.PlanID || !r.state.EndOnFailure) { // else it is told at the end
 		r.Log.Warn("task failed", "task", a.ID, "error", a.err)
 	}
 	next, actions := job.Step(r.state, a.Event)

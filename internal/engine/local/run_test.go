@@ -2,15 +2,16 @@ package local
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"godwit/internal/engine"
 	"godwit/internal/fault"
 	"godwit/internal/job"
 )
@@ -64,7 +65,7 @@ func copies(ids ...string) (out []job.Task) {
 
 func TestRun_when_all_goes_well(t *testing.T) {
 	s := &script{tasks: copies("a", "b", "c", "d")}
-	if err := Run(t.Context(), s, 2, quiet); err != nil {
+	if _, err := Run(t.Context(), s, nil, 2, quiet); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.ran) != 5 || s.ran[4] != "stream" || s.most > 2 {
@@ -81,7 +82,7 @@ func TestRun_when_a_task_fails_for_a_while(t *testing.T) {
 			}
 			return nil
 		}
-		if err := Run(t.Context(), s, 1, quiet); err != nil {
+		if _, err := Run(t.Context(), s, nil, 1, quiet); err != nil {
 			t.Fatal(err)
 		}
 		if len(s.ran) != 5 {
@@ -99,7 +100,7 @@ func TestRun_when_a_task_fails_for_good(t *testing.T) {
 		<-ctx.Done() // the other task is told to end
 		return ctx.Err()
 	}
-	if err := Run(t.Context(), s, 2, quiet); !fault.Has(err, fault.FencedOff) || s.running != 0 {
+	if _, err := Run(t.Context(), s, nil, 2, quiet); !fault.Has(err, fault.FencedOff) || s.running != 0 {
 		t.Fatalf("%v, %d still running", err, s.running)
 	}
 }
@@ -113,14 +114,36 @@ func TestRun_when_stopped(t *testing.T) {
 		return ctx.Err()
 	}
 	s.find = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() } // still finding
-	if err := Run(ctx, s, 1, quiet); !errors.Is(err, context.Canceled) || s.running != 0 {
-		t.Fatalf("%v, %d still running", err, s.running)
+	if stopped, err := Run(ctx, s, nil, 1, quiet); !stopped || err != nil || s.running != 0 {
+		t.Fatalf("%v, %v, %d still running", stopped, err, s.running)
+	}
+}
+
+func TestRun_when_it_is_driven(t *testing.T) {
+	s := &script{tasks: copies("a", "b", "c")}
+	started := make(chan struct{}, 3)
+	s.run = func(ctx context.Context, _ string, _ uint64) error {
+		started <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	var last job.State
+	commands := make(chan job.Event)
+	go func() {
+		<-started
+		<-started
+		commands <- job.Event{Kind: job.StopAsked}
+	}()
+	d := &engine.Driving{From: job.New(job.Options{}, 1, time.Now()), Commands: commands, Save: func(s job.State) error { last = s; return nil }}
+	stopped, err := Run(t.Context(), s, d, 2, quiet)
+	if !stopped || err != nil || last.Status != job.Stopped || s.most != 2 || d.From.Parallel != 0 {
+		t.Fatalf("%v, %v, %v, %d at once", stopped, err, last.Status, s.most)
 	}
 }
 
 func TestRun_when_nothing_can_be_found(t *testing.T) {
 	s := &script{find: func(context.Context) error { return fault.New(fault.SourceUnreachable, "no") }}
-	if err := Run(t.Context(), s, 1, quiet); !fault.Has(err, fault.SourceUnreachable) {
+	if _, err := Run(t.Context(), s, nil, 1, quiet); !fault.Has(err, fault.SourceUnreachable) {
 		t.Fatal(err)
 	}
 }

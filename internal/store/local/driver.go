@@ -25,7 +25,7 @@ func Driver() store.Driver {
 
 func fields() []option.Field {
 	return []option.Field{
-		{Name: "path", Kind: option.Text, Required: true, Example: "/archive/media", Help: "The folder, absolute.",
+		{Name: "path", Kind: option.Text, Required: true, Machine: option.DataPath, Example: "/archive/media", Help: "The folder, absolute.",
 			Check: func(v any) error {
 				if p := v.(string); !path.IsAbs(p) || badPath(p) {
 					return errors.New("an absolute path is expected, without a zero byte or a part . or ..")
@@ -33,6 +33,7 @@ func fields() []option.Field {
 				return nil
 			}},
 		{Name: "links", Kind: option.Enum, Values: []string{"skip", "follow", "follow_outside"}, Default: "skip",
+			Machine: option.Anywhere, Takes: func(o option.Values) bool { return o.Text("links") == "follow_outside" },
 			Help: "What a symbolic link to a file is: `skip` records it as not copied (NOT_A_FILE), `follow` takes the file it leads to when that lies in the folder, `follow_outside` wherever it lies. Links to folders are never followed."},
 	}
 }

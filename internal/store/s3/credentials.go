@@ -54,6 +54,12 @@ func (w wanted) providers() ([]provider, error) {
 			return nil, fault.New(fault.JobMissing, "access_key and secret_key are missing: credentials are static")
 		}
 		return []provider{w.static()}, nil
+	}
+	if w.sealed {
+		return nil, fault.New(fault.JobMissing, "access_key and secret_key are missing: keys of this machine are not used here").
+			Try("give both, or choose anonymous for a bucket that is open to all")
+	}
+	switch w.way {
 	case byEnv:
 		return []provider{w.env()}, nil
 	case byShared:

@@ -558,3 +558,56 @@ func TestAuto_when_there_are_no_keys(t *testing.T) {
 	w.env = map[string]string{"HOME": t.TempDir()}
 	w.fails(t, w.open(t), fault.StoreAuth, "AWS_ACCESS_KEY_ID", "the profile default in")
 }
+
+// Without an environment nothing of the machine is asked for: whoever hands one over
+// wrote the job.
+func TestCredentials_when_there_is_no_environment(t *testing.T) {
+	home := t.TempDir()
+	for name, value := range map[string]string{"HOME": home, "AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": baseSecret, "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(home, "x")} {
+		t.Setenv(name, value)
+	}
+	w := newKeyWorld(t, rolesGiven)
+	for _, way := range []string{byAuto, byEnv, byShared, byInstance, byWeb} {
+		w.given["credentials"] = way
+		_, err := newBare(w)
+		if !fault.Has(err, fault.JobMissing) || fault.Of(err).Hint == "" || strings.Contains(err.Error(), home) {
+			t.Errorf("%s: %v", way, err)
+		}
+	}
+	maps.Copy(w.given, map[string]any{"credentials": byAuto, "access_key": secret.New("AKIAGIVEN"), "secret_key": secret.New(baseSecret)})
+	s, err := newBare(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if by, _ := w.request(t, s); by.key != "AKIAGIVEN" {
+		t.Errorf("signed by %v", by)
+	}
+}
+
+// newBare makes the store of w without an environment.
+func newBare(w *keyWorld) (*Store, error) {
+	c, err := settings(option.Of(fields(), w.given), store.Env{})
+	if err != nil {
+		return nil, err
+	}
+	return newStore(c, store.Env{})
+}
+
+// The home of the user is where the environment that was handed over says, even when
+// the process has another.
+func TestShared_when_home_is_not_told(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	if err := os.Mkdir(filepath.Join(home, ".aws"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := "[default]\naws_access_key_id = AKIAHOME\naws_secret_access_key = " + baseSecret + "\n"
+	if err := os.WriteFile(filepath.Join(home, ".aws", "credentials"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := newKeyWorld(t, rolesGiven)
+	w.env = map[string]string{}
+	w.given["credentials"] = byShared
+	w.fails(t, w.open(t), fault.StoreAuth, "no such file")
+}

@@ -54,6 +54,7 @@ func fields() []option.Field {
 		{Name: "style", Kind: option.Enum, Values: []string{"auto", "path", "virtual"}, Default: "auto",
 			Help: "Where the bucket's name stands in requests: in the path, or in the host's name (`virtual`). `auto`: as the preset says; in the path when only an endpoint is given."},
 		{Name: "credentials", Kind: option.Enum, Live: true, Values: []string{byAuto, byStatic, byEnv, byShared, byInstance, byWeb, byAnonymous}, Default: byAuto,
+			Machine: option.Ambient, Takes: ambient,
 			Help: "Where keys come from: given here (`static`), variables `AWS_…` (`env`), files of the AWS command line (`shared`), the machine's or container's role (`instance`), a token file (`web_identity`), or none. `auto` takes the first of these that is there."},
 		{Name: "access_key", Kind: option.Secret, Live: true, Help: "Access key, for `static`."},
 		{Name: "secret_key", Kind: option.Secret, Live: true, Help: "Its secret."},
@@ -70,7 +71,7 @@ func fields() []option.Field {
 		{Name: "etag", Kind: option.Enum, Live: true, Values: []string{"auto", "opaque"}, Default: "auto",
 			Help: "Whether ETags are MD5s. `auto` looks at one object; `opaque`: they are not, as where only some objects are encrypted with keys of a key store."},
 		{Name: "tls", Kind: option.Object, Live: true, Help: "How the certificate is checked.", Fields: []option.Field{
-			{Name: "ca", Kind: option.Text, Example: "/etc/ssl/minio.pem", Help: "PEM file with further authorities."},
+			{Name: "ca", Kind: option.Text, Machine: option.SecretPath, Example: "/etc/ssl/minio.pem", Help: "PEM file with further authorities."},
 			{Name: "skip_verify", Kind: option.Bool, Help: "Take any certificate: whoever stands between can read and change everything. Only for tests."},
 		}},
 	}
@@ -82,6 +83,17 @@ func checkBucket(v any) error {
 		return errors.New("the name of a bucket has at least 3 characters: letters, digits, dots and dashes")
 	}
 	return nil
+}
+
+// ambient reports whether the keys are not given in the options.
+func ambient(o option.Values) bool {
+	switch o.Text("credentials") {
+	case byStatic, byAnonymous:
+		return false
+	case byAuto:
+		return o.Secret("access_key").IsZero() && o.Secret("secret_key").IsZero()
+	}
+	return true
 }
 
 func checkPrefix(v any) error {
@@ -162,6 +174,7 @@ type wanted struct {
 	amazon                bool   // the service is Amazon's: its machines have roles
 	region                string
 	getenv                func(string) (string, bool)
+	sealed                bool // only this machine could give keys, and may not
 	now                   func() time.Time
 }
 
@@ -232,7 +245,7 @@ func settings(v option.Values, env store.Env) (config, error) {
 	c.credentials = wanted{
 		way: v.Text("credentials"), access: v.Secret("access_key"), secret: v.Secret("secret_key"), token: v.Secret("session_token"),
 		profile: v.Text("profile"), role: v.Text("role_arn"), sts: v.Text("sts_endpoint"), external: v.Text("external_id"),
-		amazon: amazon, region: c.region, getenv: getenv, now: time.Now,
+		amazon: amazon, region: c.region, getenv: getenv, sealed: env.Getenv == nil && ambient(v), now: time.Now,
 	}
 	if c.credentials.sts == "" && !amazon {
 		c.credentials.sts = c.endpoint

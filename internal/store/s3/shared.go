@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"gopkg.in/ini.v1"
@@ -188,7 +189,7 @@ type sectionError string
 
 func (n sectionError) Error() string { return fmt.Sprintf("section %q does not exist", string(n)) }
 
-var errNoFile = fmt.Errorf("HOME is not set: %w", fs.ErrNotExist)
+var errNoFile = fmt.Errorf("HOME is not set: %w", syscall.ENOENT)
 
 func section(file, name string) (*ini.Section, error) {
 	if file == "" {

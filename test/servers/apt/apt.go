@@ -106,9 +106,11 @@ func Env(root string) []string {
 	return append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(dirs, ":"))
 }
 
+// libraries are the folders with shared libraries. PulseAudio's has one that it finds
+// by its absolute path, which it does not have here.
 func libraries(root string) []string {
 	var dirs []string
-	for _, pattern := range []string{"usr/lib/*-linux-gnu*", "lib/*-linux-gnu*"} {
+	for _, pattern := range []string{"usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/*-linux-gnu*/pulseaudio"} {
 		found, _ := filepath.Glob(filepath.Join(root, pattern)) // the pattern is well formed
 		dirs = append(dirs, found...)
 	}
@@ -289,9 +291,10 @@ func (a archive) providing(soname string) (string, error) {
 
 // candidates are the packages that may have a shared library, by Debian's rule
 // for naming them: libaio.so.1 is in libaio1 or, since the change to 64-bit
-// times, libaio1t64; libglib-2.0.so.0 is in libglib2.0-0.
+// times, libaio1t64; libglib-2.0.so.0 is in libglib2.0-0; names of packages are in
+// small letters, those of libraries need not be.
 func candidates(soname string) []string {
-	base, version, _ := strings.Cut(soname, ".so.")
+	base, version, _ := strings.Cut(strings.ToLower(soname), ".so.")
 	major, _, _ := strings.Cut(version, ".")
 	joint := ""
 	if base != "" && base[len(base)-1] >= '0' && base[len(base)-1] <= '9' {

@@ -1,4 +1,4 @@
-package cli
+package option
 
 import (
 	"net/url"
@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"godwit/internal/option"
 	"godwit/internal/secret"
 )
 
@@ -14,11 +13,11 @@ import (
 // would mask ordinary words, and guard nothing.
 const shortSecret = 4
 
-// masker returns a function that masks every secret of v in a text, in plain,
+// Masker returns a function that masks every secret of v in a text, in plain,
 // quoted and URL form. Secrets are kept out of texts where they are made; this is
 // for errors and log lines, which may hold what others say, such as a server that
 // repeats what it was sent.
-func masker(v option.Values) func(string) string {
+func Masker(v Values) func(string) string {
 	var forms []string
 	public := append(textsOf(v), "godwit")
 	for _, s := range secretsOf(v) {
@@ -42,15 +41,15 @@ func masker(v option.Values) func(string) string {
 }
 
 // secretsOf returns the values of all Secret options below v.
-func secretsOf(v option.Values) []string {
+func secretsOf(v Values) []string {
 	var out []string
 	for _, f := range v.Fields() {
 		switch f.Kind {
-		case option.Secret:
+		case Secret:
 			out = append(out, v.Secret(f.Name).Reveal())
-		case option.Object:
+		case Object:
 			out = append(out, secretsOf(v.Object(f.Name))...)
-		case option.Objects:
+		case Objects:
 			for _, o := range v.Objects(f.Name) {
 				out = append(out, secretsOf(o)...)
 			}
@@ -60,15 +59,15 @@ func secretsOf(v option.Values) []string {
 }
 
 // textsOf returns the texts below v that are no secrets.
-func textsOf(v option.Values) []string {
+func textsOf(v Values) []string {
 	var out []string
 	for _, f := range v.Fields() {
 		switch f.Kind {
-		case option.Text, option.Enum:
+		case Text, Enum:
 			out = append(out, v.Written(f.Name))
-		case option.Object:
+		case Object:
 			out = append(out, textsOf(v.Object(f.Name))...)
-		case option.Objects:
+		case Objects:
 			for _, o := range v.Objects(f.Name) {
 				out = append(out, textsOf(o)...)
 			}

@@ -1,0 +1,306 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"godwit/internal/api"
+	"godwit/internal/fault"
+)
+
+// editFlags are those of edit and rollback.
+type editFlags struct {
+	reason  string
+	version int64
+	preview bool
+	yes     bool
+}
+
+func (f *editFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.reason, "reason", "", "why, a `TEXT` that is kept with the version")
+	c.Flags().BoolVar(&f.preview, "preview", false, "only tell what would change")
+	c.Flags().BoolVar(&f.yes, "yes", false, "do not ask")
+}
+
+func (a *app) jobEditCommand() *cobra.Command {
+	var f editFlags
+	var note, group, schedule string
+	c := &cobra.Command{
+		Use:   "edit NAME FILE",
+		Short: "Give a job another file; tells first what each change does",
+		Example: `  godwit job edit shop-to-lake job.yaml --reason "smaller files"
+  godwit job edit shop-to-lake job.yaml --preview`,
+		Long: `Edit shows what each change does: taken over as it runs, restarts what it touches, plans anew, or reads a table again. It asks on
+a terminal; elsewhere --yes must say that it is meant. A change that is refused changes nothing. With --version the edit counts
+only if the job still has the version that was edited.`,
+		Args: jobAnd("its new file", 2, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			text, err := jobText(args[1])
+			if err != nil {
+				return err
+			}
+			e := api.EditRequest{Version: f.version, File: text, Reason: f.reason, Note: note, Group: group}
+			if c.Flags().Changed("schedule") {
+				e.Schedule = &schedule
+			}
+			return inFile(a.edit(c.Context(), args[0], e, f), args[1])
+		},
+	}
+	f.add(c)
+	c.Flags().Int64Var(&f.version, "version", 0, "the `N` that was edited (default: the one that lives now)")
+	c.Flags().StringVar(&note, "note", "", "another `TEXT` for people")
+	c.Flags().StringVar(&group, "group", "", "another group, by its `NAME`")
+	c.Flags().StringVar(&schedule, "schedule", "", "another `CRON` line; empty: none")
+	return a.onJob(c)
+}
+
+func (a *app) jobRollbackCommand() *cobra.Command {
+	var f editFlags
+	c := &cobra.Command{
+		Use:   "rollback NAME VERSION",
+		Short: "Give a job the file of an earlier version again, as a new version",
+		Example: `  godwit job rollback shop-to-lake 6 --reason "the smaller files were slower"
+  godwit job rollback shop-to-lake 6 --preview`,
+		Args: jobAnd("a version of it", 2, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			back, err := versionOf(args[1])
+			if err != nil {
+				return err
+			}
+			return a.edit(c.Context(), args[0], api.EditRequest{BackTo: back, Reason: f.reason}, f)
+		},
+	}
+	f.add(c)
+	return a.onJob(c)
+}
+
+func versionOf(text string) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		return 0, fault.New(fault.Usage, "%q is no version: expected a number from 1 on", clean(text)).Try("godwit job versions NAME lists them")
+	}
+	return n, nil
+}
+
+// edit shows what an edit does, asks, and does it. Nothing lives that was not shown:
+// it counts only for the version it was shown for.
+func (a *app) edit(parent context.Context, name string, e api.EditRequest, f editFlags) error {
+	a.job = name
+	var preview *api.EditResult
+	err := a.ask(parent, true, func(ctx context.Context, c *client) error {
+		if e.Version == 0 {
+			j, err := c.job(ctx, name)
+			if err != nil {
+				return err
+			}
+			e.Version = j.Version
+		}
+		e.Preview = true
+		var err error
+		preview, err = got(c.EditJobWithResponse(ctx, name, e))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	a.showChanges(name, preview.Changes)
+	if err := refusedOf(name, preview.Changes); err != nil || f.preview {
+		if err == nil && a.json {
+			a.emit(jobEditLine{a.jobHead(lineEdit, name), preview.Version, len(preview.Changes), true})
+		}
+		return err
+	}
+	if err := a.agree(f.yes, fmt.Sprintf("makes %s of the job file live", plural(int64(len(preview.Changes)), "change")), "--yes"); err != nil {
+		return err
+	}
+	return a.ask(parent, true, func(ctx context.Context, c *client) error {
+		e.Preview = false
+		r, err := got(c.EditJobWithResponse(ctx, name, e))
+		if err != nil {
+			return err
+		}
+		if a.json {
+			a.emit(jobEditLine{a.jobHead(lineEdit, name), r.Version, len(r.Changes), false})
+		}
+		a.say(fmt.Sprintf("%s has version %d now. Back: godwit job rollback %s %d", a.errCol.bold(clean(name)), r.Version, name, e.Version))
+		return nil
+	})
+}
+
+// refusedOf is the error of a preview with a change that is refused.
+func refusedOf(name string, changes []api.Change) error {
+	for _, c := range changes {
+		if c.Does == api.ChangeDoesRefused {
+			return fault.New(fault.JobEdit, "%s: %s", c.Field, c.Why).At("%s", name).Try("leave it as it was, or submit it as another job")
+		}
+	}
+	return nil
+}
+
+func (a *app) showChanges(name string, changes []api.Change) {
+	switch {
+	case a.json:
+		a.emitChanges(name, changes)
+	case isTerminal(a.out):
+		if len(changes) == 0 {
+			a.print("nothing changes in the job file")
+		}
+		a.print(changeLines(changes, a.outCol)...)
+	default:
+		for _, c := range changes {
+			a.print(tsv(c.Field, c.From, c.To, c.Effect, string(c.Does), c.Why))
+		}
+	}
+}
+
+func (a *app) emitChanges(name string, changes []api.Change) {
+	for _, c := range changes {
+		a.emit(jobChangeLine{a.jobHead(lineChange, name), c})
+	}
+}
+
+// changeLines shows changes of a job file to people, the refused ones last.
+func changeLines(changes []api.Change, c colours) []string {
+	var out, last []string
+	for _, x := range changes {
+		does := string(x.Does)
+		if does == "" {
+			does = x.Effect
+		}
+		line := " ~ " + wordColour(c, pad(does, 11)) + " " + clean(x.Field) + ": " + orNone(x.From) + " → " + orNone(x.To)
+		if x.Why != "" {
+			line += " (" + clean(x.Why) + ")"
+		}
+		if x.Does == api.ChangeDoesRefused {
+			last = append(last, line)
+			continue
+		}
+		out = append(out, line)
+	}
+	return append(out, last...)
+}
+
+func (a *app) jobVersionsCommand() *cobra.Command {
+	return a.onJob(&cobra.Command{
+		Use:   "versions NAME",
+		Short: "List the versions of a job's file, newest first",
+		Example: `  godwit job versions shop-to-lake
+  godwit job versions shop-to-lake --json`,
+		Args: oneArg("the name of a job"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.ask(c.Context(), false, func(ctx context.Context, c *client) error {
+				items, err := c.versions(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				l := listing{head: []string{"VERSION", "AT", "BY", "CHANGES", "REASON"}, plain: [][]string{}, empty: "no version is kept"}
+				for _, v := range items {
+					if a.json {
+						a.emit(jobVersionLine{a.jobHead(lineVersion, args[0]), v})
+						continue
+					}
+					n := strconv.FormatInt(v.Version, 10)
+					l.rows = append(l.rows, []string{n, v.At.Local().Format("2006-01-02 15:04:05"), v.By, changedFields(v.Changes), v.Reason})
+					l.plain = append(l.plain, []string{n, stampOf(v.At), v.By, changedFields(v.Changes), v.Reason})
+				}
+				if !a.json {
+					a.show(l)
+				}
+				return nil
+			})
+		},
+	})
+}
+
+func (c *client) versions(ctx context.Context, name string) ([]api.Version, error) {
+	r, err := c.ListVersionsWithResponse(ctx, name)
+	if err := settled(r, err); err != nil {
+		return nil, err
+	}
+	if r.JSON200 == nil {
+		return nil, noneOfOurs(r)
+	}
+	return r.JSON200.Items, nil
+}
+
+func changedFields(changes []api.Change) string {
+	out := ""
+	for i, c := range changes {
+		if i > 0 {
+			out += ", "
+		}
+		out += c.Field
+	}
+	return out
+}
+
+func (a *app) jobDiffCommand() *cobra.Command {
+	return a.onJob(&cobra.Command{
+		Use:   "diff NAME [A] [B]",
+		Short: "Show what differs between two versions of a job's file",
+		Example: `  godwit job diff shop-to-lake
+  godwit job diff shop-to-lake 5 7`,
+		Long: "Without versions the newest is held against the one before, with one the newest against that one. The answer is a unified diff.",
+		Args: jobAnd("at most two versions", 1, 3),
+		RunE: func(c *cobra.Command, args []string) error { return a.diff(c.Context(), args[0], args[1:]) },
+	})
+}
+
+func (a *app) diff(ctx context.Context, name string, given []string) error {
+	a.job = name
+	var between []int64
+	for _, g := range given {
+		v, err := versionOf(g)
+		if err != nil {
+			return err
+		}
+		between = append(between, v)
+	}
+	return a.ask(ctx, false, func(ctx context.Context, c *client) error {
+		if len(between) < 2 {
+			j, err := c.job(ctx, name)
+			if err != nil {
+				return err
+			}
+			if len(between) == 0 {
+				between = []int64{max(1, j.Version-1)}
+			}
+			between = append(between, j.Version)
+		}
+		var texts [2]string
+		for i, v := range between {
+			r, err := got(c.ShowVersionWithResponse(ctx, name, v))
+			if err != nil {
+				return err
+			}
+			texts[i] = r.File
+		}
+		title := func(v int64) string { return fmt.Sprintf("%s version %d", name, v) }
+		d := unified(title(between[0]), title(between[1]), texts[0], texts[1])
+		if a.json {
+			a.emit(jobDiffLine{a.jobHead(lineDiff, name), between[0], between[1], d})
+			return nil
+		}
+		a.showDiff(d)
+		return nil
+	})
+}
+
+func (a *app) showDiff(d string) {
+	if d == "" {
+		a.say("the versions are equal")
+		return
+	}
+	for _, l := range cleanLines(d) {
+		switch l[:min(1, len(l))] {
+		case "+":
+			l = a.outCol.green(l)
+		case "-":
+			l = a.outCol.red(l)
+		}
+		a.print(l)
+	}
+}

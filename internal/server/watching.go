@@ -1,0 +1,88 @@
+package server
+
+import (
+	"net/http"
+
+	"godwit/internal/api"
+)
+
+// Health says whether the server is up. It is asked before anything else is looked
+// at, so that it answers at all times; see admit.
+func (c calls) Health(w http.ResponseWriter, r *http.Request) { c.health(w, r) }
+
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	if !acceptable(w, r, "application/json") {
+		return
+	}
+	give(w, r, http.StatusOK, api.Health{Status: s.state(), Version: s.o.Version, UpS: s.o.Now().Sub(s.began).Seconds(), Jobs: s.meters.jobs(r.Context())}, nil)
+}
+
+// OpenAPI gives out the document.
+func (c calls) OpenAPI(w http.ResponseWriter, r *http.Request) {
+	send(w, r, http.StatusOK, "application/yaml", []byte(api.Document()))
+}
+
+// Metrics are for Prometheus. It gets the text form, whatever else it would take: the
+// document promises that.
+func (c calls) Metrics(w http.ResponseWriter, r *http.Request) { c.meters.serve(w, r) }
+
+// Overview counts.
+func (c calls) Overview(w http.ResponseWriter, r *http.Request) {
+	view, err := c.svc().Overview(r.Context())
+	if view.Counts == nil {
+		view.Counts = map[string]int{}
+	}
+	give(w, r, http.StatusOK, view, err)
+}
+
+// History shows rate, lag and memory over a span.
+func (c calls) History(w http.ResponseWriter, r *http.Request, name api.Name, p api.HistoryParams) {
+	var f flaws
+	f.name("name", name)
+	if !r.URL.Query().Has("span") {
+		p.Span = api.N15M
+	}
+	word(&f, "span", p.Span)
+	if f.refused(w, r) {
+		return
+	}
+	h, err := c.svc().History(r.Context(), name, p)
+	h.Series = items(h.Series)
+	for i := range h.Series {
+		h.Series[i].Values = items(h.Series[i].Values)
+	}
+	give(w, r, http.StatusOK, h, err)
+}
+
+// Audit lists who changed what.
+func (c calls) Audit(w http.ResponseWriter, r *http.Request, p api.AuditParams) {
+	var f flaws
+	q := r.URL.Query()
+	f.given("job", p.Job, q)
+	f.text("q", p.Q, maxSearch)
+	f.page(q, &p.Limit, p.After)
+	if f.refused(w, r) {
+		return
+	}
+	page, err := c.svc().Audit(r.Context(), p)
+	page.Items = items(page.Items)
+	give(w, r, http.StatusOK, page, err)
+}
+
+// ListAlarms lists alarms.
+func (c calls) ListAlarms(w http.ResponseWriter, r *http.Request, p api.ListAlarmsParams) {
+	var f flaws
+	q := r.URL.Query()
+	f.given("job", p.Job, q)
+	f.truth("all", q)
+	if f.refused(w, r) {
+		return
+	}
+	alarms, err := c.svc().Alarms(r.Context(), p)
+	give(w, r, http.StatusOK, listed[api.Alarm]{items(alarms)}, err)
+}
+
+// WhoAmI shows whose token the request came with.
+func (c calls) WhoAmI(w http.ResponseWriter, r *http.Request) {
+	give(w, r, http.StatusOK, visitOf(r).by, nil)
+}

@@ -1,0 +1,68 @@
+package service
+
+import (
+	"context"
+	"fmt"
+
+	"godwit/internal/api"
+	"godwit/internal/job"
+	"godwit/internal/service/alarm"
+	"godwit/internal/watch"
+)
+
+// Alarms besides those of a state.
+const (
+	alarmResync  = "resync needed"
+	alarmObjects = "objects failed"
+)
+
+// heldAlarms resolves the alarms of a job that do not hold when it begins, by what
+// its resumption says. Those that do are raised again by its first step.
+func (j *living) heldAlarms(actions []job.Action) {
+	held := map[job.Alarm]bool{}
+	for _, a := range actions {
+		held[job.Alarm{Kind: a.Alarm.Kind, On: a.Alarm.On}] = a.Kind == job.RaiseAlarm
+	}
+	j.resolve(func(a api.Alarm) bool {
+		switch a.Kind {
+		case alarmResync, alarm.Desired, alarm.Lag, alarm.Retention, alarm.Differences:
+			return false // those who raise them resolve them
+		}
+		return !held[job.Alarm{Kind: job.AlarmKind(a.Kind), On: a.On}]
+	})
+}
+
+// allClear resolves all alarms of a job that has ended, but those about what it left
+// behind.
+func (j *living) allClear() {
+	j.resolve(func(a api.Alarm) bool { return a.Kind != alarmResync && a.Kind != alarmObjects })
+}
+
+func (j *living) resolve(which func(api.Alarm) bool) {
+	held, err := j.s.parts.board.List(context.Background(), api.ListAlarmsParams{Job: j.name})
+	if err != nil {
+		j.s.o.Log.Error("alarms cannot be read", "job", j.name, "error", err)
+		return
+	}
+	for _, a := range held {
+		if which(a) {
+			j.s.parts.board.Resolve(j.name, a.Kind, a.On)
+		}
+	}
+}
+
+// leftOver raises alarms about what a run left undone, and resolves those of the run
+// before.
+func (j *living) leftOver(out watch.Outcome) {
+	marked := map[string]bool{}
+	for _, m := range out.Marked {
+		marked[m.Table] = true
+		j.s.parts.board.Raise(j.name, alarmResync, m.Table, m.Reason, fmt.Sprintf("godwit job resync %s --table %s", j.name, m.Table))
+	}
+	if out.Failed > 0 {
+		j.s.parts.board.Raise(j.name, alarmObjects, "", fmt.Sprintf("%d objects were not moved", out.Failed), fmt.Sprintf("godwit job retry %s", j.name))
+	}
+	j.resolve(func(a api.Alarm) bool {
+		return a.Kind == alarmResync && !marked[a.On] || a.Kind == alarmObjects && out.Failed == 0
+	})
+}

@@ -1,0 +1,84 @@
+package service
+
+import (
+	"time"
+
+	"godwit/internal/api"
+	"godwit/internal/job"
+	"godwit/internal/watch"
+)
+
+// beat does what is done once a second, and once an hour, until the service closes.
+func (s *Service) beat() {
+	second, hour := time.NewTicker(time.Second), time.NewTicker(time.Hour)
+	defer second.Stop()
+	defer hour.Stop()
+	for {
+		select {
+		case <-second.C:
+			for _, j := range s.all() {
+				j.second()
+			}
+		case <-hour.C:
+			s.tidy()
+		case <-s.quit:
+			return
+		}
+	}
+}
+
+// second samples a job, tells followers of it, and begins what is due.
+func (j *living) second() {
+	l := j.lifeNow()
+	if l != nil {
+		p := l.record.Snapshot()
+		j.mu.Lock()
+		j.progress = &p
+		j.mu.Unlock()
+		j.s.parts.keeper.Sample(j.name, &p)
+		j.marked(p.Marked)
+	}
+	j.mu.Lock()
+	news, unkept := j.news || l != nil && j.told == api.StatusRunning, j.unkept
+	j.mu.Unlock()
+	if unkept {
+		j.settle()
+	}
+	view := j.view(false)
+	j.s.parts.board.Watch(j.name, view, view.Progress)
+	if news {
+		j.tell()
+	}
+	j.begins(j.s.o.Now())
+}
+
+// marked raises alarms for tables that cannot go on.
+func (j *living) marked(marks []watch.Mark) {
+	for _, m := range marks {
+		j.s.parts.board.Raise(j.name, alarmResync, m.Table, m.Reason, "godwit job resync "+j.name+" --table "+m.Table)
+	}
+}
+
+// begins begins what has to begin by now: a run that is scheduled, or another try of
+// one that could not begin. Nobody else may be at it; else the next second will do.
+func (j *living) begins(now time.Time) {
+	j.mu.Lock()
+	again, r, idle := j.again, j.card, j.life == nil || j.state.Status == job.Failed
+	start := idle && j.due.passed(r, now)
+	try := j.life == nil && !again.IsZero() && !now.Before(again)
+	j.mu.Unlock()
+	if r.leaving || r.wish.Desired != api.DesiredRunning || !try && !start || !j.turn.TryLock() {
+		return
+	}
+	defer j.turn.Unlock()
+	err := j.tryAgain()
+	switch {
+	case err == nil && start:
+		err = j.start(Who{Name: bySchedule}, "")
+	case err == nil:
+		j.follow()
+	}
+	if err != nil {
+		j.s.o.Log.Error("a run that is due cannot begin", "job", j.name, "error", err)
+	}
+}

@@ -1,0 +1,32 @@
+package watch
+
+// TableState is what is counted of one table of the snapshot.
+type TableState struct {
+	Name               string
+	Rows, Bytes        int64 // in all, corrected by what was read; -1 unknown
+	Done               int64 // rows
+	Chunks, ChunksDone int
+	Rate               *float64 // rows a second since its first chunk; nil: unknown
+	Active             bool     // being read now
+	Whole              bool     // its snapshot is
+}
+
+// Tables returns what is counted of all tables, in the order they were planned in.
+func (j *Job) Tables() []TableState {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := j.o.Now()
+	var out []TableState
+	for _, t := range j.tallies(now) {
+		s := TableState{
+			Name: t.name, Rows: t.total, Bytes: t.estBytes, Done: t.rows, Chunks: t.chunks, ChunksDone: t.finished,
+			Active: t.active > 0, Whole: t.done,
+		}
+		if took := now.Sub(t.first).Seconds(); !t.first.IsZero() && took >= 1 && !t.done {
+			r := float64(t.runRows) / took
+			s.Rate = &r
+		}
+		out = append(out, s)
+	}
+	return out
+}

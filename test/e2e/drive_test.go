@@ -1,0 +1,244 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/connector/all"
+	"godwit/internal/engine"
+	"godwit/internal/engine/enginetest"
+	"godwit/internal/fault"
+	spec "godwit/internal/job"
+	"godwit/internal/option"
+	"godwit/internal/position"
+	"godwit/internal/row"
+	"godwit/internal/table"
+	"godwit/internal/watch"
+)
+
+// capable is what a source of MySQL can.
+type capable interface {
+	connector.Source
+	connector.Rebaser
+	connector.Header
+	connector.Locator
+	connector.Describer
+	connector.Checker
+	connector.Retainer
+}
+
+// gated is a source of which one table's chunks are not read before a gate opens.
+type gated struct {
+	capable
+	table string
+	gate  <-chan struct{}
+}
+
+func (g gated) Read(ctx context.Context, s connector.Split, from position.Position, emit func(*row.Batch) error) error {
+	if s.Bounded && s.Tables[0].Name.String() == g.table {
+		select {
+		case <-g.gate:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return g.capable.Read(ctx, s, from, emit)
+}
+
+// driven is a table job that is driven in this process.
+type driven struct {
+	*enginetest.Keeper
+	t        *testing.T
+	ctx      context.Context
+	j        *job
+	password string
+	systems  connector.Registry
+}
+
+// spec reads the job file as it is.
+func (d *driven) spec() *spec.Spec {
+	d.t.Helper()
+	text, err := os.ReadFile(d.j.file())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	s, problems := spec.Parse(d.j.file(), text, spec.Systems{Registry: d.systems, Stores: all.Stores()},
+		option.Resolver{Env: func(string) (string, bool) { return d.password, true }})
+	if len(problems) > 0 {
+		d.t.Fatal(problems)
+	}
+	return s
+}
+
+type driveEnd struct {
+	watch.Outcome
+	err error
+}
+
+// run drives the job on from where it is kept.
+func (d *driven) run(ctx context.Context) <-chan driveEnd {
+	d.t.Helper()
+	driving, err := d.Driving()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	s, ended := d.spec(), make(chan driveEnd, 1)
+	go func() {
+		o := engine.Options{State: d.j.state(), Memory: 256 << 20, Driving: driving}
+		out, err := table.Engine{Registry: d.systems}.Run(ctx, s, o)
+		ended <- driveEnd{out, err}
+	}()
+	return ended
+}
+
+func (d *driven) await(which func(spec.State) bool) spec.State {
+	d.t.Helper()
+	if err := d.Await(d.ctx, which); err != nil {
+		d.t.Fatal(err)
+	}
+	return d.Kept()
+}
+
+// ask gives a command as a server does.
+func (d *driven) ask(e spec.Event) {
+	d.t.Helper()
+	e, err := engine.ForCopies(d.Kept(), e)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.Tell(d.ctx, e)
+}
+
+// pause pauses and resumes the whole job.
+func (d *driven) pause() {
+	d.t.Helper()
+	d.ask(spec.Event{Kind: spec.PauseAsked, By: "ana"})
+	d.await(func(s spec.State) bool { return s.Status == spec.Paused })
+	d.ask(spec.Event{Kind: spec.ResumeAsked, By: "ana"})
+}
+
+// over waits for the end of a run.
+func (d *driven) over(ended <-chan driveEnd) driveEnd {
+	d.t.Helper()
+	select {
+	case e := <-ended:
+		if e.err != nil {
+			d.t.Fatal(e.err)
+		}
+		return e
+	case <-d.ctx.Done():
+		d.t.Fatalf("no end; the job is %v: %+v", d.Kept().Status, d.Kept().Tasks)
+		return driveEnd{}
+	}
+}
+
+func taskOf(s spec.State, id string) (out spec.TaskState) {
+	for _, t := range s.Tasks {
+		if t.ID == id {
+			out = t
+		}
+	}
+	return out
+}
+
+// TestDriven_when_all_happens_to_it is the life of a job under a server: its source is
+// down at first, it is paused in its snapshot and in its stream, one table for a while,
+// and it is drained, while the source changes. What arrives is exact.
+func TestDriven_when_all_happens_to_it(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	w := newWorld(t, 11)
+	j := newJob(t, w.server, "until", "", "chunk_size", "32KiB")
+	gate := make(chan struct{})
+	systems := all.Registry()
+	open := systems.Sources[0].Open
+	systems.Sources[0].Open = func(ctx context.Context, v option.Values, env connector.Env) (connector.Source, error) {
+		s, err := open(ctx, v, env)
+		if err != nil {
+			return nil, err
+		}
+		return gated{s.(capable), "app.grown", gate}, nil
+	}
+	d := &driven{Keeper: enginetest.NewKeeper(spec.New(spec.Options{}, 1, time.Now())), t: t, ctx: ctx, j: j, password: w.server.Password, systems: systems}
+
+	w.server.Stop(t)
+	life, drain := context.WithCancel(ctx)
+	defer drain()
+	ended := d.run(life)
+	d.await(func(s spec.State) bool {
+		return s.Tasks[0].Status == spec.Retrying && s.Tasks[0].Failure.Code == fault.SourceUnreachable
+	})
+	w.server.Restart(t)
+	w.write()
+	d.ask(spec.Event{Kind: spec.RetryAsked})
+	onlyGrown := func(s spec.State) bool {
+		return s.Tasks[0].Status == spec.Finished && !slices.ContainsFunc(s.Tasks, func(t spec.TaskState) bool {
+			return t.Kind == spec.Copy && t.Status != spec.Finished && t.Table != "app.grown"
+		})
+	}
+	d.await(func(s spec.State) bool {
+		return slices.ContainsFunc(s.Tasks, func(t spec.TaskState) bool { return t.Kind == spec.Copy && t.Status == spec.Running })
+	})
+	d.pause()
+	d.await(onlyGrown)
+
+	d.ask(spec.Event{Kind: spec.PauseAsked, Tables: []string{"app.grown"}, By: "ana"})
+	s := d.await(func(s spec.State) bool { now, _ := s.TableStatus("app.grown"); return now == spec.Paused })
+	if s.Status != spec.Paused || taskOf(s, "stream after copies").Attempt > 0 {
+		t.Fatalf("the job is %v, the stream %+v", s.Status, taskOf(s, "stream after copies"))
+	}
+	planned := s.Tasks[0].Attempt
+	drain() // and it is still paused after that
+	if e := d.over(ended); !e.Stopped {
+		t.Fatalf("%+v", e.Outcome)
+	}
+	life, drain = context.WithCancel(ctx)
+	defer drain()
+	ended = d.run(life)
+	s = d.await(func(s spec.State) bool { return s.Tasks[0].Attempt > planned && s.Tasks[0].Status == spec.Finished })
+	if now, _ := s.TableStatus("app.grown"); now != spec.Paused || s.Status != spec.Paused {
+		t.Fatalf("the job is %v, the table %v", s.Status, now)
+	}
+	close(gate)
+	d.ask(spec.Event{Kind: spec.ResumeAsked, Tables: []string{"app.grown"}, By: "ana"})
+
+	streaming := func(s spec.State) bool { return taskOf(s, "stream after copies").Status == spec.Running }
+	d.await(streaming)
+	d.pause()
+	d.await(streaming)
+	drain()
+	if e := d.over(ended); !e.Stopped || d.Kept().Desired != spec.WantRunning || d.Kept().Ended {
+		t.Fatalf("%+v, %v", e.Outcome, d.Kept().Desired)
+	}
+
+	w.halt()
+	j.set("until", "head")
+	if e := d.over(d.run(ctx)); e.Stopped || e.Run != 3 || !d.Kept().Ended || d.Kept().Status != spec.Finished {
+		t.Fatalf("%+v, %v", e.Outcome, d.Kept().Status)
+	}
+	if wrong := w.judgeEnd(j); wrong != "" {
+		t.Fatal(wrong)
+	}
+}
+
+// TestDriven_when_somebody_stops_it: it ends without an error, and is Stopped.
+func TestDriven_when_somebody_stops_it(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	w := newWorld(t, 12)
+	d := &driven{Keeper: enginetest.NewKeeper(spec.New(spec.Options{}, 1, time.Now())), t: t, ctx: ctx,
+		j: newJob(t, w.server, "until", ""), password: w.server.Password, systems: all.Registry()}
+	ended := d.run(ctx)
+	d.await(func(s spec.State) bool { return taskOf(s, "stream after copies").Status == spec.Running })
+	d.ask(spec.Event{Kind: spec.StopAsked, By: "ana"})
+	if e := d.over(ended); !e.Stopped || d.Kept().Status != spec.Stopped {
+		t.Fatalf("%+v, %v", e.Outcome, d.Kept().Status)
+	}
+	if e := d.over(d.run(ctx)); !e.Stopped || e.Run != 0 { // it has ended: nothing is done
+		t.Fatalf("%+v", e.Outcome)
+	}
+}

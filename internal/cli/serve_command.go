@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -19,6 +20,7 @@ import (
 	"godwit/internal/fault"
 	"godwit/internal/job/allow"
 	"godwit/internal/option"
+	"godwit/internal/secret"
 	"godwit/internal/server/web"
 	"godwit/internal/service"
 	"godwit/internal/service/alarm"
@@ -46,6 +48,8 @@ type serveFlags struct {
 	cert, key    string
 	hosts        []string
 	alarmWebhook string
+	alarmSecret  string // a file
+	alarmLag     string
 	webDir       string
 	drain        string
 }
@@ -77,6 +81,8 @@ way jobs go on where they stand at the next start. What a submitted job may read
 	fl.StringVar(&f.key, "tls-key", "", "the `FILE` with its key")
 	fl.StringSliceVar(&f.hosts, "host", nil, "`NAMES` that the server is reached by, beside its address")
 	fl.StringVar(&f.alarmWebhook, "alarm-webhook", "", "a `URL` that alarms are sent to")
+	fl.StringVar(&f.alarmSecret, "alarm-secret", "", "a `FILE` with the secret that what is sent there is signed with")
+	fl.StringVar(&f.alarmLag, "alarm-lag", "", "how far behind its source a sink may be, a `DURATION` (default: any)")
 	fl.StringVar(&f.webDir, "web-dir", "", "a `DIR` to serve the page from while working on it")
 	fl.StringVar(&f.drain, "drain", serveDrain, "how long commits may take at the end, a `DURATION`")
 	fl.BoolVar(&f.insecure, "insecure", false, "listen beyond this machine without TLS all the same")
@@ -113,6 +119,9 @@ func (f *serveFlags) check() (drain time.Duration, err error) {
 		if u, err := url.Parse(f.alarmWebhook); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return 0, fault.New(fault.Usage, "--alarm-webhook: expected a URL with http:// or https://")
 		}
+	}
+	if f.alarmSecret != "" && f.alarmWebhook == "" {
+		return 0, fault.New(fault.Usage, "--alarm-secret signs what is sent to --alarm-webhook, which is not given").Try("give both")
 	}
 	if len(f.allowEnv) > 0 && f.allowEnvAll {
 		return 0, fault.New(fault.Usage, "--allow-env and --allow-env-all exclude each other").Try("leave one out")
@@ -181,6 +190,10 @@ func (a *app) serving(f serveFlags) (service.Options, *local.Log, error) {
 	if err != nil {
 		return none, nil, fault.New(fault.Usage, "--memory %s: %v", f.memory, err)
 	}
+	alarms, err := f.alarms()
+	if err != nil {
+		return none, nil, err
+	}
 	rules := allow.Rules{Env: f.allowEnv, AllEnv: f.allowEnvAll, Secrets: f.secrets, Data: f.data, Ambient: f.allowAmbient, Closed: []string{dir}}
 	if err := rules.Valid(); err != nil {
 		return none, nil, err
@@ -196,9 +209,30 @@ func (a *app) serving(f serveFlags) (service.Options, *local.Log, error) {
 		return none, nil, unusable(err)
 	}
 	return service.Options{
-		Dir: dir, Engine: a.engine, Systems: a.sys, Memory: memory, Now: a.p.Now, Log: log, Alarms: alarm.Options{Webhook: f.alarmWebhook},
+		Dir: dir, Engine: a.engine, Systems: a.sys, Memory: memory, Now: a.p.Now, Log: log, Alarms: alarms,
 		Resolver: rules.Resolver(option.Resolver{Env: a.lookUp, File: readFile}), Allow: rules.Check, Getenv: rules.Getenv(a.lookUp),
 	}, file, nil
+}
+
+// alarms says what is too far behind, and whom to tell.
+func (f *serveFlags) alarms() (o alarm.Options, err error) {
+	o.Webhook = f.alarmWebhook
+	if f.alarmSecret != "" {
+		text, err := readFile(f.alarmSecret)
+		if err == nil && len(bytes.TrimSpace(text)) == 0 {
+			err = errors.New("it is empty")
+		}
+		if err != nil {
+			return o, fault.New(fault.Usage, "--alarm-secret: the file cannot be used").At("%s", f.alarmSecret).By(err)
+		}
+		o.Secret = secret.New(string(bytes.TrimSpace(text)))
+	}
+	if f.alarmLag != "" {
+		if o.Lag, err = option.ParseDuration(f.alarmLag); err != nil || o.Lag <= 0 {
+			return o, fault.New(fault.Usage, "--alarm-lag %s: expected a duration such as 5m", clean(f.alarmLag))
+		}
+	}
+	return o, nil
 }
 
 // page is where the page comes from.

@@ -89,7 +89,7 @@ scrape_configs:
   - job_name: godwit
     honor_labels: true # the label job is a job of godwit; without this it would be called exported_job
     authorization: {credentials_file: /etc/prometheus/godwit.token}
-    static_configs: [{targets: ["127.0.0.1:8686"]}]
+    static_configs: [{targets: ["127.0.0.1:7711"]}]
 ` + "```" + `
 
 | name | type | unit | labels | meaning |

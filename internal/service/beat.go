@@ -27,19 +27,24 @@ func (s *Service) beat() {
 	}
 }
 
+// idleNews is how often followers are told of a job that runs and of which nothing
+// moves.
+const idleNews = 10 * time.Second
+
 // second samples a job, tells followers of it, and begins what is due.
 func (j *living) second() {
-	l := j.lifeNow()
+	l, moved := j.lifeNow(), false
 	if l != nil {
 		p := l.record.Snapshot()
 		j.mu.Lock()
 		j.progress = &p
+		moved = j.toldOf == nil || p.Moved(j.toldOf) || j.s.o.Now().Sub(j.toldAt) >= idleNews
 		j.mu.Unlock()
 		j.s.parts.keeper.Sample(j.name, &p)
 		j.marked(p.Marked)
 	}
 	j.mu.Lock()
-	news, unkept := j.news || l != nil && j.told == api.StatusRunning, j.unkept
+	news, unkept := j.news || moved && j.told == api.StatusRunning, j.unkept
 	j.mu.Unlock()
 	if unkept {
 		j.settle()

@@ -36,6 +36,8 @@ type living struct {
 	tries    int             // how often it was
 	retry    bool            // the next life does only what the last one left undone
 	told     api.Status      // to followers
+	toldAt   time.Time       // when they were
+	toldOf   *watch.Progress // and of what progress
 	news     bool            // there is something that they were not told
 	keptAt   time.Time       // when the state was kept last
 	gone     int64           // commands up to this one have gone into what is kept
@@ -404,7 +406,7 @@ func (j *living) tell() {
 	j.mu.Unlock()
 	view := j.view(false)
 	j.mu.Lock()
-	j.told = view.Standing.Status
+	j.told, j.toldAt, j.toldOf = view.Standing.Status, j.s.o.Now(), view.Progress
 	j.mu.Unlock()
 	j.s.parts.hub.TellNow("job", j.name, asJSON(view)) // it is held back here already
 }

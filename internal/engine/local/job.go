@@ -66,8 +66,12 @@ func JobFile(ctx context.Context, root, name string) (file string, err error) {
 	return file, err
 }
 
-// keepEvery is how often the progress of a run is kept for godwit status.
-const keepEvery = 2 * time.Second
+// keepEvery is how often the progress of a run is kept for godwit status, keepIdle how
+// often where nothing moves: many jobs wait for changes most of the time.
+const (
+	keepEvery = 2 * time.Second
+	keepIdle  = 30 * time.Second
+)
 
 // KeepProgress keeps what snapshot says until stop is called, and once more then.
 func (s *State) KeepProgress(ctx context.Context, snapshot func() watch.Progress) (stop func()) {
@@ -77,10 +81,17 @@ func (s *State) KeepProgress(ctx context.Context, snapshot func() watch.Progress
 		defer close(done)
 		tick := time.NewTicker(keepEvery)
 		defer tick.Stop()
+		var last watch.Progress
+		var at time.Time
 		for {
 			select {
-			case <-tick.C:
-				_ = s.Keep(ctx, keptProgress, snapshot()) // only for status; a broken state ends the run elsewhere
+			case now := <-tick.C:
+				p := snapshot()
+				if !p.Moved(&last) && now.Sub(at) < keepIdle {
+					continue
+				}
+				last, at = p, now
+				_ = s.Keep(ctx, keptProgress, p) // only for status; a broken state ends the run elsewhere
 			case <-ctx.Done():
 				return
 			}

@@ -3,6 +3,8 @@ package table
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -303,6 +305,7 @@ func (w *work) Find(ctx context.Context, found func(job.Task)) error {
 			lacking = append(lacking, s)
 		}
 	}
+	w.record.Carried(tableNames(now))
 	w.addStream(streamNow, now, found)
 	w.addStream(streamAfter, after, found)
 	switch {
@@ -313,6 +316,17 @@ func (w *work) Find(ctx context.Context, found func(job.Task)) error {
 		w.record.Phase(watch.Planning)
 	}
 	return w.findCopies(ctx, lacking, found)
+}
+
+// tableNames are the tables that sinks have, each once, in order.
+func tableNames(sinks []*flow.SinkState) []string {
+	names := map[string]bool{}
+	for _, s := range sinks {
+		for _, t := range s.Tables() {
+			names[t.Name.String()] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
 }
 
 func (w *work) addStream(id string, sinks []*flow.SinkState, found func(job.Task)) {

@@ -52,6 +52,7 @@ type Job struct {
 	order     []*table // as planned
 	reading   map[*table]bool
 	marks     map[string]string
+	carried   []string // tables whose snapshot was whole before this run
 	stageSeq  []stageKey
 	describe  func(position.Position) string
 	head      *head

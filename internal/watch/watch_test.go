@@ -545,3 +545,36 @@ func BenchmarkSnapshotOfManyTables(b *testing.B) {
 		j.Snapshot()
 	}
 }
+
+// Tables that were copied by an earlier run are known too.
+func TestTables_when_the_stream_carries_some(t *testing.T) {
+	j, _ := newTest(1)
+	j.Carried([]string{"app.a", "app.b"})
+	j.TablePlanned("app.b", 10, 100, 1)
+	got := j.Tables()
+	if len(got) != 2 || got[0].Name != "app.b" || got[0].Rows != 10 || got[1].Name != "app.a" || got[1].Rows != -1 || !got[1].Whole {
+		t.Errorf("%+v", got)
+	}
+	if n := j.Snapshot().Tables.Total; n != 1 {
+		t.Errorf("%d tables of the snapshot", n)
+	}
+}
+
+func TestMoved_when_time_goes_by(t *testing.T) {
+	j, c := newTest(1)
+	j.TablePlanned("app.a", 1000, 100_000, 1)
+	before := j.Snapshot()
+	c.add(time.Minute)
+	if now := j.Snapshot(); now.Moved(&before) {
+		t.Error("nothing but time moved")
+	}
+	steady(j, c, "app.a", 1, 10)
+	now := j.Snapshot()
+	if !now.Moved(&before) {
+		t.Error("rows were read")
+	}
+	j.Phase(Stream)
+	if next := j.Snapshot(); !next.Moved(&now) {
+		t.Error("the phase is another one")
+	}
+}

@@ -78,6 +78,7 @@ func serveAndDie(t *testing.T, seed uint64) {
 	s.w.halt()
 	s.start()
 	s.ask("job", "resume", paused)
+	s.lists("tables-0")
 	s.p.signal(syscall.SIGTERM)
 	if code := s.p.wait(time.Minute); code != 143 {
 		t.Errorf("exit code %d\n%s", code, clip(s.p.said()))
@@ -171,6 +172,23 @@ func (s *served) wanted(name, desired string) {
 	s.t.Helper()
 	if said := s.ask("job", "show", name, "--json"); !strings.Contains(said, `"desired":"`+desired+`"`) {
 		s.t.Errorf("%s is not wanted %s any more: %s", name, desired, said)
+	}
+}
+
+// lists waits until all tables of a job are known, whether they are copied or carried on.
+func (s *served) lists(name string) {
+	s.t.Helper()
+	for end := time.After(30 * time.Second); ; {
+		said := s.ask("tables", name)
+		if strings.Count(said, "app.") >= len(tables()) {
+			return
+		}
+		select {
+		case <-end:
+			s.t.Errorf("the tables of %s are %s", name, said)
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 }
 

@@ -88,7 +88,7 @@ func (j *living) refuses(a api.Act) error {
 		return fault.New(fault.BadRequest, "%s is a file job: it has no tables", j.name)
 	case a.Act == api.ActActResync && len(a.Tables) == 0:
 		return fault.New(fault.BadRequest, "resync needs the names of tables").
-			Try("to read all of them again: stop the job, godwit positions reset %s, and start it", j.name)
+			Try("%s", readAgain(j.name))
 	case a.Act == api.ActActStart && r.wish.Desired == api.DesiredPaused:
 		return notNow("it is paused", resume)
 	case a.Act == api.ActActStart || a.Act == api.ActActStop && r.wish.Desired == api.DesiredStopped:
@@ -138,7 +138,7 @@ func (j *living) knows(a api.Act) error {
 	chosen := connector.Selector{Patterns: strings.Fields(v.kept["tables"])}
 	for _, name := range a.Tables {
 		if !chosen.Match(tableName(name)) {
-			return fault.New(fault.BadRequest, "%s has no table %q", j.name, name).Try("godwit job tables %s", j.name)
+			return fault.New(fault.BadRequest, "%s has no table %q", j.name, name).Try("godwit tables %s", j.name)
 		}
 	}
 	return nil

@@ -51,13 +51,25 @@ func (j *living) resolve(which func(api.Alarm) bool) {
 	}
 }
 
+// marked raises alarms for tables that cannot go on.
+func (j *living) marked(marks []watch.Mark) {
+	for _, m := range marks {
+		j.s.parts.board.Raise(j.name, alarmResync, m.Table, m.Reason, readAgain(j.name))
+	}
+}
+
+// readAgain says how everything of a job is read again: no table can be by itself yet.
+func readAgain(job string) string {
+	return fmt.Sprintf("read all tables again: godwit job stop %[1]s, godwit job reset %[1]s --confirm %[1]s, godwit job start %[1]s", job)
+}
+
 // leftOver raises alarms about what a run left undone, and resolves those of the run
 // before.
 func (j *living) leftOver(out watch.Outcome) {
+	j.marked(out.Marked)
 	marked := map[string]bool{}
 	for _, m := range out.Marked {
 		marked[m.Table] = true
-		j.s.parts.board.Raise(j.name, alarmResync, m.Table, m.Reason, fmt.Sprintf("godwit job resync %s --table %s", j.name, m.Table))
 	}
 	if out.Failed > 0 {
 		j.s.parts.board.Raise(j.name, alarmObjects, "", fmt.Sprintf("%d objects were not moved", out.Failed), fmt.Sprintf("godwit job retry %s", j.name))

@@ -5,7 +5,6 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/job"
-	"godwit/internal/watch"
 )
 
 // beat does what is done once a second, and once an hour, until the service closes.
@@ -55,13 +54,6 @@ func (j *living) second() {
 		j.tell()
 	}
 	j.begins(j.s.o.Now())
-}
-
-// marked raises alarms for tables that cannot go on.
-func (j *living) marked(marks []watch.Mark) {
-	for _, m := range marks {
-		j.s.parts.board.Raise(j.name, alarmResync, m.Table, m.Reason, "godwit job resync "+j.name+" --table "+m.Table)
-	}
 }
 
 // begins begins what has to begin by now: a run that is scheduled, or another try of

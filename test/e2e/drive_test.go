@@ -88,7 +88,8 @@ func (d *driven) run(ctx context.Context) <-chan driveEnd {
 	}
 	s, ended := d.spec(), make(chan driveEnd, 1)
 	go func() {
-		o := engine.Options{State: d.j.state(), Memory: 256 << 20, Driving: driving}
+		// More at once than the gated table has chunks: they must not take all the places.
+		o := engine.Options{State: d.j.state(), Memory: 256 << 20, Parallel: 8, Driving: driving}
 		out, err := table.Engine{Registry: d.systems}.Run(ctx, s, o)
 		ended <- driveEnd{out, err}
 	}()

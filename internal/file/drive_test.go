@@ -286,10 +286,47 @@ func TestRun_when_somebody_stops_a_driven_round(t *testing.T) {
 	}
 	p.let(-1)
 	p.Keeper = enginetest.NewKeeper(job.New(job.Options{}, 1, time.Now()))
-	p.over(p.run(p.ctx), false)
+	began := time.Now()
+	out := p.over(p.run(p.ctx), false)
 	p.whole()
-	if o := p.counted(); o.Round != 1 || o.Copied.Objects != driven { // it went on with the round
-		t.Errorf("%+v", o)
+	if o := p.counted(); o.Round != 1 || o.Copied.Objects != driven || !out.Began.Before(began) { // it went on with the round
+		t.Errorf("%+v, begun at %v", o, out.Began)
+	}
+}
+
+// A run that finds an unfinished round carries it to its end, and then looks for what
+// came since: an exit code of 0 is for all that was there when it was called.
+func TestRun_when_objects_came_since_the_round_began(t *testing.T) {
+	p := newPlace(t, 10, "")
+	run := func(ctx context.Context) end {
+		o := p.o
+		o.Files = watch.NewFiles(watch.Options{})
+		out, err := Engine{Stores: p.stores()}.Run(ctx, p.spec, o)
+		return end{out, err}
+	}
+	ctx, stop := context.WithCancel(p.ctx)
+	ended := make(chan end, 1)
+	go func() { ended <- run(ctx) }()
+	p.hold()
+	stop()
+	p.over(ended, true)
+
+	late := filepath.Join(p.source, "a") // sorts before all that is listed
+	if err := os.WriteFile(late, []byte("late"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.let(-1)
+	ended <- run(p.ctx)
+	if out := p.over(ended, false); out.Nothing || out.Run != 2 {
+		t.Errorf("%+v", out)
+	}
+	p.whole()
+	if b, err := os.ReadFile(filepath.Join(p.target, "a")); string(b) != "late" {
+		t.Errorf("%q, %v", b, err)
+	}
+	ended <- run(p.ctx)
+	if out := p.over(ended, false); !out.Nothing {
+		t.Errorf("%+v", out)
 	}
 }
 

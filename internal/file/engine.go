@@ -77,6 +77,9 @@ type run struct {
 	edits  []job.Edit // since the last run
 	again  bool       // begin a new round whatever the state says
 	live   *live
+	called time.Time  // when this run was
+	began  *time.Time // when the last round did; nil: none has
+	before bool       // an earlier round of this run moved something
 
 	// begun says that both stores have answered; then there are these.
 	begun       bool
@@ -96,7 +99,7 @@ func (e Engine) act(ctx context.Context, s *job.Spec, o engine.Options, do func(
 			return out, err
 		}
 	}
-	r := &run{opened: newOpened(s, o), engine: e, state: state, again: o.Again, live: newLive(s)}
+	r := &run{opened: newOpened(s, o), engine: e, state: state, again: o.Again, live: newLive(s), called: time.Now()}
 	if r.edits, err = state.Accept(ctx, s, o.Again); err != nil {
 		return out, err
 	}
@@ -214,14 +217,24 @@ func (r *run) edited(ctx context.Context, edits []job.Edit) error {
 }
 
 // rounds runs one round, or one after another where the job says every and nobody
-// else decides when the next one begins.
+// else decides when the next one begins. A round that an earlier run began knows
+// nothing of what came since, so another one follows it: a run that has ended well has
+// looked at all that was in the source when it was called.
 func (r *run) rounds(ctx context.Context) (stopped bool, err error) {
 	for {
 		now, stopped, err := r.round(ctx, r.next, transfer.All)
-		if stopped || err != nil || r.options.Driving != nil || r.live.interval() == 0 {
-			return stopped, err
+		if now.Number > 0 {
+			r.began = &now.Began
 		}
-		if !r.rest(ctx, now.Began) {
+		switch {
+		case stopped || err != nil || r.options.Driving != nil:
+			return stopped, err
+		case now.Began.Before(r.called):
+			r.before = r.before || !nothing(r.record.Snapshot().Files)
+			r.log.Info("looking for what came since that round began", "round", now.Number, "began", now.Began.Format(time.RFC3339), "ended", counts(*r.record.Snapshot().Files))
+		case r.live.interval() == 0:
+			return stopped, err
+		case !r.rest(ctx, now.Began):
 			return true, nil
 		}
 	}
@@ -331,12 +344,17 @@ func counts(o watch.Objects) string {
 	return fmt.Sprintf("%d copied, %d same, %d skipped, %d deleted, %d gone, %d failed", o.Copied.Objects, o.Same.Objects, o.Skipped.Objects, o.Deleted.Objects, o.Gone.Objects, o.Failed.Objects)
 }
 
+// nothing reports whether a round found nothing to do.
+func nothing(o *watch.Objects) bool {
+	return o.Copied.Objects+o.Deleted.Objects+o.Gone.Objects+o.Failed.Objects == 0
+}
+
 // outcome tells how the run ended.
 func (r *run) outcome(out watch.Outcome) watch.Outcome {
 	o := r.record.Snapshot().Files
 	out.Run = r.number
-	out.Failed = o.Failed.Objects
-	out.Nothing = !out.Stopped && o.Round > 0 && o.Copied.Objects+o.Deleted.Objects+o.Gone.Objects+o.Failed.Objects == 0
+	out.Failed, out.Began = o.Failed.Objects, r.began
+	out.Nothing = !out.Stopped && !r.before && o.Round > 0 && nothing(o)
 	out.Where = []string{where(r.target)}
 	switch {
 	case out.Failed > 0:

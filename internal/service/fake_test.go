@@ -61,6 +61,7 @@ type script struct {
 	before func(ctx context.Context, o engine.Options) (watch.Outcome, error)
 	around func(ctx context.Context, o engine.Options) // goes on beside the tasks
 	failed int64                                       // objects, of the outcome
+	round  func() time.Time                            // of the outcome: when its round began
 
 	mu  sync.Mutex
 	ran []string // "id attempt"
@@ -157,6 +158,10 @@ func (f *fake) Run(ctx context.Context, s *job.Spec, o engine.Options) (watch.Ou
 	}
 	err := local.Drive(ctx, w, *o.Driving)
 	out := watch.Outcome{Stopped: ctx.Err() != nil, Failed: w.failed}
+	if w.round != nil {
+		began := w.round()
+		out.Began = &began
+	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil
 	}

@@ -282,6 +282,7 @@ func (j *living) lived(l *life, out watch.Outcome, err error, drained bool) {
 	switch {
 	case s.Ended:
 		j.ended(out)
+		j.lookAgain(out)
 	case drained || wish != api.DesiredRunning || j.wasToStop(s):
 	case err != nil:
 		j.inTrouble(hidden(err, l.hide))
@@ -334,6 +335,19 @@ func (j *living) ended(out watch.Outcome) {
 	j.mu.Unlock()
 	j.s.tellEntry(e)
 	j.leftOver(out)
+}
+
+// lookAgain begins another run where the one that has ended only carried to its end a
+// round that began before the run was called for: what came in between was not looked
+// at. j.turn is held.
+func (j *living) lookAgain(out watch.Outcome) {
+	r := j.show()
+	if out.Began == nil || !out.Began.Before(r.began) || r.leaving || r.wish.Desired != api.DesiredRunning {
+		return
+	}
+	if err := j.start(Who{Name: byServer}, "it went on with a round of an earlier run; what came since is looked for"); err != nil {
+		j.s.o.Log.Error("another round cannot begin", "job", j.name, "error", err)
+	}
 }
 
 // mostTries is after how many failures of its beginning a job that is tried again by

@@ -453,6 +453,21 @@ func TestLife_when_there_was_nothing_to_do(t *testing.T) {
 	w.stands("shop", api.StatusFinished)
 }
 
+// A run that only carried an older round to its end is followed by another one.
+func TestLife_when_a_round_began_before_its_run(t *testing.T) {
+	w := newWorld(t)
+	w.engine.set("media", &script{tasks: copies("a"), run: done, round: func() time.Time {
+		return time.Now().Add(time.Duration(len(w.engine.lived("media"))*2-3) * time.Hour) // the first is old
+	}})
+	w.submit(strings.Replace(everyFile("media", "5m"), "every: 5m\n", "", 1))
+	w.await("media", "finished again", func(v api.Job) bool {
+		return len(w.engine.lived("media")) == 2 && v.Standing.Status == api.StatusFinished
+	})
+	if what := w.whats("media"); !slices.Contains(what, "server start done") {
+		t.Errorf("%q", what)
+	}
+}
+
 func TestRetry_when_objects_failed(t *testing.T) {
 	w := newWorld(t)
 	w.engine.set("media", &script{tasks: copies("a"), run: done, failed: 2})

@@ -23,6 +23,9 @@ type Outcome struct {
 	Marked []Mark `json:"marked,omitempty"`
 	// Failed is how many objects of a file job failed; with any the exit code is 4.
 	Failed int64 `json:"failed_objects,omitempty"`
+	// Began is when the last round of a file job began: what came later to the source
+	// may not have been looked at.
+	Began *time.Time `json:"round_began,omitempty"`
 	// Where names each sink's target for people, e.g. "file:///data/lake".
 	Where []string `json:"where,omitempty"`
 	// Next is the command that is useful next; may be empty.

@@ -72,7 +72,7 @@ func sourceOf(t testing.TB, srv *mariadb.Server, more map[string]any) *source {
 		given[k] = v
 	}
 	env := connector.Env{Budget: limit.NewBudget(64 << 20), Job: "test", Parallel: 2}
-	s, err := open(context.Background(), option.Of(options(), given), env)
+	s, err := new(desks).source(context.Background(), option.Of(options(), given), env)
 	if err != nil {
 		t.Fatal(err)
 	}

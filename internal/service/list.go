@@ -10,7 +10,6 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/fault"
-	"godwit/internal/watch"
 )
 
 // Bounds of pages.
@@ -178,7 +177,7 @@ func needsYou(v api.Job) bool {
 // Overview counts.
 func (s *Service) Overview(_ context.Context) (api.Overview, error) {
 	now := s.o.Now()
-	out := api.Overview{At: now.UTC(), Counts: map[string]int{}, Memory: watch.Resident(), MemoryLimit: s.o.Memory, UpS: now.Sub(s.began).Seconds()}
+	out := api.Overview{At: now.UTC(), Counts: map[string]int{}, Memory: s.resident(), MemoryLimit: s.o.Memory, UpS: now.Sub(s.began).Seconds()}
 	if s.closing() {
 		return out, errGone()
 	}

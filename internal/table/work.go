@@ -143,7 +143,7 @@ func (w *work) start(ctx context.Context, states []*flow.SinkState) (err error) 
 	}
 	w.record.Parallel(parallel(w.spec, w.options))
 	w.record.Began(w.run, w.begins(states))
-	w.started, w.stopKeeping = true, w.state.KeepProgress(keep, w.record.Snapshot)
+	w.started, w.stopKeeping = true, w.state.KeepProgress(keep, w.options.Driving != nil, w.record.Snapshot)
 	return nil
 }
 

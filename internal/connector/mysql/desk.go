@@ -28,11 +28,15 @@ func accountOf(c config, tls option.Values) account {
 
 // desks are the desks of a process, by account.
 type desks struct {
-	keptAge time.Duration // how old what a server told about its log may be
+	heartbeat time.Duration // how long a log may be idle before its server says so
+	keptAge   time.Duration // how old what a server told about its log may be
 
 	mu   sync.Mutex
 	open map[account]*desk
 }
+
+// newDesks returns those of a process that follows many logs.
+func newDesks() *desks { return &desks{heartbeat: 10 * time.Second, keptAge: 5 * time.Second} }
 
 // desk asks a server, over one connection that stays, what every job that follows it
 // wants to know again and again. Its connection belongs to the source that made it and

@@ -21,7 +21,7 @@ import (
 func followers(t *testing.T, srv *mariadb.Server, user string, n int) []*source {
 	t.Helper()
 	srv.Exec(t, fmt.Sprintf("CREATE OR REPLACE USER %s@'%%' IDENTIFIED BY 'x'; GRANT ALL ON *.* TO %[1]s@'%%'", user))
-	all := &desks{}
+	all := impatient()
 	var out []*source
 	for range n {
 		given := map[string]any{"address": srv.Addr(), "user": user, "password": secret.New("x"), "connect_timeout": 2 * time.Second}
@@ -136,7 +136,7 @@ func TestDesk_when_the_server_does_not_answer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	d := &desks{}
+	d := impatient()
 	var all []*source
 	for range 20 {
 		given := map[string]any{"address": silent.Addr().String(), "user": "gw", "password": secret.New("x"), "connect_timeout": 300 * time.Millisecond}

@@ -40,7 +40,7 @@ const (
 
 // Driver returns the driver named mysql.
 func Driver() connector.SourceDriver {
-	all := &desks{keptAge: 5 * time.Second}
+	all := newDesks()
 	return connector.SourceDriver{
 		Name:    "mysql",
 		Help:    "MariaDB 10.11: tables by chunks at exactly known places of the binary log, then the log.",

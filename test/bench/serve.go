@@ -74,7 +74,7 @@ func (b *bench) serve(ctx context.Context) (err error) {
 	if err := os.MkdirAll(f.home, 0o755); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.kill()) }()
+	defer f.kill()
 	if _, err := f.start(ctx); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func manyTables() string {
 	for i := range tablesOfAJob {
 		fmt.Fprintf(&sql, "CREATE TABLE bench.t%d (id INT PRIMARY KEY, v VARCHAR(60)); INSERT INTO bench.t%[1]d SELECT seq, CONCAT('row ', seq) FROM seq_1_to_%d; ", i, rowsOfATable)
 	}
-	return strings.Replace(sql.String(), "FROM seq_", "FROM bench.seq_", -1)
+	return strings.ReplaceAll(sql.String(), "FROM seq_", "FROM bench.seq_")
 }
 
 // measureAll submits the jobs, then measures round after round.
@@ -129,9 +129,7 @@ func (f *fleet) round(ctx context.Context) (r fleetRound, err error) {
 		return r, err
 	}
 	r.peak = f.highest()
-	if err := f.kill(); err != nil {
-		return r, err
-	}
+	f.kill()
 	began := time.Now()
 	if r.revival.answers, err = f.start(ctx); err != nil {
 		return r, err
@@ -233,14 +231,13 @@ func (f *fleet) takeTokens(ctx context.Context) error {
 }
 
 // kill is kill -9, and waits for the end.
-func (f *fleet) kill() error {
+func (f *fleet) kill() {
 	if f.cmd == nil {
-		return nil
+		return
 	}
 	_ = f.cmd.Process.Kill() // it may have ended
-	<-f.ended
+	_ = <-f.ended            // of kill -9
 	f.cmd = nil
-	return nil
 }
 
 func (f *fleet) submit(ctx context.Context, name string) error {

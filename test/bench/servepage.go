@@ -36,6 +36,7 @@ func (b *bench) servePart(f fleetFigures) string {
 %[1]d jobs on one `+"`godwit serve`"+` at defaults, each following %d tables of one MariaDB into CSV in a local folder. In each round: %.0f s in which nothing changes;
 %d requests a second for %.0f s, a request counting from when it was due; then kill -9 and a new start. The load's sender and MariaDB run on the same
 machine. Of every 1,000 requests %s; every second client takes compressed answers.
+That what arrives is exact is judged by the tests of a server that is killed, not here.
 
 `, b.jobs, tablesOfAJob, b.idle.Seconds(), loadRate, b.pressed.Seconds(), shares())
 	b.machine(&p)

@@ -236,7 +236,9 @@ func (f *fleet) kill() {
 		return
 	}
 	_ = f.cmd.Process.Kill() // it may have ended
-	_ = <-f.ended            // of kill -9
+	if err := <-f.ended; err == nil {
+		fmt.Println("serve: the server had ended by itself")
+	}
 	f.cmd = nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
@@ -176,5 +177,43 @@ func TestDesk_when_accounts_differ(t *testing.T) {
 	}
 	if _, _, err := s.Head(within(t), time.Hour); !fault.Has(err, fault.SourceAuth) {
 		t.Errorf("who has another password is told: %v", err)
+	}
+}
+
+// TestDesk_when_sources_come_and_go lets sources that share a desk begin, give up and end
+// while others ask.
+func TestDesk_when_sources_come_and_go(t *testing.T) {
+	srv := server(t)
+	d := followers(t, srv, "coming", 1)[0].desk.all
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	var group sync.WaitGroup
+	for n := range 8 {
+		group.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(n)))
+			for range 20 {
+				given := map[string]any{"address": srv.Addr(), "user": "coming", "password": secret.New("x")}
+				s, err := d.source(t.Context(), option.Of(options(), given), connector.Env{Job: "test"})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for range 1 + r.IntN(3) {
+					ctx, cancel := context.WithCancel(within(t))
+					if r.IntN(3) == 0 {
+						time.AfterFunc(time.Duration(r.IntN(3000))*time.Microsecond, cancel)
+					}
+					if _, _, err := s.Head(ctx, time.Duration(r.IntN(20))*time.Millisecond); err != nil && ctx.Err() == nil {
+						t.Error(err)
+					}
+					cancel()
+				}
+				_ = s.Close()
+			}
+		})
+	}
+	group.Wait()
+	if k := d.open; len(k) != 1 { // that of the first follower, who is still there
+		t.Errorf("%d desks are left", len(k))
 	}
 }

@@ -15,8 +15,8 @@ type Retainer interface {
 	Retention(ctx context.Context, at position.Position) (Retention, error)
 }
 
-// Retention is how long a log is kept. All of it is as the source sees it at this
-// moment: its settings can be changed, and parts can be removed by hand.
+// Retention is how long a log is kept. All of it is as the source saw it some seconds ago
+// at most: its settings can be changed, and parts can be removed by hand.
 type Retention struct {
 	// Kept is how long what is written now will stay, by the source's settings and
 	// at the pace it writes; 0: no setting limits it.

@@ -100,9 +100,10 @@ type Rebaser interface {
 
 // Header tells the end of the log.
 type Header interface {
-	// Head returns the place after the last committed transaction and the
-	// server's clock at that moment.
-	Head(ctx context.Context) (position.Position, time.Time, error)
+	// Head returns the place after the last committed transaction, as it was at a
+	// moment that is no longer than age before the call, and the server's clock now.
+	// With an age several jobs that follow one server may share one question.
+	Head(ctx context.Context, age time.Duration) (position.Position, time.Time, error)
 }
 
 // Locator finds the place where mode changes starts.

@@ -175,7 +175,7 @@ func (r *run) begin(ctx context.Context) error {
 	})
 	r.slow.set(r.carrier.Slow)
 	r.record.Began(r.number, "")
-	r.stopKeeping = r.state.KeepProgress(keep, r.record.Snapshot)
+	r.stopKeeping = r.state.KeepProgress(keep, r.options.Driving != nil, r.record.Snapshot)
 	r.begun = true
 	return nil
 }

@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"godwit/internal/fault"
 )
 
-// gzipFrom is how many bytes an answer must have to be worth compressing.
-const gzipFrom = 1 << 10
+// gzipFrom is how many bytes an answer must have to be worth compressing: fewer are sent
+// at once, and to compress them takes longer than to make them.
+const gzipFrom = 4 << 10
 
 // give answers with v, or with err.
 func give(w http.ResponseWriter, r *http.Request, status int, v any, err error) {
@@ -51,17 +53,27 @@ func send(w http.ResponseWriter, r *http.Request, status int, kind string, body 
 	h.Set("Content-Encoding", "gzip")
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		compress(w, body)
+		visitOf(r).zips.compress(w, body)
 	}
 }
 
-func compress(w io.Writer, body []byte) {
-	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
-	if err != nil {
-		panic(err) // the level is a constant
+// zips are compressors that are not used now: each has a megabyte, which is not made
+// anew for every answer.
+type zips struct{ idle sync.Pool }
+
+func (p *zips) compress(w io.Writer, body []byte) {
+	z, _ := p.idle.Get().(*gzip.Writer)
+	if z == nil {
+		var err error
+		if z, err = gzip.NewWriterLevel(w, gzip.BestSpeed); err != nil {
+			panic(err) // the level is a constant
+		}
+	} else {
+		z.Reset(w)
 	}
-	_, _ = z.Write(body)
+	_, _ = z.Write(body) // who does not take it has gone
 	_ = z.Close()
+	p.idle.Put(z)
 }
 
 // takes reports whether a header such as Accept names one of the words without

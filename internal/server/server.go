@@ -71,6 +71,7 @@ type Server struct {
 	rates   *buckets
 	streams *counts
 	meters  *meters
+	zips    zips
 
 	slots    chan struct{} // one for each request that is worked on
 	stopping atomic.Bool

@@ -25,6 +25,7 @@ type visit struct {
 	out    *answer
 	failed error // what it was answered with, where it was not done
 	taken  bool  // it holds a slot
+	zips   *zips // the server's
 }
 
 type visitKey struct{}
@@ -50,7 +51,7 @@ func requestID(r *http.Request) string {
 
 // enter is where all requests come in.
 func (s *Server) enter(w http.ResponseWriter, r *http.Request) {
-	v := &visit{id: requestID(r), began: s.o.Now()}
+	v := &visit{id: requestID(r), began: s.o.Now(), zips: &s.zips}
 	v.out = &answer{ResponseWriter: w, rc: http.NewResponseController(w), patience: s.o.Write}
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	for name, value := range always {

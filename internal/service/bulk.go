@@ -63,7 +63,7 @@ func (s *Service) ActOnAll(ctx context.Context, who Who, a api.BulkAct) (api.Bul
 func (s *Service) chosen(f api.Filter) (names []string) {
 	q := api.ListJobsParams{Q: f.Q, Status: f.Status, Desired: f.Desired, Kind: f.Kind, Group: f.Group}
 	for _, j := range s.all() {
-		if matches(q, j.view(false)) {
+		if v := j.view(false); matches(q, &v) {
 			names = append(names, j.name)
 		}
 	}

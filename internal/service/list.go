@@ -10,7 +10,6 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/fault"
-	"godwit/internal/watch"
 )
 
 // Bounds of pages.
@@ -61,7 +60,7 @@ var (
 )
 
 // key is what a job is sorted by; names are compared where keys are equal.
-func key(field string, v api.Job) float64 {
+func key(field string, v *api.Job) float64 {
 	switch field {
 	case "health":
 		return float64(slices.Index(healthOrder, v.Health))
@@ -88,7 +87,7 @@ type sorted struct {
 }
 
 // compare orders jobs; down: the greatest key first, and of the name alone the last.
-func compare(field string, down bool, a, b sorted) int {
+func compare(field string, down bool, a, b *sorted) int {
 	byKey, byName := cmp.Compare(a.key, b.key), strings.Compare(a.Name, b.Name)
 	if down {
 		byKey = -byKey
@@ -117,20 +116,20 @@ func (s *Service) List(_ context.Context, q api.ListJobsParams) (api.JobPage, er
 	if err := after.read(q.After, order); err != nil {
 		return page, err
 	}
-	behind := sorted{Job: api.Job{Name: after.Name}, key: after.Key}
-	var found []sorted
+	behind := &sorted{Job: api.Job{Name: after.Name}, key: after.Key}
+	var found []*sorted
 	for _, j := range s.all() {
 		v := j.view(false)
 		page.Counts[string(v.Standing.Status)]++
-		if !matches(q, v) {
+		if !matches(q, &v) {
 			continue
 		}
 		page.Total++
-		if one := (sorted{v, key(field, v)}); q.After == "" || compare(field, down, one, behind) > 0 {
+		if one := (&sorted{v, key(field, &v)}); q.After == "" || compare(field, down, one, behind) > 0 {
 			found = append(found, one)
 		}
 	}
-	slices.SortFunc(found, func(a, b sorted) int { return compare(field, down, a, b) })
+	slices.SortFunc(found, func(a, b *sorted) int { return compare(field, down, a, b) })
 	limit := limited(q.Limit)
 	for _, one := range found[:min(limit, len(found))] {
 		page.Items = append(page.Items, one.Job)
@@ -156,7 +155,7 @@ func (s *Service) withStarts(items []api.Job) {
 }
 
 // matches reports whether a listing lets a job through.
-func matches(q api.ListJobsParams, v api.Job) bool {
+func matches(q api.ListJobsParams, v *api.Job) bool {
 	part := strings.ToLower(q.Q)
 	switch {
 	case part != "" && !strings.Contains(v.Name, part) && !strings.Contains(strings.ToLower(v.Way), part),
@@ -171,14 +170,14 @@ func matches(q api.ListJobsParams, v api.Job) bool {
 }
 
 // needsYou reports whether somebody must look at a job.
-func needsYou(v api.Job) bool {
+func needsYou(v *api.Job) bool {
 	return v.Health == api.JobHealthFailed || v.Health == api.JobHealthAlarm
 }
 
 // Overview counts.
 func (s *Service) Overview(_ context.Context) (api.Overview, error) {
 	now := s.o.Now()
-	out := api.Overview{At: now.UTC(), Counts: map[string]int{}, Memory: watch.Resident(), MemoryLimit: s.o.Memory, UpS: now.Sub(s.began).Seconds()}
+	out := api.Overview{At: now.UTC(), Counts: map[string]int{}, Memory: s.resident(), MemoryLimit: s.o.Memory, UpS: now.Sub(s.began).Seconds()}
 	if s.closing() {
 		return out, errGone()
 	}
@@ -191,7 +190,7 @@ func (s *Service) Overview(_ context.Context) (api.Overview, error) {
 	for _, j := range s.all() {
 		v := j.view(false)
 		out.Counts[string(v.Standing.Status)]++
-		if needsYou(v) {
+		if needsYou(&v) {
 			out.NeedsYou++
 		}
 		if j.wasTakenUp() {

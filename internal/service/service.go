@@ -19,6 +19,7 @@ import (
 	"godwit/internal/job"
 	"godwit/internal/option"
 	"godwit/internal/service/alarm"
+	"godwit/internal/watch"
 )
 
 // Options are what a service is opened with.
@@ -52,6 +53,8 @@ type Service struct {
 	folder *folder
 	parts  parts
 	began  time.Time
+	// resident is the memory of the process, measured once for all jobs.
+	resident func() int64
 
 	submitting sync.Mutex // one submission at a time: names and keys are looked up first
 	mu         sync.Mutex
@@ -83,7 +86,7 @@ func Open(_ context.Context, o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{o: o, folder: f, began: o.Now(), jobs: map[string]*living{}, quit: make(chan struct{})}
+	s := &Service{o: o, folder: f, began: o.Now(), resident: watch.ResidentWithin(time.Second/2, o.Now), jobs: map[string]*living{}, quit: make(chan struct{})}
 	if err := s.load(); err != nil {
 		_ = f.close() // the first error counts
 		return nil, err

@@ -44,7 +44,7 @@ func (j *living) tables() []api.Table {
 	}
 	if l != nil {
 		if w, ok := l.record.(*watch.Job); ok {
-			for _, m := range w.Snapshot().Marked {
+			for _, m := range w.Marks() {
 				table(m.Table).Mark = m.Reason
 			}
 			for _, t := range w.Tables() {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"godwit/internal/fault"
+	"godwit/internal/flow"
 	"godwit/internal/watch"
 )
 
@@ -18,6 +19,8 @@ const (
 // logWatch looks after the log while a job runs.
 type logWatch struct {
 	w       *work
+	states  []*flow.SinkState // as of that many commits of this run; nil: not read yet
+	commits int64
 	removed int       // parts that were gone at the first look
 	looked  bool      // there was one
 	warned  time.Time // zero: not yet, or all is well again
@@ -49,11 +52,10 @@ func (w *work) watchLog(ctx context.Context) (stop func()) {
 // look looks once. What cannot be read now is looked at the next time: a source or
 // sink that fails for good ends the run elsewhere.
 func (l *logWatch) look(ctx context.Context, now time.Time) {
-	states, err := l.w.flow.Find(ctx)
-	if err != nil {
+	if err := l.find(ctx); err != nil {
 		return
 	}
-	o, err := l.w.outlook(ctx, states)
+	o, err := l.w.outlook(ctx, l.states)
 	if err != nil || !o.known {
 		return
 	}
@@ -78,6 +80,20 @@ func (l *logWatch) look(ctx context.Context, now time.Time) {
 		l.warned = now
 		l.w.flow.Log.Warn(f.What, "hint", f.Hint)
 	}
+}
+
+// find reads what the sinks hold, if this run has committed since it was read last:
+// nobody else does while it lives.
+func (l *logWatch) find(ctx context.Context) error {
+	commits := l.w.flow.Commits()
+	if l.states != nil && commits == l.commits {
+		return nil
+	}
+	states, err := l.w.flow.Find(ctx)
+	if err == nil {
+		l.states, l.commits = states, commits
+	}
+	return err
 }
 
 // untilLost returns a context for a copy that ends when the log has lost what the

@@ -143,7 +143,7 @@ func (w *work) start(ctx context.Context, states []*flow.SinkState) (err error) 
 	}
 	w.record.Parallel(parallel(w.spec, w.options))
 	w.record.Began(w.run, w.begins(states))
-	w.started, w.stopKeeping = true, w.state.KeepProgress(keep, w.record.Snapshot)
+	w.started, w.stopKeeping = true, w.state.KeepProgress(keep, w.options.Driving != nil, w.record.Snapshot)
 	return nil
 }
 
@@ -263,7 +263,7 @@ func (w *work) fixUntil(ctx context.Context) error {
 	if !ok {
 		return fault.New(fault.JobValue, "source %s cannot tell the end of its log: until: head is not possible", w.spec.Source.Driver)
 	}
-	head, clock, err := h.Head(ctx)
+	head, clock, err := h.Head(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -486,8 +486,11 @@ func (w *work) copyDone(task *flow.ChunkTask) {
 }
 
 // headEvery is how often the end of the log is read while streaming, so that a lag
-// of nothing can be told from not knowing.
-const headEvery = 5 * time.Second
+// of nothing can be told from not knowing, and headAge how old that reading may be.
+const (
+	headEvery = 5 * time.Second
+	headAge   = time.Second
+)
 
 func (w *work) watchHead(ctx context.Context) (stop func()) {
 	h, ok := w.source.(connector.Header)
@@ -501,7 +504,7 @@ func (w *work) watchHead(ctx context.Context) (stop func()) {
 		tick := time.NewTicker(headEvery)
 		defer tick.Stop()
 		for {
-			if at, clock, err := h.Head(ctx); err == nil {
+			if at, clock, err := h.Head(ctx, headAge); err == nil {
 				w.record.Head(at, -1, clock)
 			}
 			select {

@@ -157,9 +157,11 @@ func (j *Job) follow(c *Changes, now time.Time) {
 	val := j.values()[cCommitTime]
 	h := j.hist
 	from := now.Add(-window(now.Sub(h.start)))
-	for _, s := range h.samples { // the first with a known place in the window
-		if s.vals[cCommitTime] > 0 && !s.at.Before(from) {
-			from = s.at
+	for _, s := range h.samples { // not before the place is known
+		if s.vals[cCommitTime] > 0 {
+			if s.at.After(from) {
+				from = s.at
+			}
 			break
 		}
 	}

@@ -55,6 +55,7 @@ type Job struct {
 	carried   []string // tables whose snapshot was whole before this run
 	stageSeq  []stageKey
 	describe  func(position.Position) string
+	texts     map[position.Position]string // that describe gave
 	head      *head
 	keptFor   time.Duration
 	reach     time.Duration
@@ -125,7 +126,7 @@ func (j *Job) Parallel(n int) {
 func (j *Job) Describe(f func(position.Position) string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.describe = f
+	j.describe, j.texts = f, map[position.Position]string{}
 }
 
 // Phase enters a phase. Rates of the snapshot count from its beginning.
@@ -176,6 +177,7 @@ func (j *Job) Head(at position.Position, ahead int64, clock time.Time) {
 	h := &head{at: at, ahead: ahead, read: now}
 	if !clock.IsZero() {
 		h.skew = now.Sub(clock)
+		j.wholeAt(at, clock)
 	}
 	j.mu.Lock()
 	j.head = h

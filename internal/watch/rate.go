@@ -2,6 +2,7 @@ package watch
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -43,9 +44,14 @@ func (h *history) due(now time.Time) bool {
 	return now.Sub(last) >= spacing(now.Sub(h.start))
 }
 
-// add keeps a sample when one is due.
+// add keeps a sample when one is due. Of a time in which nothing rises only the ends
+// are kept: most jobs wait most of the time.
 func (h *history) add(now time.Time, vals []float64) {
 	if !h.due(now) {
+		return
+	}
+	if n := len(h.samples); n > 1 && slices.Equal(vals, h.samples[n-1].vals) && slices.Equal(vals, h.samples[n-2].vals) {
+		h.samples[n-1].at = now
 		return
 	}
 	h.samples = append(h.samples, sample{now, vals})

@@ -15,6 +15,7 @@ type sink struct {
 	rows, commits atomic.Int64
 	queue, limit  atomic.Int64
 	last          atomic.Pointer[commit]
+	whole         atomic.Int64 // until when nothing is missing in it: microseconds UTC by the source; 0 unknown
 }
 
 type commit struct {
@@ -87,8 +88,9 @@ func (j *Job) leastCommitTime() int64 {
 // missing.
 const freshHead = 10 * time.Second
 
-// lag tells how far a commit is behind; j.mu is held.
-func (j *Job) lag(c *commit, now time.Time) Lag {
+// lag tells how far a sink is behind; j.mu is held.
+func (j *Job) lag(s *sink, now time.Time) Lag {
+	c := s.last.Load()
 	if c == nil || c.at.IsZero() || j.head == nil || now.Sub(j.head.read) > freshHead {
 		return Lag{State: Unknown}
 	}
@@ -101,13 +103,30 @@ func (j *Job) lag(c *commit, now time.Time) Lag {
 		return Lag{State: CaughtUp, Seconds: &zero}
 	}
 	l := Lag{State: Behind}
-	if c.log != 0 {
+	if upTo := max(c.log, s.whole.Load()); upTo != 0 {
 		// The source's clock, so that a wrong clock of ours is no lag.
-		s := now.Add(-j.head.skew).Sub(time.UnixMicro(c.log)).Seconds()
-		s = max(s, 0)
-		l.Seconds = &s
+		behind := max(now.Add(-j.head.skew).Sub(time.UnixMicro(upTo)).Seconds(), 0)
+		l.Seconds = &behind
 	}
 	return l
+}
+
+// headSlack is how long before it is told a head may have been read.
+const headSlack = time.Second
+
+// wholeAt notes which sinks have all that lies before a head: after hours without a change
+// the first one that comes has not been missing for hours.
+func (j *Job) wholeAt(at position.Position, clock time.Time) {
+	upTo := clock.Add(-headSlack).UnixMicro()
+	j.sinks.Range(func(_, v any) bool {
+		s := v.(*sink)
+		if c := s.last.Load(); c != nil && !c.at.IsZero() {
+			if order, err := c.at.Compare(at); err == nil && order >= 0 {
+				s.whole.Store(upTo)
+			}
+		}
+		return true
+	})
 }
 
 // sinkList returns all sinks by name and the worst lag; j.mu is held.
@@ -115,7 +134,7 @@ func (j *Job) sinkList(now time.Time) (out []Sink, worst Lag) {
 	j.sinks.Range(func(_, v any) bool {
 		s := v.(*sink)
 		c := s.last.Load()
-		o := Sink{Name: s.name, Rows: s.rows.Load(), Commits: s.commits.Load(), Queue: s.queue.Load(), QueueLimit: s.limit.Load(), Lag: j.lag(c, now)}
+		o := Sink{Name: s.name, Rows: s.rows.Load(), Commits: s.commits.Load(), Queue: s.queue.Load(), QueueLimit: s.limit.Load(), Lag: j.lag(s, now)}
 		if c != nil {
 			o.Position = j.text(c.at)
 			if !c.when.IsZero() {
@@ -151,6 +170,11 @@ func worse(a, b Lag) bool {
 	return rank(a) > rank(b)
 }
 
+// textsMost is how many texts of places are remembered: those that are shown together,
+// and some that were.
+const textsMost = 16
+
+// text is a place for people; j.mu is held.
 func (j *Job) text(p position.Position) string {
 	switch {
 	case p.IsZero():
@@ -158,5 +182,13 @@ func (j *Job) text(p position.Position) string {
 	case j.describe == nil:
 		return p.Token()
 	}
-	return j.describe(p)
+	text, known := j.texts[p]
+	if !known {
+		if len(j.texts) >= textsMost {
+			clear(j.texts)
+		}
+		text = j.describe(p)
+		j.texts[p] = text
+	}
+	return text
 }

@@ -58,11 +58,24 @@ func (j *Job) tableCounts(ts []tally) (c TableCounts, marks []Mark) {
 			c.Waiting++
 		}
 	}
+	marks = j.markList()
+	c.Marked = len(marks)
+	return c, marks
+}
+
+// Marks returns the tables that need a resync, by name.
+func (j *Job) Marks() []Mark {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.markList()
+}
+
+// markList is Marks; j.mu is held.
+func (j *Job) markList() (marks []Mark) {
 	for _, name := range slices.Sorted(maps.Keys(j.marks)) {
 		marks = append(marks, Mark{Table: name, Reason: j.marks[name]})
 	}
-	c.Marked = len(marks)
-	return c, marks
+	return marks
 }
 
 // rates fills the rates of the phase; j.mu is held.

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -104,6 +106,78 @@ func TestHistory_when_a_run_is_long(t *testing.T) {
 	if r := h.rate(start.Add(10*86400*time.Second), 0, 10*86400*7, 60*time.Hour); math.Abs(r-7) > 0.01 {
 		t.Errorf("rate %v", r)
 	}
+}
+
+// A history that leaves out what does not rise says the same as one that keeps all.
+func TestHistory_when_it_rests(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	start := time.Unix(0, 0)
+	h, all := newHistory(start, 2), newHistory(start, 2)
+	a, b, moves := 0.0, 0.0, true
+	for s := 1; s <= 600; s++ {
+		now := start.Add(time.Duration(s) * time.Second)
+		if r.IntN(40) == 0 {
+			moves = !moves
+		}
+		if moves {
+			a, b = a+float64(r.IntN(3)), b+float64(r.IntN(2))
+		}
+		h.add(now, []float64{a, b})
+		all.samples = append(all.samples, sample{now, []float64{a, b}})
+		for range 5 {
+			back := now.Add(-time.Duration(r.Int64N(int64(min(now.Sub(start), stageWindow)))))
+			if i := r.IntN(2); math.Abs(h.at(back, i)-all.at(back, i)) > 1e-9 {
+				t.Fatalf("at %v of %v counter %d is %v, not %v", back.Sub(start), now.Sub(start), i, h.at(back, i), all.at(back, i))
+			}
+		}
+	}
+	still := newHistory(start, 2)
+	for s := 1; s <= 86400; s++ {
+		still.add(start.Add(time.Duration(s)*time.Second), []float64{a, b})
+	}
+	if n := len(still.samples); n > 3 {
+		t.Errorf("%d samples of a day of nothing", n)
+	}
+}
+
+// A sink that is stuck falls behind, however long nothing of it has moved.
+func TestFollow_when_a_sink_is_stuck(t *testing.T) {
+	j, k := newTest(1)
+	j.Phase(Stream)
+	j.Retention(7*24*time.Hour, time.Hour)
+	j.Committed("s", 10, at("5"), k.now().UnixMicro())
+	for range 1800 {
+		k.add(time.Second)
+		j.Streamed(0, 0, at("5"))
+		j.Head(at("9"), 1000, k.now())
+		j.Snapshot()
+	}
+	if p := j.Snapshot(); !near(p.Changes.Falling, 60, 0.01) || !near(p.Changes.Lag.Seconds, 1800, 0.01) {
+		t.Errorf("falling %s s a minute, lag %s s", show(p.Changes.Falling), show(p.Changes.Lag.Seconds))
+	}
+}
+
+func TestResidentWithin_when_many_ask(t *testing.T) {
+	c := &clock{t: time.Unix(1000, 0)}
+	f := ResidentWithin(time.Second, c.now)
+	first := f()
+	if first <= 0 {
+		t.Fatal(first)
+	}
+	ballast := make([]byte, 64<<20)
+	for i := range ballast {
+		ballast[i] = byte(i)
+	}
+	if n := f(); n != first {
+		t.Errorf("%d was measured again", n)
+	}
+	c.add(time.Second)
+	if n := f(); n < first+32<<20 {
+		t.Errorf("%d after %d, and 64 MiB more", n, first)
+	}
+	runtime.KeepAlive(ballast)
 }
 
 func TestCount_when_totals_are_known_more_or_less(t *testing.T) {
@@ -296,6 +370,18 @@ func TestLag_when_read(t *testing.T) {
 		{"a chunk after the stream", func(j *Job, c *clock) {
 			j.Committed("s", 1, at("5"), micro(-90*time.Second))
 			j.Committed("s", 100, position.Position{}, 0)
+			j.Head(at("6"), 1, c.now())
+		}, "behind 90"},
+		{"behind after an hour of nothing", func(j *Job, c *clock) {
+			j.Committed("s", 1, at("5"), micro(0))
+			c.add(time.Hour)
+			j.Head(at("5"), 0, c.now())
+			c.add(9 * time.Second)
+			j.Head(at("6"), 1, c.now())
+		}, "behind 10"}, // that is 9, and the second that a head may be old
+		{"behind, and at the head before another log", func(j *Job, c *clock) {
+			j.Committed("s", 1, at("5"), micro(-90*time.Second))
+			j.Head(position.New("old", "4", ""), 1, c.now())
 			j.Head(at("6"), 1, c.now())
 		}, "behind 90"},
 		{"opened at the head", func(j *Job, c *clock) { j.Opened("s", at("5"), 0); j.Head(at("5"), 0, c.now()) }, "caught_up 0"},

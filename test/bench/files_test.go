@@ -388,7 +388,7 @@ func TestSelects_when_parts_and_workloads_are_asked_for(t *testing.T) {
 }
 
 func TestKnown_when_names_are_wrong(t *testing.T) {
-	good := options{only: "up-small", with: "godwit,juicefs-32," + floor, rounds: 1, objects: 1, large: 1}
+	good := options{only: "up-small", with: "godwit,juicefs-32," + floor, rounds: 1, objects: 1, large: 1, jobs: 1}
 	if err := good.known(); err != nil {
 		t.Error(err)
 	}

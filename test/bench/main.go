@@ -7,6 +7,7 @@
 //
 //	go run ./test/bench -only files -rounds 5
 //	go run ./test/bench -only up-small -with godwit,s5cmd -rounds 1
+//	go run ./test/bench -only serve
 package main
 
 import (
@@ -41,11 +42,15 @@ type options struct {
 	objects      int
 	large        int
 	steady       time.Duration
+	jobs         int
+	idle         time.Duration
+	pressed      time.Duration
 }
 
 // Parts of the page, and the workloads of table jobs.
 const (
 	partTables, partFiles     = "tables", "files"
+	partServe                 = "serve"
 	lineitemName, changesName = "lineitem", "changes"
 )
 
@@ -69,11 +74,14 @@ func main() {
 	flag.Float64Var(&o.scale, "scale", 0.3334, "TPC-H scale of lineitem; 0.3334 is 2,000,888 rows")
 	flag.IntVar(&o.transactions, "transactions", 125_000, "transactions of the change stream, of 4 changes each")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds that count; one before them does not")
-	flag.StringVar(&o.only, "only", "", "tables, files, or one workload: lineitem, changes, "+strings.Join(fileNames(), ", "))
+	flag.StringVar(&o.only, "only", "", "tables, files, serve, or one workload: lineitem, changes, "+strings.Join(fileNames(), ", "))
 	flag.StringVar(&o.with, "with", "", "only these contestants of file jobs, such as godwit,juicefs-32; the first runs twice")
 	flag.IntVar(&o.objects, "objects", 20_000, "small objects, of 4 KiB")
 	flag.IntVar(&o.large, "large", 20, "large objects, of 100 MiB")
 	flag.DurationVar(&o.steady, "steady", time.Minute, "how long runs with nothing to do are repeated, over all rounds")
+	flag.IntVar(&o.jobs, "jobs", 200, "jobs on a server")
+	flag.DurationVar(&o.idle, "idle", time.Minute, "how long a server is measured while nothing changes, each round")
+	flag.DurationVar(&o.pressed, "pressed", 30*time.Second, "how long a server is sent requests, each round")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
@@ -110,14 +118,19 @@ func (o options) run(ctx context.Context) (err error) {
 		}
 	}
 	if o.selects(fileNames()...) {
-		return b.files(ctx)
+		if err := b.files(ctx); err != nil {
+			return err
+		}
+	}
+	if o.only == "" || o.only == partServe {
+		return b.serve(ctx)
 	}
 	return nil
 }
 
 // known returns an error for a workload or a contestant that there is not.
 func (o options) known() error {
-	workloads := append([]string{"", partTables, partFiles, lineitemName, changesName}, fileNames()...)
+	workloads := append([]string{"", partTables, partFiles, partServe, lineitemName, changesName}, fileNames()...)
 	if !slices.Contains(workloads, o.only) {
 		return fmt.Errorf("-only %s: there are %s", o.only, strings.Join(workloads[1:], ", "))
 	}
@@ -130,8 +143,8 @@ func (o options) known() error {
 			return fmt.Errorf("-with %s: there are %s", label, strings.Join(labels[1:], ", "))
 		}
 	}
-	if o.rounds < 1 || o.objects < 1 || o.large < 1 {
-		return errors.New("-rounds, -objects and -large are 1 or more")
+	if o.rounds < 1 || o.objects < 1 || o.large < 1 || o.jobs < 1 {
+		return errors.New("-rounds, -objects, -large and -jobs are 1 or more")
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (b *bench) publish(part, text string, whole bool) error {
 // merge puts a part into a page that may have it, or others, already.
 func merge(page, part, text string) string {
 	out := intro
-	for _, name := range []string{partTables, partFiles} {
+	for _, name := range []string{partTables, partFiles, partServe} {
 		begin, end := "<!-- begin "+name+" -->\n", "<!-- end "+name+" -->\n"
 		body := text
 		if name != part {

@@ -43,7 +43,7 @@ func (j *job) write(file string) string {
 		name = "crossing"
 	}
 	fmt.Fprintf(&b, "name: %s\nsource:\n  mysql: %s\n", name, j.source)
-	for _, k := range []string{"tables", "mode", "start", "until", "chunk_size"} {
+	for _, k := range []string{"tables", "mode", "start", "until", "chunk_size", "parallel"} {
 		if v := j.fields[k]; v != "" {
 			fmt.Fprintf(&b, "%s: %s\n", k, v)
 		}

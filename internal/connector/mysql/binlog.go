@@ -29,9 +29,6 @@ const errDump = 1236
 // server id.
 const errSameID = 4052
 
-// heartbeatEvery is how long the log may be idle before the server says so.
-const heartbeatEvery = 3 * time.Second
-
 // silence is how long nothing at all may come before the connection counts as
 // broken.
 const silence = 60 * time.Second
@@ -51,7 +48,7 @@ const maxDumpOffset = 1<<32 - 1
 // startDump turns c into a dump of the log: afterwards packets yields events. It
 // is no use for queries any more.
 func (s *source) startDump(ctx context.Context, c *conn, at dumpStart) error {
-	for _, sql := range dumpSettings(at) {
+	for _, sql := range dumpSettings(at, s.desk.all.heartbeat) {
 		if err := c.exec(ctx, sql); err != nil {
 			return err
 		}
@@ -79,10 +76,10 @@ func (s *source) startDump(ctx context.Context, c *conn, at dumpStart) error {
 	return nil
 }
 
-func dumpSettings(at dumpStart) []string {
+func dumpSettings(at dumpStart, heartbeat time.Duration) []string {
 	out := []string{
 		"SET @mariadb_slave_capability = 4",
-		fmt.Sprintf("SET @master_heartbeat_period = %d", heartbeatEvery.Nanoseconds()),
+		fmt.Sprintf("SET @master_heartbeat_period = %d", heartbeat.Nanoseconds()),
 		"SET @master_binlog_checksum = @@global.binlog_checksum",
 	}
 	if at.gtids != nil {

@@ -169,7 +169,7 @@ func (k *checker) retention(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := log.retention(nil)
+	r, err := k.s.withBegun(ctx, log).retention(nil)
 	if fault.Has(err, fault.SourceGrants) {
 		return nil
 	}

@@ -29,7 +29,7 @@ const canary = "canary-Pa55'\"word"
 // dialOnce opens a source with the options and connects once.
 func dialOnce(t testing.TB, given map[string]any) error {
 	t.Helper()
-	s, err := open(context.Background(), option.Of(options(), given), connector.Env{})
+	s, err := impatient().source(context.Background(), option.Of(options(), given), connector.Env{})
 	if err != nil {
 		return err
 	}

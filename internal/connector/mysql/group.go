@@ -361,7 +361,7 @@ func (r *streamer) watchClock() {
 			return
 		}
 		wait = time.Second
-		at, now, err := r.s.Head(r.ctx)
+		at, now, err := r.s.Head(r.ctx, 0)
 		if err != nil || !now.After(r.split.Until.Time) {
 			continue
 		}

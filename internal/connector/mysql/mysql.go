@@ -40,12 +40,13 @@ const (
 
 // Driver returns the driver named mysql.
 func Driver() connector.SourceDriver {
+	all := newDesks()
 	return connector.SourceDriver{
 		Name:    "mysql",
 		Help:    "MariaDB 10.11: tables by chunks at exactly known places of the binary log, then the log.",
 		Options: options(),
 		Open: func(ctx context.Context, v option.Values, env connector.Env) (connector.Source, error) {
-			return open(ctx, v, env)
+			return all.source(ctx, v, env)
 		},
 	}
 }
@@ -92,6 +93,7 @@ type source struct {
 	plain atomic.Bool
 
 	snapshots snapshotPool
+	desk      *desk
 
 	// idTaken is set once another reader had the same server_id.
 	idTaken atomic.Bool
@@ -106,12 +108,13 @@ type source struct {
 	fileBegun map[place]time.Time
 }
 
-func open(_ context.Context, v option.Values, env connector.Env) (*source, error) {
+// source opens a source that shares a desk with others of its account.
+func (d *desks) source(_ context.Context, v option.Values, env connector.Env) (*source, error) {
 	cfg, err := readConfig(v)
 	if err != nil {
 		return nil, err
 	}
-	s := &source{cfg: cfg, env: env, conns: map[*conn]struct{}{}, altered: map[row.Name]*row.Table{}}
+	s := &source{cfg: cfg, env: env, desk: d.join(accountOf(cfg, v.Object("tls"))), conns: map[*conn]struct{}{}, altered: map[row.Name]*row.Table{}}
 	s.snapshots.most = env.Parallel
 	if env.Budget != nil {
 		s.pool.Freed = func(n int) { env.Budget.Give(int64(n)) }
@@ -169,10 +172,14 @@ func splitAddress(s string) (host, port string, err error) {
 // Close ends all connections.
 func (s *source) Close() error {
 	s.mu.Lock()
+	again := s.closed
 	s.closed = true
 	conns := s.conns
 	s.conns = map[*conn]struct{}{}
 	s.mu.Unlock()
+	if !again {
+		s.desk.leave()
+	}
 	s.snapshots.drop()
 	for c := range conns {
 		_ = c.raw.Close()

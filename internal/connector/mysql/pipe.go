@@ -47,7 +47,13 @@ type unit struct {
 	emitted chan struct{} // closed when emit returned; nil: nobody waits
 }
 
+// reset makes the unit ready for other rows. One that brought none gives its memory back:
+// a stream that waits has no use for it, and there may be many.
 func (u *unit) reset() {
+	if len(u.items) == 0 {
+		*u = unit{ready: u.ready}
+		return
+	}
 	*u = unit{bytes: u.bytes[:0], items: u.items[:0], prefixes: u.prefixes[:0], txns: u.txns[:0], ready: u.ready}
 	if cap(u.bytes) > 4*unitMost {
 		u.bytes = nil

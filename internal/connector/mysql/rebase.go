@@ -13,24 +13,31 @@ import (
 	"godwit/internal/position"
 )
 
-// Head returns the place after the last committed transaction, and the server's
-// clock just before.
-func (s *source) Head(ctx context.Context) (position.Position, time.Time, error) {
-	c, err := s.dial(ctx)
+// Head returns the place after the last committed transaction, as it was read less than
+// age ago, and the server's clock now.
+func (s *source) Head(ctx context.Context, age time.Duration) (position.Position, time.Time, error) {
+	last, err := consult(ctx, s, &s.desk.head, age, func(c *conn) (heading, error) { return s.heading(ctx, c) })
 	if err != nil {
 		return noPosition, time.Time{}, err
 	}
-	defer c.close()
-	now, err := s.serverClock(ctx, c)
-	if err != nil {
-		return noPosition, time.Time{}, err
+	return last.what.at, last.what.clock.Add(time.Since(last.began)), nil
+}
+
+// heading reads the end of the log, and the server's clock just before. The turn of the
+// desk is held.
+func (s *source) heading(ctx context.Context, c *conn) (h heading, err error) {
+	if h.clock, err = s.serverClock(ctx, c); err != nil {
+		return h, err
 	}
-	p, err := s.headPlace(ctx, c)
-	if err != nil {
-		return noPosition, time.Time{}, err
+	if h.place, err = s.headPlace(ctx, c); err != nil {
+		return h, err
 	}
-	at, err := s.positionAt(ctx, c, p)
-	return at, now, err
+	if last := s.desk.head.what; last.place == h.place { // the server would read its log to tell the GTIDs there
+		h.at = last.at
+		return h, nil
+	}
+	h.at, err = s.positionAt(ctx, c, h.place)
+	return h, err
 }
 
 func (s *source) headPlace(ctx context.Context, c *conn) (place, error) {

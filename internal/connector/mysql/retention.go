@@ -39,27 +39,26 @@ type kept struct {
 // Retention tells how long the server keeps its log.
 func (s *source) Retention(ctx context.Context, at position.Position) (connector.Retention, error) {
 	var none connector.Retention
-	c, err := s.dial(ctx)
-	if err != nil {
-		return none, err
-	}
-	defer c.close()
-	k, err := s.keptLog(ctx, c)
-	if err != nil {
-		return none, err
-	}
 	var need *place
 	if !at.IsZero() {
 		sp, err := parsePosition(at)
 		if err != nil {
 			return none, err
 		}
-		if sp.log != k.files[0].log {
-			return none, fault.New(fault.SourceDiverged, "the place is in the log of another server").At("%s", s.where())
-		}
 		need = &sp.place
 	}
-	return k.retention(need)
+	ask := func(c *conn) (kept, error) { return s.keptLog(ctx, c) }
+	k, err := consult(ctx, s, &s.desk.kept, s.desk.all.keptAge, ask)
+	if err == nil && need != nil && need.log == k.what.files[0].log && need.file > k.what.files[len(k.what.files)-1].file {
+		k, err = consult(ctx, s, &s.desk.kept, 0, ask) // a file was begun since
+	}
+	if err != nil {
+		return none, err
+	}
+	if need != nil && need.log != k.what.files[0].log {
+		return none, fault.New(fault.SourceDiverged, "the place is in the log of another server").At("%s", s.where())
+	}
+	return s.withBegun(ctx, k.what).retention(need)
 }
 
 // keptLog reads settings and the list of files.
@@ -88,8 +87,13 @@ func (s *source) keptLog(ctx context.Context, c *conn) (kept, error) {
 	if err == nil && len(k.files) == 0 {
 		err = fault.New(fault.SourceSettings, "the server writes no binary log").At("%s", s.where())
 	}
-	k.begun = func(f logFile) (time.Time, error) { return s.begun(ctx, f.place) }
 	return k, err
+}
+
+// withBegun lets k find out when files were begun.
+func (s *source) withBegun(ctx context.Context, k kept) kept {
+	k.begun = func(f logFile) (time.Time, error) { return s.begun(ctx, f.place) }
+	return k
 }
 
 // maxBegun bounds how many files' beginnings are remembered.

@@ -75,7 +75,7 @@ func TestRetention_when_the_log_of_a_server_is_purged(t *testing.T) {
 	srv := mariadb.Start(t)
 	s := sourceOf(t, srv, nil)
 	srv.Exec(t, "CREATE DATABASE d; CREATE TABLE d.t (id int primary key); FLUSH BINARY LOGS; INSERT INTO d.t VALUES (1)")
-	need, _, err := s.Head(within(t)) // in bin.000002
+	need, _, err := s.Head(within(t), 0) // in bin.000002
 	if err != nil {
 		t.Fatal(err)
 	}

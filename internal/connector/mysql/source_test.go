@@ -64,6 +64,9 @@ func space(t testing.TB, srv *mariadb.Server) string {
 	return name
 }
 
+// impatient are desks for tests, which do not wait as long as a server may.
+func impatient() *desks { return &desks{heartbeat: time.Second} }
+
 // sourceOf opens the source for a server; the budget must be empty at the end.
 func sourceOf(t testing.TB, srv *mariadb.Server, more map[string]any) *source {
 	t.Helper()
@@ -72,7 +75,7 @@ func sourceOf(t testing.TB, srv *mariadb.Server, more map[string]any) *source {
 		given[k] = v
 	}
 	env := connector.Env{Budget: limit.NewBudget(64 << 20), Job: "test", Parallel: 2}
-	s, err := open(context.Background(), option.Of(options(), given), env)
+	s, err := impatient().source(context.Background(), option.Of(options(), given), env)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func openForKit(t testing.TB, s sourcetest.Server, address string) connector.Sou
 	}
 	env := connector.Env{Budget: limit.NewBudget(64 << 20), Job: "kit", Parallel: 2}
 	given := map[string]any{"address": address, "user": srv.User, "password": secret.New(srv.Password)}
-	src, err := open(context.Background(), option.Of(options(), given), env)
+	src, err := impatient().source(context.Background(), option.Of(options(), given), env)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,6 +49,7 @@ type streamer struct {
 	until   until
 	told    place // of the last End handed over
 	foreign int   // bytes since then
+	quiet   bool  // a heartbeat came: nothing else does for now
 
 	mu     sync.Mutex
 	open   *unit
@@ -204,6 +205,10 @@ func (r *streamer) interrupt() {
 func (r *streamer) next(c *conn) ([]byte, error) {
 	if c.in.whole() {
 		return c.nextEvent()
+	}
+	if r.quiet {
+		c.in.rest()
+		r.quiet = false
 	}
 	if err := c.raw.SetReadDeadline(time.Now().Add(silence)); err != nil {
 		return nil, err
@@ -441,7 +446,7 @@ func (r *streamer) heartbeat(h header, body []byte) error {
 		return nil
 	}
 	r.cur.heartbeat(h, body)
-	r.place = r.cur.at
+	r.place, r.quiet = r.cur.at, true
 	if r.until.reached(r.place) {
 		return r.finish()
 	}

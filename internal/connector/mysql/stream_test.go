@@ -93,7 +93,7 @@ func cellText(b *row.Batch, t row.Type, w uint64) string {
 // head returns the log's end.
 func head(t testing.TB, s *source) position.Position {
 	t.Helper()
-	p, _, err := s.Head(within(t))
+	p, _, err := s.Head(within(t), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 const (
 	maxPayload   = 1<<24 - 1 // of one packet; a longer message goes on in the next
 	maxMessage   = 1<<30 + 64<<20
+	firstBuffer  = 4 << 10 // most connections wait most of the time
 	readBuffer   = 128 << 10
 	keptBuffer   = 1 << 20 // a buffer that grew beyond it is let go after the message
 	maxColumns   = 1 << 16
@@ -32,10 +33,11 @@ type packetReader struct {
 	buf  []byte
 	r, w int  // unread bytes are buf[r:w]
 	seq  byte // of the next packet
+	full bool // the last read left no room: there is more than the buffer holds
 }
 
 func newPacketReader(in io.Reader) *packetReader {
-	return &packetReader{in: in, buf: make([]byte, readBuffer)}
+	return &packetReader{in: in, buf: make([]byte, firstBuffer)}
 }
 
 // next returns the next message. It is lent until the next call.
@@ -104,6 +106,9 @@ func (p *packetReader) header(i int) (int, error) {
 // bytes come in, so a length that is announced and never sent costs nothing.
 func (p *packetReader) fill(n int) error {
 	for p.w-p.r < n {
+		if p.full && len(p.buf) < readBuffer {
+			p.move(readBuffer)
+		}
 		if p.r > 0 && (p.r == p.w || p.r+n > len(p.buf)) {
 			p.w = copy(p.buf, p.buf[p.r:p.w])
 			p.r = 0
@@ -115,6 +120,7 @@ func (p *packetReader) fill(n int) error {
 		}
 		m, err := p.in.Read(p.buf[p.w:])
 		p.w += m
+		p.full = p.w == len(p.buf)
 		if err != nil && p.w-p.r < n {
 			return err
 		}
@@ -127,9 +133,21 @@ func (p *packetReader) shrink() {
 	if len(p.buf) <= keptBuffer || p.w-p.r > readBuffer/2 {
 		return
 	}
-	small := make([]byte, readBuffer)
-	p.w = copy(small, p.buf[p.r:p.w])
-	p.r, p.buf = 0, small
+	p.move(readBuffer)
+}
+
+// rest lets the buffer go when nothing is in it, until more comes.
+func (p *packetReader) rest() {
+	if p.r == p.w && len(p.buf) > firstBuffer {
+		p.move(firstBuffer)
+	}
+}
+
+// move puts what is unread into a buffer of another size.
+func (p *packetReader) move(size int) {
+	other := make([]byte, size)
+	p.w = copy(other, p.buf[p.r:p.w])
+	p.r, p.buf = 0, other
 }
 
 func short(err error) error {

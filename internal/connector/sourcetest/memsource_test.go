@@ -46,7 +46,7 @@ func (m *memSource) Discover(_ context.Context, sel connector.Selector) ([]*row.
 	return out, m.s.place(m.s.first + len(m.s.log)), nil
 }
 
-func (m *memSource) Head(context.Context) (position.Position, time.Time, error) {
+func (m *memSource) Head(context.Context, time.Duration) (position.Position, time.Time, error) {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
 	return m.s.place(m.s.first + len(m.s.log)), time.Now(), nil

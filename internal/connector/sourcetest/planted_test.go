@@ -183,14 +183,14 @@ func defects() []planted {
 			if err := w.memSource.Read(ctx, s, from, func(b *row.Batch) error { held = append(held, b); return nil }); err != nil {
 				return err
 			}
-			for begin, _, _ := w.Head(ctx); ; { // the log goes on meanwhile
-				now, _, _ := w.Head(ctx)
+			for begin, _, _ := w.Head(ctx, 0); ; { // the log goes on meanwhile
+				now, _, _ := w.Head(ctx, 0)
 				if now.Order() != begin.Order() || w.count() > 4000 {
 					break
 				}
 				<-time.After(time.Millisecond)
 			}
-			mark, _, _ := w.Head(ctx)
+			mark, _, _ := w.Head(ctx, 0)
 			for i, b := range held {
 				if i == 0 {
 					b = row.Mark(mark, 0)
@@ -265,7 +265,7 @@ func defects() []planted {
 		{"lost taken as from now", "Pruned", func(w *wrong, ctx context.Context, s connector.Split, from position.Position, emit func(*row.Batch) error) error {
 			err := w.memSource.Read(ctx, s, from, emit)
 			if fault.Has(err, fault.SourceLost) {
-				now, _, _ := w.Head(ctx)
+				now, _, _ := w.Head(ctx, 0)
 				return w.memSource.Read(ctx, s, now, emit)
 			}
 			return err

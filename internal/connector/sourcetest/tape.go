@@ -354,7 +354,7 @@ func (x *session) clock() (position.Position, time.Time) {
 	if !ok {
 		x.Fatal("the source does not tell the head of its log")
 	}
-	p, at, err := h.Head(x.ctx)
+	p, at, err := h.Head(x.ctx, 0)
 	if err != nil {
 		x.Fatal(err)
 	}

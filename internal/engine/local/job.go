@@ -66,20 +66,27 @@ func JobFile(ctx context.Context, root, name string) (file string, err error) {
 	return file, err
 }
 
-// keepEvery is how often the progress of a run is kept for godwit status, keepIdle how
-// often where nothing moves: many jobs wait for changes most of the time.
+// keepEvery is how often the progress of a run is kept for godwit status, keepDriven how
+// often where a server drives it, which says itself how it is, and keepIdle how often
+// where nothing moves: many jobs wait for changes most of the time.
 const (
-	keepEvery = 2 * time.Second
-	keepIdle  = 30 * time.Second
+	keepEvery  = 2 * time.Second
+	keepDriven = 20 * time.Second
+	keepIdle   = 30 * time.Second
 )
 
-// KeepProgress keeps what snapshot says until stop is called, and once more then.
-func (s *State) KeepProgress(ctx context.Context, snapshot func() watch.Progress) (stop func()) {
+// KeepProgress keeps what snapshot says until stop is called, and once more then. driven:
+// a server drives the run.
+func (s *State) KeepProgress(ctx context.Context, driven bool, snapshot func() watch.Progress) (stop func()) {
+	every := keepEvery
+	if driven {
+		every = keepDriven
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(keepEvery)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		var last watch.Progress
 		var at time.Time

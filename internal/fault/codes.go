@@ -55,6 +55,11 @@ const (
 	WorkerLost        Code = "WORKER_LOST"
 
 	JobUnknown     Code = "JOB_UNKNOWN"
+	VersionUnknown Code = "VERSION_UNKNOWN"
+	TableUnknown   Code = "TABLE_UNKNOWN"
+	TaskUnknown    Code = "TASK_UNKNOWN"
+	AlarmUnknown   Code = "ALARM_UNKNOWN"
+	TokenUnknown   Code = "TOKEN_UNKNOWN"
 	NameTaken      Code = "NAME_TAKEN"
 	VersionChanged Code = "VERSION_CHANGED"
 	NotNow         Code = "NOT_NOW"
@@ -146,6 +151,11 @@ var Catalogue = []Info{
 	{CheckFailed, User, ExitEnvironment, "some checks did not pass", "`godwit check` found what would stop or spoil a run. Each line has the command that mends it."},
 	{WorkerLost, Retry, ExitFailed, "a worker is not heard of any more", "The process that carried a task ended, or cannot be reached. The task is started again, elsewhere where there are others; should the lost worker still write, the target refuses it."},
 	{JobUnknown, User, ExitRequest, "no such job", "No job of this name lives on the server (or it was deleted). `godwit job list` shows those that do."},
+	{VersionUnknown, User, ExitRequest, "no such version", "The job has no version of this number. `godwit job versions JOB` lists those it has."},
+	{TableUnknown, User, ExitRequest, "no such table", "The job moves no table of this name. `godwit tables JOB` lists those it moves, in the spelling that is taken: `database.table`."},
+	{TaskUnknown, User, ExitRequest, "no such task", "The job has no task with this id, or not any more. `godwit job tasks JOB` lists those it has."},
+	{AlarmUnknown, User, ExitRequest, "no such alarm", "No alarm has this id, or it was resolved so long ago that it is forgotten. `godwit job alarms --all` lists those that are known."},
+	{TokenUnknown, User, ExitRequest, "no such token", "No token has this name. `godwit token list` shows those there are."},
 	{NameTaken, User, ExitRequest, "a job of this name lives already", "A job's name is what its targets belong to, so a second one is refused. Edit the job, choose another name, or delete the old one; what it wrote stays."},
 	{VersionChanged, User, ExitRequest, "the job file was changed meanwhile", "Somebody else edited the job after the version that was edited here. Look at the new version and edit again; nothing was changed."},
 	{NotNow, User, ExitRequest, "not possible in this state", "The job, table or task is in a state that does not allow the act. The message says which, and what to do first."},

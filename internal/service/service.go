@@ -45,8 +45,8 @@ type Options struct {
 type Who struct{ Name, Request string }
 
 // Service is safe for concurrent use. Errors are fault.Errors: JobUnknown, NameTaken,
-// VersionChanged, NotNow, NotAllowed, BadRequest and those of job files, which
-// FileProblems tells one by one.
+// VersionChanged, NotNow, NotAllowed, BadRequest, VersionUnknown and its like, and
+// those of job files, which FileProblems tells one by one.
 type Service struct {
 	o      Options
 	folder *folder

@@ -65,6 +65,7 @@ type app struct {
 	state   string
 	memory  string
 	to      serverFlags
+	still   bool     // it was said that no server is asked
 	atEnd   []func() // what is let go of when the command ends
 
 	job     string // its name, once known

@@ -286,7 +286,7 @@ func number(x *float64) string {
 	if x == nil {
 		return ""
 	}
-	return strconv.FormatFloat(*x, 'f', -1, 64)
+	return strconv.FormatFloat(watch.Rounded(*x), 'f', -1, 64)
 }
 
 // stampOf writes a time for programs; none is empty.

@@ -20,6 +20,7 @@ import (
 	"godwit/internal/fault"
 	"godwit/internal/job"
 	"godwit/internal/option"
+	"godwit/internal/watch"
 )
 
 // Process is what a program gets from its surroundings.
@@ -191,7 +192,7 @@ func (a *app) writeSummary(command string, code int, err error) {
 	}
 	s.jobHead = newJobHead(lineSummary, a.job, a.p.Now())
 	s.Command, s.ExitCode = command, code
-	s.Elapsed = a.p.Now().Sub(a.p.Start).Seconds()
+	s.Elapsed = watch.Rounded(a.p.Now().Sub(a.p.Start).Seconds())
 	var problems problemsError
 	switch {
 	case errors.As(err, &problems):

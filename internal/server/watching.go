@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"godwit/internal/api"
+	"godwit/internal/watch"
 )
 
 // Health says whether the process lives. It and Ready are asked before anything else
@@ -39,7 +40,7 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	if !acceptable(w, r, "application/json") {
 		return
 	}
-	give(w, r, http.StatusOK, api.Health{Status: s.state(), Version: s.o.Version, UpS: s.o.Now().Sub(s.began).Seconds(), Jobs: s.meters.jobs(r.Context())}, nil)
+	give(w, r, http.StatusOK, api.Health{Status: s.state(), Version: s.o.Version, UpS: watch.Rounded(s.o.Now().Sub(s.began).Seconds()), Jobs: s.meters.jobs(r.Context())}, nil)
 }
 
 // OpenAPI gives out the document.

@@ -38,6 +38,21 @@ type startingError struct{ error }
 
 func (e startingError) Unwrap() error { return e.error }
 
+// whereItListens adds to the refusal of a folder that a server has where that one is.
+func whereItListens(err error, dir string) error {
+	if !fault.Has(err, fault.StateLocked) {
+		return err
+	}
+	who, held, _ := service.Held(dir)
+	f, failed := readServeFile(dir)
+	if failed != nil || !held || who.Process != strconv.Itoa(f.PID) {
+		return err
+	}
+	e := *fault.Of(err)
+	e.What += "; it listens at " + clean(f.URL)
+	return &e
+}
+
 // settledAddress is address once a server that starts has done so; it waits for that no
 // longer than for an answer.
 func (a *app) settledAddress(wait time.Duration) (at address, err error) {
@@ -185,10 +200,9 @@ func (t *folderTrip) CloseIdleConnections() {
 		return
 	}
 	t.leave()
-	<-t.ended // it says nothing that the answers did not
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	if err := t.live.Close(ctx); err != nil {
+	if err := errors.Join(<-t.ended, t.live.Close(ctx)); err != nil {
 		t.a.say("the state folder was not closed in order: " + fault.Of(err).Error())
 	}
 	t.live = nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"godwit/internal/engine"
 	"godwit/internal/fault"
@@ -19,20 +20,31 @@ func Keeps(dir string) bool {
 	return err == nil
 }
 
-// begun refuses a folder that no server ever had, unless it may be made one.
+// begun refuses a folder that no server ever had, unless it may be made one, and that of
+// another user: what root leaves behind there the server could not read.
 func (f *folder) begun(begin bool) error {
-	if !f.still || begin {
+	if !f.still {
 		return nil
 	}
-	_, err := os.Stat(filepath.Join(f.dir, databaseName))
+	st, err := os.Stat(filepath.Join(f.dir, databaseName))
 	switch {
 	case err == nil:
-		return nil
+		return f.ours(st)
 	case !os.IsNotExist(err):
 		return f.broken(err)
+	case begin:
+		return nil
 	}
 	return fault.New(fault.StateBroken, "no server has this folder, and none ever had").At("%s", f.dir).
 		Try("give --state the folder of a server; godwit status --state DIR shows jobs of godwit run")
+}
+
+func (f *folder) ours(st os.FileInfo) error {
+	owner, known := st.Sys().(*syscall.Stat_t)
+	if !known || int(owner.Uid) == os.Geteuid() {
+		return nil
+	}
+	return fault.New(fault.StateBroken, "the folder is another user's (%d)", owner.Uid).At("%s", f.dir).Try("run the command as the user that godwit serve runs as")
 }
 
 // lastKnown fills in how far jobs were when they were last at work, as their own

@@ -180,6 +180,7 @@ func TestFolder_when_many_are_at_it(t *testing.T) {
 	}
 	p := f.serve()
 	all.Wait()
+	f.gets(1, "serve --listen 127.0.0.1:0", "STATE_LOCKED", "it listens at http://127.0.0.1:")
 	f.gets(0, "job show media-move --json", `"note":"n`)
 	if said := f.ask("job", "list").said(); strings.Contains(said, noServer) {
 		t.Errorf("a server runs: %s", said)
@@ -205,6 +206,8 @@ func TestFolder_when_it_is_not_ours(t *testing.T) {
 	if f.who != nil { // root may everything: another user has it
 		p := startAs(t, &syscall.Credential{Uid: 65533, Gid: 65533}, "", "job", "list", "--state", f.state)
 		want(t, p.wait(time.Minute), p.said(), 3, "STATE_BROKEN", "another user's", "permission denied")
+		code, said := run(t, "", "job", "list", "--state", f.state) // what root makes there, the server could not read
+		want(t, code, said, 3, "STATE_BROKEN", "another user's")
 	}
 	path := filepath.Join(f.state, "server.db")
 	db, err := os.ReadFile(path)

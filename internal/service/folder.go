@@ -112,7 +112,16 @@ func (f *folder) openDatabase() error {
 
 // fits refuses a database of a newer version before anything is written to it.
 func (f *folder) fits(path string) error {
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
+	// Whoever closes a database last puts its log into it, unless he only reads. A reader
+	// makes an index of the log, which stays.
+	how, index := "immutable=1", path+"-shm"
+	if exists(path + "-wal") {
+		how = "mode=ro"
+		if !exists(index) {
+			defer os.Remove(index)
+		}
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?"+how+"&_pragma=busy_timeout(10000)")
 	if err != nil {
 		return f.broken(err)
 	}
@@ -126,6 +135,11 @@ func (f *folder) fits(path string) error {
 			Try("use the newer godwit")
 	}
 	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // close gives the folder back.

@@ -15,10 +15,7 @@ import (
 // This file has what is special where nothing lives (Options.Still).
 
 // Keeps reports whether a state folder is, or was, a server's.
-func Keeps(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, databaseName))
-	return err == nil
-}
+func Keeps(dir string) bool { return exists(filepath.Join(dir, databaseName)) }
 
 // begun refuses a folder that no server ever had, unless it may be made one, and that of
 // another user: what root leaves behind there the server could not read.

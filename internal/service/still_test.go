@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -217,6 +218,43 @@ func TestStill_when_a_newer_version_wrote_the_folder(t *testing.T) {
 		if !slices.Contains([]string{databaseName, lockName, "shop"}, e.Name()) {
 			t.Errorf("left behind: %s", e.Name())
 		}
+	}
+}
+
+// TestStill_when_a_newer_version_was_killed has the change of version in a log that no
+// process has put into the database yet.
+func TestStill_when_a_newer_version_was_killed(t *testing.T) {
+	w := newWorld(t)
+	w.submit(tableFile("shop"))
+	if _, err := w.folder.firm.Exec("PRAGMA user_version = 7"); err != nil {
+		t.Fatal(err)
+	}
+	left := t.TempDir()
+	before := map[string][]byte{}
+	for _, name := range []string{databaseName, databaseName + "-wal"} {
+		b, err := os.ReadFile(filepath.Join(w.dir, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(left, name), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		before[name] = b
+	}
+	o := w.options()
+	o.Dir, o.Still = left, true
+	_, err := Open(t.Context(), o)
+	wantCode(t, err, fault.FormatNewer)
+	entries, _ := os.ReadDir(left)
+	for _, e := range entries {
+		b, _ := os.ReadFile(filepath.Join(left, e.Name()))
+		if e.Name() != lockName && !bytes.Equal(b, before[e.Name()]) {
+			t.Errorf("%s was changed", e.Name())
+		}
+		delete(before, e.Name())
+	}
+	if len(before) > 0 {
+		t.Errorf("gone: %v", slices.Collect(maps.Keys(before)))
 	}
 }
 

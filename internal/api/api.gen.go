@@ -580,12 +580,16 @@ type Draft struct {
 // EditRequest defines model for EditRequest.
 type EditRequest struct {
 	// BackTo instead of file: the text of this earlier version
-	BackTo  int64  `json:"back_to,omitempty,omitzero"`
-	File    string `json:"file,omitempty,omitzero"`
-	Group   string `json:"group,omitempty,omitzero"`
-	Note    string `json:"note,omitempty,omitzero"`
-	Preview bool   `json:"preview,omitempty,omitzero"`
-	Reason  string `json:"reason,omitempty,omitzero"`
+	BackTo int64  `json:"back_to,omitempty,omitzero"`
+	File   string `json:"file,omitempty,omitzero"`
+
+	// Group absent: as it is; empty: none
+	Group *string `json:"group,omitempty"`
+
+	// Note absent: as it is; empty: none
+	Note    *string `json:"note,omitempty"`
+	Preview bool    `json:"preview,omitempty,omitzero"`
+	Reason  string  `json:"reason,omitempty,omitzero"`
 
 	// Schedule absent: as it is; empty: none
 	Schedule *string `json:"schedule,omitempty"`
@@ -1381,7 +1385,9 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/whoami (the `WhoAmI` operationId).
 	WhoAmI(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Health Is the server up? Needs no token.
+	// Health Does the process live? Needs no token.
+	//
+	// 200 as long as it lives, also while it starts and while it stops; the body says which. For what starts it again when it hangs.
 	//
 	// Corresponds with GET /healthz (the `Health` operationId).
 	Health(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1390,6 +1396,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /metrics (the `Metrics` operationId).
 	Metrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Ready Does it take requests? Needs no token.
+	//
+	// 200 when it does; 503 (SERVER_GONE) while it starts, and from when it is told to stop. For what sends requests to it, such as a load balancer.
+	//
+	// Corresponds with GET /readyz (the `Ready` operationId).
+	Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListAlarms What holds now, and what held in the last days.
@@ -1939,7 +1952,9 @@ func (c *Client) WhoAmI(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 	return c.Client.Do(req)
 }
 
-// Health Is the server up? Needs no token.
+// Health Does the process live? Needs no token.
+//
+// 200 as long as it lives, also while it starts and while it stops; the body says which. For what starts it again when it hangs.
 //
 // Corresponds with GET /healthz (the `Health` operationId).
 func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1959,6 +1974,23 @@ func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 // Corresponds with GET /metrics (the `Metrics` operationId).
 func (c *Client) Metrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewMetricsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Ready Does it take requests? Needs no token.
+//
+// 200 when it does; 503 (SERVER_GONE) while it starts, and from when it is told to stop. For what sends requests to it, such as a load balancer.
+//
+// Corresponds with GET /readyz (the `Ready` operationId).
+func (c *Client) Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReadyRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3319,6 +3351,33 @@ func NewMetricsRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewReadyRequest constructs an http.Request for the Ready method
+func NewReadyRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/readyz")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -3606,7 +3665,9 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/whoami (the `WhoAmI` operationId).
 	WhoAmIWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WhoAmIResponse, error)
 
-	// HealthWithResponse Is the server up? Needs no token.
+	// HealthWithResponse Does the process live? Needs no token.
+	//
+	// 200 as long as it lives, also while it starts and while it stops; the body says which. For what starts it again when it hangs.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3619,6 +3680,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /metrics (the `Metrics` operationId).
 	MetricsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*MetricsResponse, error)
+
+	// ReadyWithResponse Does it take requests? Needs no token.
+	//
+	// 200 when it does; 503 (SERVER_GONE) while it starts, and from when it is told to stop. For what sends requests to it, such as a load balancer.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /readyz (the `Ready` operationId).
+	ReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ReadyResponse, error)
 }
 
 type ListAlarmsResponse struct {
@@ -4935,6 +5005,54 @@ func (r MetricsResponse) ContentType() string {
 	return ""
 }
 
+type ReadyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Health
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReadyResponse) GetJSON200() *Health {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReadyResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReadyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReadyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReadyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReadyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListAlarmsWithResponse What holds now, and what held in the last days.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5382,7 +5500,9 @@ func (c *ClientWithResponses) WhoAmIWithResponse(ctx context.Context, reqEditors
 	return ParseWhoAmIResponse(rsp)
 }
 
-// HealthWithResponse Is the server up? Needs no token.
+// HealthWithResponse Does the process live? Needs no token.
+//
+// 200 as long as it lives, also while it starts and while it stops; the body says which. For what starts it again when it hangs.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5406,6 +5526,21 @@ func (c *ClientWithResponses) MetricsWithResponse(ctx context.Context, reqEditor
 		return nil, err
 	}
 	return ParseMetricsResponse(rsp)
+}
+
+// ReadyWithResponse Does it take requests? Needs no token.
+//
+// 200 when it does; 503 (SERVER_GONE) while it starts, and from when it is told to stop. For what sends requests to it, such as a load balancer.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /readyz (the `Ready` operationId).
+func (c *ClientWithResponses) ReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ReadyResponse, error) {
+	rsp, err := c.Ready(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReadyResponse(rsp)
 }
 
 // ParseListAlarmsResponse parses an HTTP response from a ListAlarmsWithResponse call
@@ -6305,6 +6440,39 @@ func ParseMetricsResponse(rsp *http.Response) (*MetricsResponse, error) {
 	return response, nil
 }
 
+// ParseReadyResponse parses an HTTP response from a ReadyWithResponse call
+func ParseReadyResponse(rsp *http.Response) (*ReadyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReadyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Health
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// ListAlarms What holds now, and what held in the last days.
@@ -6385,12 +6553,15 @@ type ServerInterface interface {
 	// WhoAmI Whose token this is, and what it may do.
 	// (GET /api/v1/whoami)
 	WhoAmI(w http.ResponseWriter, r *http.Request)
-	// Health Is the server up? Needs no token.
+	// Health Does the process live? Needs no token.
 	// (GET /healthz)
 	Health(w http.ResponseWriter, r *http.Request)
 	// Metrics Prometheus metrics (docs/metrics.md).
 	// (GET /metrics)
 	Metrics(w http.ResponseWriter, r *http.Request)
+	// Ready Does it take requests? Needs no token.
+	// (GET /readyz)
+	Ready(w http.ResponseWriter, r *http.Request)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -7402,6 +7573,20 @@ func (siw *ServerInterfaceWrapper) Metrics(w http.ResponseWriter, r *http.Reques
 	handler.ServeHTTP(w, r)
 }
 
+// Ready operation middleware
+func (siw *ServerInterfaceWrapper) Ready(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Ready(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -7523,6 +7708,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	}
 
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/healthz", wrapper.Health)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/readyz", wrapper.Ready)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/metrics", wrapper.Metrics)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/openapi.yaml", wrapper.OpenAPI)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/overview", wrapper.Overview)

@@ -43,11 +43,11 @@ type serverFlags struct {
 
 func (a *app) serverFlags(c *cobra.Command) *cobra.Command {
 	f := c.PersistentFlags()
-	f.StringVar(&a.to.url, "server", "", "the `URL` of the server (default $"+envServer+", else the one that runs with the state folder)")
+	f.StringVar(&a.to.url, "server", "", "the `URL` of the server (default the one of --state, else $"+envServer+", else the one that runs with the usual state folder)")
 	f.StringVar(&a.to.tokenFile, "token-file", "", "the `FILE` that holds the token (default $"+envToken+")")
 	f.StringVar(&a.to.ca, "ca", "", "a `FILE` of certificates to trust beside those of the system")
 	f.StringVar(&a.to.timeout, "timeout", "", "how long one answer may take, a `DURATION` (default 30s; 3m where systems are asked)")
-	f.StringVar(&a.state, "state", "", "the `DIR` of state of a server on this machine (default $XDG_STATE_HOME/godwit)")
+	f.StringVar(&a.state, "state", "", "the `DIR` of state of a server on this machine; while none runs, the folder itself is asked (default $XDG_STATE_HOME/godwit, only while one runs)")
 	return c
 }
 
@@ -58,6 +58,8 @@ type address struct {
 	roots *x509.CertPool // nil: those of the system
 	name  string         // that its certificate must have; empty: that of the URL
 	found string         // where the address stood, for messages
+
+	folder string // no server has this state folder: it is asked itself
 }
 
 // client speaks to one server.
@@ -73,7 +75,7 @@ func (a *app) client(long bool) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := a.address()
+	at, err := a.settledAddress(wait)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,11 @@ func (a *app) client(long bool) (*client, error) {
 // clientOf makes a client of a server; its wire is to be closed.
 func (a *app) clientOf(at address, wait time.Duration) (*client, error) {
 	a.hideToo(at.token)
-	w := newWire(at, wait)
+	var by http.RoundTripper = &folderTrip{a: a, at: at, wait: wait}
+	if at.folder == "" {
+		by = at.transport(wait)
+	}
+	w := newWire(at, wait, by)
 	c, err := api.NewClientWithResponses(at.url.String(), api.WithHTTPClient(w))
 	if err != nil {
 		return nil, fault.New(fault.Usage, "%s is no address of a server: %v", at.found, err)
@@ -123,17 +129,23 @@ func (a *app) hideToo(token secret.Text) {
 	a.hide = func(t string) string { return strings.ReplaceAll(before(t), text, secret.Hidden) }
 }
 
-// address finds the server: what is said, else the one that runs with the state
-// folder. The token of that one goes to no other.
+// address finds the server: the one that is said, that of the state folder that is
+// said, the one that the environment names, that of the usual state folder. Where
+// somebody names a state folder that no server has, it is asked itself. The token of a
+// state folder goes to its server and to no other.
 func (a *app) address() (address, error) {
 	given, found := a.to.url, "--server"
-	if given == "" {
+	if given == "" && a.state == "" {
 		given, found = a.getenv(envServer), envServer
 	}
 	at := address{found: found}
 	if given == "" {
+		find := a.local
+		if a.state != "" {
+			find = a.stateAddress
+		}
 		var err error
-		if at, err = a.local(); err != nil {
+		if at, err = find(); err != nil || at.folder != "" {
 			return at, err
 		}
 	} else {
@@ -166,7 +178,8 @@ func serverURL(text string) (*url.URL, error) {
 // folder.
 func (a *app) ownToken(at *address) error {
 	if a.to.tokenFile == "" {
-		if t := strings.TrimSpace(a.getenv(envToken)); t != "" {
+		other := at.token.Reveal() != "" && a.getenv(envServer) != "" // it is for that server
+		if t := strings.TrimSpace(a.getenv(envToken)); t != "" && !other {
 			at.token = secret.New(t)
 		}
 		return nil
@@ -224,7 +237,7 @@ func (a *app) local() (address, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return at, fault.New(fault.ServerGone, "no server runs with this state folder").At("%s", dir).
-			Try("start one with godwit serve, or name another with --server URL")
+			Try("start one with godwit serve, or name another with --server URL; --state %s asks the folder itself", dir)
 	case err != nil:
 		return at, fault.New(fault.ServerGone, "the file that says where the server is cannot be read").At("%s", at.found).By(err).
 			Try("run the command as the user that godwit serve runs as, or give --server and --token-file")
@@ -270,5 +283,6 @@ func (a *app) ask(ctx context.Context, long bool, f func(context.Context, *clien
 	if err != nil {
 		return err
 	}
+	defer c.wire.close() // who is asked something meanwhile holds up nobody
 	return a.act(ctx, func(ctx context.Context) error { return f(ctx, c) })
 }

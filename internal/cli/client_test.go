@@ -177,7 +177,15 @@ func TestServer_when_found_by_its_file(t *testing.T) {
 	if err := (serveFile{URL: th.URL, Token: operator, PID: 1, Started: now}).write(r.dir); err != nil {
 		t.Fatal(err)
 	}
+	letGo, err := holds(r.dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer letGo()
 	r.want(0, "nightly\t", "")
+	r.p.Env = append(r.p.Env, envServer+"=http://127.0.0.1:1", envToken+"=of-that-one")
+	r.want(0, "nightly\t", "") // what is said comes before what is usual
+	r.p.Env = nil
 	r.p.Args = append(r.p.Args, "--server", th.URL)
 	r.want(2, "", "error[TOKEN_MISSING]")
 	r.p.Args = append(r.p.Args, "--token-file", r.path("token"))
@@ -186,8 +194,17 @@ func TestServer_when_found_by_its_file(t *testing.T) {
 	r.want(2, "", "it is empty")
 	r.file("token", operator+"\n")
 	r.want(0, "nightly\t", "")
-	r = newTry(t, "job", "list", "--state")
+	r = newTry(t, "job", "list", "--timeout", "1ms", "--state")
 	r.p.Args = append(r.p.Args, r.dir)
+	if letGo, err = holds(r.dir, 1); err != nil {
+		t.Fatal(err)
+	}
+	defer letGo()
+	r.want(3, "", "error[SERVER_GONE]: a server has this state folder (process 1), and does not say yet where it listens")
+	if err := (serveFile{URL: th.URL, Token: operator, PID: 2, Started: now}).write(r.dir); err != nil { // of one that was killed
+		t.Fatal(err)
+	}
+	r.want(3, "", "error[SERVER_GONE]: a server has this state folder (process 1), and does not say yet where it listens")
 	r.file(serveName, `{"url": "http`)
 	r.want(3, "", "error[SERVER_GONE]: the file that says where the server is cannot be read")
 }

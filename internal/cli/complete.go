@@ -81,6 +81,7 @@ func (a *app) jobNames(ctx context.Context, but []string, begun string) []string
 	if err != nil {
 		return nil
 	}
+	defer c.wire.close()
 	ctx, cancel := context.WithTimeout(ctx, completeWait)
 	defer cancel()
 	p, err := got(c.ListJobsWithResponse(ctx, &api.ListJobsParams{Q: begun, Sort: api.ListJobsParamsSortName, Limit: maxCompleted}))

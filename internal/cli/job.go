@@ -18,12 +18,15 @@ import (
 
 func (a *app) jobCommand() *cobra.Command {
 	c := group("job", "Submit jobs to a server, watch, edit, pause and resume them", `  godwit job submit job.yaml
-  godwit job watch`,
+  godwit job list --state /var/lib/godwit`,
 		a.jobSubmitCommand(), a.jobListCommand(), a.jobShowCommand(), a.jobWatchCommand(),
 		a.jobCheckCommand(), a.jobPlanCommand(), a.jobEditCommand(), a.jobVersionsCommand(), a.jobDiffCommand(), a.jobRollbackCommand(),
 		a.jobActCommand(actPause), a.jobActCommand(actResume), a.jobActCommand(actRetry), a.jobActCommand(actStop), a.jobActCommand(actStart),
 		a.jobResyncCommand(), a.jobDeleteCommand(), a.jobResetCommand(),
 		a.jobTasksCommand(), a.jobPositionsCommand(), a.jobAuditCommand(), a.jobAlarmsCommand())
+	c.Long = `The server is the one of --server; else the one that has the folder of --state; else the one of $GODWIT_SERVER; else the one that has the
+usual state folder. While no server has the folder of --state, the command asks the folder itself: it shows what was kept last, and what it is
+told has its effect when a server starts.`
 	return a.serverFlags(c)
 }
 
@@ -283,7 +286,7 @@ func number(x *float64) string {
 	if x == nil {
 		return ""
 	}
-	return strconv.FormatFloat(*x, 'f', -1, 64)
+	return strconv.FormatFloat(watch.Rounded(*x), 'f', -1, 64)
 }
 
 // stampOf writes a time for programs; none is empty.

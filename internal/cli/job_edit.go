@@ -42,19 +42,25 @@ only if the job still has the version that was edited.`,
 			if err != nil {
 				return err
 			}
-			e := api.EditRequest{Version: f.version, File: text, Reason: f.reason, Note: note, Group: group}
-			if c.Flags().Changed("schedule") {
-				e.Schedule = &schedule
-			}
+			e := api.EditRequest{Version: f.version, File: text, Reason: f.reason}
+			e.Note, e.Group, e.Schedule = ifGiven(c, "note", &note), ifGiven(c, "group", &group), ifGiven(c, "schedule", &schedule)
 			return inFile(a.edit(c.Context(), args[0], e, f), args[1])
 		},
 	}
 	f.add(c)
 	c.Flags().Int64Var(&f.version, "version", 0, "the `N` that was edited (default: the one that lives now)")
-	c.Flags().StringVar(&note, "note", "", "another `TEXT` for people")
-	c.Flags().StringVar(&group, "group", "", "another group, by its `NAME`")
+	c.Flags().StringVar(&note, "note", "", "another `TEXT` for people; empty: none")
+	c.Flags().StringVar(&group, "group", "", "another group, by its `NAME`; empty: none")
 	c.Flags().StringVar(&schedule, "schedule", "", "another `CRON` line; empty: none")
 	return a.onJob(c)
+}
+
+// ifGiven is the value of a flag, nil where it was not given: an empty one takes away.
+func ifGiven(c *cobra.Command, flag string, value *string) *string {
+	if !c.Flags().Changed(flag) {
+		return nil
+	}
+	return value
 }
 
 func (a *app) jobRollbackCommand() *cobra.Command {

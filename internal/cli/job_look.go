@@ -187,13 +187,20 @@ func fromTo(from, to string) string {
 
 func (a *app) jobAlarmsCommand() *cobra.Command {
 	var all bool
+	var f silenceFlags
 	c := &cobra.Command{
 		Use:   "alarms [NAME]",
-		Short: "List the alarms that hold",
-		Example: `  godwit job alarms
-  godwit job alarms shop-to-lake --all`,
+		Short: "List the alarms that hold; silence one",
+		Example: `  godwit job alarms shop-to-lake --all
+  godwit job alarms --silence ID --for 2h --reason "the disk comes tonight"`,
 		Args: jobAnd("nothing else", 0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if id, in, asked, err := f.asked(c, args); err != nil || asked {
+				if err == nil {
+					err = a.silenceAlarm(c.Context(), id, in)
+				}
+				return err
+			}
 			p := api.ListAlarmsParams{All: all}
 			if len(args) == 1 {
 				p.Job = args[0]
@@ -202,6 +209,7 @@ func (a *app) jobAlarmsCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "also those that are over")
+	f.add(c)
 	return a.onJob(c)
 }
 

@@ -209,10 +209,17 @@ func TestJobEdit_when_confirmed(t *testing.T) {
 	if sent := th.sent(); sent["schedule"] != "" {
 		t.Errorf("an empty schedule is none: %v", sent)
 	}
+	if sent := th.sent(); sent["group"] != nil || sent["note"] != nil {
+		t.Errorf("what is not given stays: %v", sent)
+	}
+	th.try("job", "edit", "shop-to-lake", "job.yaml", "--yes", "--group", "", "--note", "new").want(0, "", "")
+	if sent := th.sent(); sent["group"] != "" || sent["note"] != "new" {
+		t.Errorf("an empty group is none: %v", sent)
+	}
 	r := th.try("job", "edit", "shop-to-lake", "job.yaml", "--yes")
 	r.file("job.yaml", strings.Replace(example, "changelog", "append", 1))
 	r.want(2, "\trefused\trefused\t", "error[JOB_EDIT]: sinks[0].files.layout: it was written so before")
-	if th.jobs["shop-to-lake"].Version != 4 {
+	if th.jobs["shop-to-lake"].Version != 5 {
 		t.Error("a refused edit was made")
 	}
 	th.try("job", "edit", "shop-to-lake").want(2, "", "needs its new file after the name of a job")
@@ -429,6 +436,30 @@ func TestJobLooks_when_shown(t *testing.T) {
 		t.Errorf("%q", got[len(got)-1])
 	}
 	th.try("job", "positions", "none").want(2, "", "error[JOB_UNKNOWN]")
+}
+
+func TestJobAlarms_when_silenced(t *testing.T) {
+	th := newThere(t)
+	th.try("job", "alarms", "--silence", "a1", "--for", "2h", "--reason", "a disk comes").want(0, "",
+		"a1 (the job has failed) is silent until 2026-11-21T16:05:20Z or until it is over. Back: godwit job alarms --end-silence a1\n")
+	if sent := th.sent(); sent["seconds"] != 7200.0 || sent["reason"] != "a disk comes" {
+		t.Errorf("sent %v", sent)
+	}
+	if ls := th.json(0, lineAlarm, "job", "alarms", "--silence", "a1", "--for", "30d"); len(ls) != 1 || ls[0]["silenced_by"] != "alice" {
+		t.Errorf("%v", ls)
+	}
+	th.try("job", "alarms", "--end-silence", "a1").want(0, "", "a1 (the job has failed) is repeated again while it holds\n")
+	if sent := th.sent(); sent["seconds"] != 0.0 {
+		t.Errorf("sent %v", sent)
+	}
+	th.try("job", "alarms", "--silence", "a2", "--for", "1h").want(2, "", "error[ALARM_UNKNOWN]")
+	for args, says := range map[string]string{
+		"--silence a1": "--silence and --for belong together", "--for 2h": "--silence and --for belong together", "--end-silence a1 --for 2h": "belong together",
+		"--silence a1 --end-silence a1 --for 1h": "exclude each other", "--silence a1 --for 1ms": "at least 1s", "--silence a1 --for soon": "at least 1s",
+		"--reason x": "--reason is that of a silence", "nightly --silence a1 --for 2h": "by its id alone", "--silence= --for 2h": "expected the id",
+	} {
+		th.try(append([]string{"job", "alarms"}, strings.Fields(args)...)...).want(2, "", says)
+	}
 }
 
 func TestJobCompletion_when_a_server_is_there(t *testing.T) {

@@ -27,7 +27,7 @@ func (a *app) jobWatchCommand() *cobra.Command {
 		Short: "Follow what changes: a table on a terminal, a line for each change elsewhere",
 		Example: `  godwit job watch
   godwit job watch shop-to-lake --json`,
-		Long: "Watch goes on after the server was away, until it is stopped by Ctrl-C or the job it watches is deleted. Jobs do not notice.",
+		Long: "Watch goes on after the server was away, until it is stopped by Ctrl-C or the job it watches is deleted. Jobs do not notice. Of a state folder that no server has it shows what is kept, and ends.",
 		Args: jobAnd("nothing else", 0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			name := ""
@@ -70,8 +70,11 @@ type watching interface {
 	end()
 }
 
-// errGone ends the watching of a job that is gone.
-var errGone = errors.New("the job is gone")
+// What ends the watching without anything being wrong.
+var (
+	errGone  = errors.New("the job is gone")
+	errStill = errors.New("nothing changes while no server runs")
+)
 
 func (a *app) newFollower(name string) (*follower, error) {
 	wait, err := a.patience(false)
@@ -103,7 +106,7 @@ func (f *follower) run(ctx context.Context) error {
 	for rest := awayFirst; ; rest = min(2*rest, awayMost) {
 		told, err := f.once(ctx)
 		switch {
-		case errors.Is(err, errGone):
+		case errors.Is(err, errGone), errors.Is(err, errStill):
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -146,6 +149,9 @@ func (f *follower) once(parent context.Context) (told bool, err error) {
 	if err := f.connect(); err != nil {
 		return false, err
 	}
+	if f.c.wire.at.folder != "" {
+		return false, f.stands(parent)
+	}
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	events, broken := make(chan event), make(chan error, 1)
@@ -176,6 +182,18 @@ func (f *follower) once(parent context.Context) (told bool, err error) {
 			told = true
 		}
 	}
+}
+
+// stands shows what a state folder keeps that no server has. One that had a server
+// when the watching began is left alone: it is about to be started again.
+func (f *follower) stands(ctx context.Context) error {
+	if f.heard {
+		return fault.New(fault.ServerGone, "no server runs with this state folder any more").At("%s", f.c.wire.at.folder).Try("start it again with godwit serve")
+	}
+	if err := f.anew(ctx); err != nil {
+		return err
+	}
+	return errStill
 }
 
 // take learns from an event.

@@ -20,6 +20,7 @@ import (
 	"godwit/internal/fault"
 	"godwit/internal/job"
 	"godwit/internal/option"
+	"godwit/internal/watch"
 )
 
 // Process is what a program gets from its surroundings.
@@ -65,6 +66,7 @@ type app struct {
 	state   string
 	memory  string
 	to      serverFlags
+	still   bool     // it was said that no server is asked
 	atEnd   []func() // what is let go of when the command ends
 
 	job     string // its name, once known
@@ -190,7 +192,7 @@ func (a *app) writeSummary(command string, code int, err error) {
 	}
 	s.jobHead = newJobHead(lineSummary, a.job, a.p.Now())
 	s.Command, s.ExitCode = command, code
-	s.Elapsed = a.p.Now().Sub(a.p.Start).Seconds()
+	s.Elapsed = watch.Rounded(a.p.Now().Sub(a.p.Start).Seconds())
 	var problems problemsError
 	switch {
 	case errors.As(err, &problems):

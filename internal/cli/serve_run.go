@@ -74,7 +74,7 @@ func (s *serving) openNow(ctx context.Context, face *server.Server, again <-chan
 		return nil, errStopped
 	}
 	if r.err != nil {
-		return nil, r.err
+		return nil, whereItListens(r.err, s.service.Dir)
 	}
 	if err := s.leaveWord(ctx, r.live); err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)

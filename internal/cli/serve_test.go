@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -38,6 +39,7 @@ type livesHere struct {
 	opening chan struct{} // opening waits for it; nil: it does not
 	closing chan struct{} // so does closing
 	err     error         // of opening
+	lock    func()        // lets go of the folder
 }
 
 func newLivesHere() *livesHere { return &livesHere{tokens: map[string]string{}} }
@@ -47,7 +49,19 @@ func (s *livesHere) open(_ context.Context, o service.Options) (Service, error) 
 		<-s.opening
 	}
 	s.o = o
-	return s, s.err
+	var err error
+	s.lock, err = holds(o.Dir, os.Getpid())
+	return s, errors.Join(s.err, err)
+}
+
+// holds has a state folder, as the server with a process id has it.
+func holds(dir string, pid int) (letGo func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, "server.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), f.Truncate(0))
+		fmt.Fprint(f, pid)
+	}
+	return func() { f.Close() }, err
 }
 
 func (s *livesHere) say(word string) {
@@ -65,6 +79,7 @@ func (s *livesHere) Close(ctx context.Context) error {
 		}
 	}
 	s.say("closed")
+	s.lock()
 	return nil
 }
 

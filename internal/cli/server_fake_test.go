@@ -368,6 +368,20 @@ func (th *there) ListAlarms(w http.ResponseWriter, r *http.Request, q api.ListAl
 	th.ok(w, 200, map[string]any{"items": []api.Alarm{{ID: "a1", Kind: "failed", Job: "nightly", What: "the job has failed", Hint: "godwit job retry nightly", Raised: *moment(10 * time.Minute)}}})
 }
 
+func (th *there) SilenceAlarm(w http.ResponseWriter, r *http.Request, id string) {
+	var in api.Silence
+	json.NewDecoder(r.Body).Decode(&in)
+	x := api.Alarm{ID: id, Kind: "failed", Job: "nightly", What: "the job has failed", Raised: *moment(10 * time.Minute)}
+	switch {
+	case id != "a1":
+		problem(w, 404, "ALARM_UNKNOWN", "no alarm has this id")
+		return
+	case in.Seconds > 0:
+		x.SilencedUntil, x.SilencedBy = now.Add(time.Duration(in.Seconds)*time.Second), "alice"
+	}
+	th.ok(w, 200, x)
+}
+
 func (th *there) ListTokens(w http.ResponseWriter, r *http.Request) {
 	th.ok(w, 200, map[string]any{"items": slices.SortedFunc(maps.Values(th.tokens), func(a, b api.Token) int { return cmp.Compare(a.Name, b.Name) })})
 }

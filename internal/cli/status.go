@@ -11,6 +11,7 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/job"
+	"godwit/internal/service"
 	"godwit/internal/watch"
 )
 
@@ -21,7 +22,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Example: `  godwit status
   godwit status job.yaml
   godwit status shop-to-lake`,
-		Long: "Status lists the jobs of the state folder, or shows one as its target and its state tell it. It disturbs no run.",
+		Long: `Status lists the jobs of the state folder, or shows one as its target and its state tell it: how the last run of each went, of whoever
+ran it. It disturbs no run. What is wanted of the jobs of a server, and whether it is so, says godwit job list.`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return oneArg("one job file at most")(c, args)
@@ -65,6 +67,9 @@ func (a *app) status(ctx context.Context, args []string) error {
 	}
 	for _, j := range r.Jobs {
 		a.showStatus(j, spec != nil || named)
+	}
+	if service.Keeps(o.State) {
+		a.say("this is how the last runs went; a server keeps jobs here, and what is wanted of those says: godwit job list --state " + o.State)
 	}
 	return nil
 }

@@ -36,9 +36,9 @@ type wire struct {
 	wait time.Duration // for one answer
 }
 
-func newWire(at address, wait time.Duration) *wire {
+func newWire(at address, wait time.Duration, by http.RoundTripper) *wire {
 	return &wire{at: at, wait: wait, http: &http.Client{
-		Transport: at.transport(wait),
+		Transport: by,
 		// The token is for this server and no other.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -123,6 +123,10 @@ func (w *wire) gone(req *http.Request, err error) error {
 	var at *url.Error
 	if errors.As(err, &at) {
 		err = at.Err // it repeats the address
+	}
+	var known *fault.Error
+	if errors.As(err, &known) { // no server was asked
+		return known
 	}
 	e := fault.New(fault.ServerGone, "the server at %s does not answer", w.at.url.Host).At("%s", w.at.found).By(err)
 	var cert *tls.CertificateVerificationError

@@ -55,6 +55,11 @@ const (
 	WorkerLost        Code = "WORKER_LOST"
 
 	JobUnknown     Code = "JOB_UNKNOWN"
+	VersionUnknown Code = "VERSION_UNKNOWN"
+	TableUnknown   Code = "TABLE_UNKNOWN"
+	TaskUnknown    Code = "TASK_UNKNOWN"
+	AlarmUnknown   Code = "ALARM_UNKNOWN"
+	TokenUnknown   Code = "TOKEN_UNKNOWN"
 	NameTaken      Code = "NAME_TAKEN"
 	VersionChanged Code = "VERSION_CHANGED"
 	NotNow         Code = "NOT_NOW"
@@ -114,9 +119,9 @@ var Catalogue = []Info{
 	{JobMissing, User, ExitRequest, "a required key is missing", "Add the key. The message gives the place where it belongs."},
 	{JobSecret, User, ExitRequest, "a secret reference cannot be resolved", "A `${env:NAME}` names a variable that is not set, or a `${file:PATH}` a file that cannot be read. Set the variable in the environment of godwit, or mend the path."},
 	{JobVersion, User, ExitRequest, "the job file is for a newer godwit", "`version` is higher than this program knows. Use a newer godwit, or the older form of the file."},
-	{JobEdit, User, ExitRequest, "an edit of the job cannot be applied to what is already there", "The target was written under other settings that cannot be changed in place. The message names the setting. Take the edit back, write to another target, or start a new generation with `godwit run --again`."},
-	{StateLocked, User, ExitFailed, "another run uses this state folder", "A run of this job holds the lock of the state folder. Wait for it, stop it, or use another `--state`. The lock goes away by itself when its process ends."},
-	{StateBroken, User, ExitEnvironment, "the state folder cannot be used", "It cannot be created, read or written. State is only a cache of progress: deleting the folder is always safe, the next run finds its place in the target."},
+	{JobEdit, User, ExitRequest, "an edit of the job cannot be applied to what is already there", "The target was written under other settings that cannot be changed in place. The message names the setting. Take the edit back, write to another target, or start a new generation: `godwit run --again`; on a server `godwit job stop`, `reset` and `start`."},
+	{StateLocked, User, ExitFailed, "another process uses this state folder", "A run of this job, a server or a command holds the lock of the state folder. Wait for it, stop it, or use another `--state`. The lock goes away by itself when its process ends."},
+	{StateBroken, User, ExitEnvironment, "the state folder cannot be used", "It cannot be created, read or written. The state of `godwit run` is only a cache of progress: deleting the folder is always safe, the next run finds its place in the target. That of `godwit serve` (`server.db`) is not: it is all that is known of the jobs of a server."},
 	{ConfirmNeeded, User, ExitRequest, "an act that must be confirmed was not", "The command reads everything again or loses work. Say it with the flag the message names, or answer the question on a terminal."},
 	{SourceUnreachable, Retry, ExitEnvironment, "the source does not answer", "No connection to the address could be made, or it broke. At the start this ends the run; while running it is retried with back-off. Check address, port, firewall and whether the server is up."},
 	{SourceAuth, User, ExitEnvironment, "the source refuses user or password", "The server answered and refused the login. Check user, password and from which host the user may connect."},
@@ -128,12 +133,12 @@ var Catalogue = []Info{
 	{SourceProtocol, Fatal, ExitFailed, "the source sent something that cannot be understood", "A packet or log event does not have the form it should have. Nothing after it was taken over. If the server is of a version that docs/sources.md lists, please report it."},
 	{SourceShape, Retry, ExitFailed, "the table changed while it was read", "A schema change ran between two reads. The chunk is read again under a new mark."},
 	{SourceType, User, ExitRequest, "a column type is not supported", "The column has a type this version does not move. Leave the table out, or the column once column selection exists; docs/sources.md lists the types."},
-	{SourceLost, Lost, ExitFailed, "the source's log no longer reaches back far enough", "The log was purged past the place the target has reached, so changes are missing for good. The target stays exact up to its position. Read everything again with `godwit run --again`, and raise the log's retention."},
-	{SourceDiverged, Lost, ExitFailed, "the source has another history", "The server's log does not continue what the target holds: it was reset, restored from a backup, or a replica was promoted that lacks transactions. Going on would mix two histories. Point the job at the right server, or read everything again with `godwit run --again`."},
+	{SourceLost, Lost, ExitFailed, "the source's log no longer reaches back far enough", "The log was purged past the place the target has reached, so changes are missing for good. The target stays exact up to its position. Raise the log's retention and read everything again: `godwit run --again`; on a server `godwit job stop`, `reset` and `start`."},
+	{SourceDiverged, Lost, ExitFailed, "the source has another history", "The server's log does not continue what the target holds: it was reset, restored from a backup, or a replica was promoted that lacks transactions. Going on would mix two histories. Point the job at the right server, or read everything again: `godwit run --again`; on a server `godwit job stop`, `reset` and `start`."},
 	{SourceXA, User, ExitNotWhole, "an XA transaction touches a table", "XA transactions are logged in two parts and are not followed yet. The table is marked `resync needed` at the place given."},
 	{SourceStatement, User, ExitNotWhole, "a change was logged as a statement", "The log has only the text of the statement, not its rows. It is not executed and not guessed: the table is marked `resync needed`. Set binlog_format=ROW for all writers."},
 	{NoTables, User, ExitRequest, "no table matches", "No table of the source matches `tables`. The message lists near names. Patterns are `database.table` with * and ?, a leading ! leaves out."},
-	{ResyncNeeded, User, ExitNotWhole, "finished, but some tables need a resync", "The log did not carry some change of these tables (the message says which), so they stopped at an exact earlier place. All others are whole. Read them again with `godwit run --again`."},
+	{ResyncNeeded, User, ExitNotWhole, "finished, but some tables need a resync", "The log did not carry some change of these tables (the message says which), so they stopped at an exact earlier place. All others are whole. Read them again: `godwit run --again`; on a server `godwit job stop`, `reset` and `start`."},
 	{TargetNotOurs, User, ExitEnvironment, "the target is not empty and does not belong to this job", "godwit writes only into an empty folder or one it prepared for the same job, so that it never mixes with or overwrites what is not its own. Give an empty folder."},
 	{TargetRefused, User, ExitEnvironment, "the target cannot be written", "Permission is missing or the target is read-only. Nothing was half-written; after mending it, run again."},
 	{TargetFull, User, ExitEnvironment, "the target is full", "There is no space (or quota, or inodes) left. What was committed is whole, the rest was not made visible. Free space and run again: it goes on from the last commit."},
@@ -143,9 +148,14 @@ var Catalogue = []Info{
 	{TargetNoExclusive, User, ExitEnvironment, "the target cannot create a file exclusively", "Exactly-once needs a store where, of two writers creating the same name, one is refused. A probe showed that this one does not refuse."},
 	{FencedOff, Fenced, ExitFailed, "a newer run took over", "Another run of the same job, started later, owns the target now. This one ended; nothing it had not committed was written. This is how two runs at once stay exact."},
 	{FormatNewer, User, ExitEnvironment, "written by a newer godwit", "The state, target or record was written in a format this version does not know. It was not touched. Use the newer godwit."},
-	{CheckFailed, User, ExitEnvironment, "some checks did not pass", "`godwit check` found what would stop or spoil a run. Each line has the command that mends it."},
+	{CheckFailed, User, ExitEnvironment, "some checks did not pass", "`godwit check` (or `godwit job check --deep`) found what would stop or spoil a run. Each line has the command that mends it."},
 	{WorkerLost, Retry, ExitFailed, "a worker is not heard of any more", "The process that carried a task ended, or cannot be reached. The task is started again, elsewhere where there are others; should the lost worker still write, the target refuses it."},
 	{JobUnknown, User, ExitRequest, "no such job", "No job of this name lives on the server (or it was deleted). `godwit job list` shows those that do."},
+	{VersionUnknown, User, ExitRequest, "no such version", "The job has no version of this number. `godwit job versions JOB` lists those it has."},
+	{TableUnknown, User, ExitRequest, "no such table", "The job moves no table of this name. `godwit tables JOB` lists those it moves, in the spelling that is taken: `database.table`."},
+	{TaskUnknown, User, ExitRequest, "no such task", "The job has no task with this id, or not any more. `godwit job tasks JOB` lists those it has."},
+	{AlarmUnknown, User, ExitRequest, "no such alarm", "No alarm has this id, or it was resolved so long ago that it is forgotten. `godwit job alarms --all` lists those that are known."},
+	{TokenUnknown, User, ExitRequest, "no such token", "No token has this name. `godwit token list` shows those there are."},
 	{NameTaken, User, ExitRequest, "a job of this name lives already", "A job's name is what its targets belong to, so a second one is refused. Edit the job, choose another name, or delete the old one; what it wrote stays."},
 	{VersionChanged, User, ExitRequest, "the job file was changed meanwhile", "Somebody else edited the job after the version that was edited here. Look at the new version and edit again; nothing was changed."},
 	{NotNow, User, ExitRequest, "not possible in this state", "The job, table or task is in a state that does not allow the act. The message says which, and what to do first."},
@@ -164,12 +174,12 @@ var Catalogue = []Info{
 	{StoreProtocol, Fatal, ExitFailed, "a store answered something that cannot be understood", "The answer does not have the form it should have. If a proxy stands between, look there first."},
 	{SourceChanged, Retry, ExitNotWhole, "an object changed while it was copied", "The source was overwritten between listing and the end of the copy. Versions are never mixed: the copy was dropped and is made again from the new version, a few times; an object that never rests is reported as failed."},
 	{SourceGone, User, ExitNotWhole, "an object vanished before it was copied", "It was listed, but not there any more when it was read. Nothing was written for it. It is counted as gone."},
-	{SourceRefused, User, ExitNotWhole, "an object may not be read", "The source refuses this object: permission, or an archive class that must be restored first. The others go on. Mend it and run `godwit retry`."},
+	{SourceRefused, User, ExitNotWhole, "an object may not be read", "The source refuses this object: permission, or an archive class that must be restored first. The others go on. Mend it and run `godwit retry`, on a server `godwit job retry`."},
 	{NotAFile, User, ExitNotWhole, "a symbolic link or special file", "Devices, sockets, pipes and, unless `links` says otherwise, symbolic links are not copied. Each is recorded with its name."},
 	{NameRefused, User, ExitNotWhole, "the target cannot hold an object of this name", "The name is too long, has an empty part, `.` or `..`, bytes that the target does not take, or would be a file where a folder is. Nothing was written. Rename it with `rename`, or leave it out."},
 	{NameClash, User, ExitNotWhole, "two objects would have one name in the target", "Either `rename` gives both the same name, or they, or folders they are in, differ only in a way that the file system of the target ignores: case, the normal form of letters, dots at the end. The one that came first is there, whole; the other was not written, and is not deleted in the source. Where `delete_source` empties the source and `rename` may give two keys one name, what the target has is not overwritten either, unless `overwrite: always` says so: it may be the only copy of another object. Rename one of them with `rename`, leave it out, or write to a file system that keeps such names apart."},
 	{Corrupt, Retry, ExitNotWhole, "the bytes that arrived are not those that left", "A checksum differs between what was read and what the target stored. The copy was dropped and is made again; if it stays, something on the way changes data (memory, disk, proxy)."},
-	{TooManyDeletes, User, ExitNotWhole, "more objects would be deleted than allowed", "`delete_extraneous` found more than `delete_limit` allows. Nothing more was deleted. Look at the list (`godwit plan`), then raise the limit if it is meant."},
-	{ObjectsFailed, User, ExitNotWhole, "finished, but some objects failed", "All others are whole. `godwit report JOB --failed` lists them with the reason; `godwit retry JOB` runs only those again."},
+	{TooManyDeletes, User, ExitNotWhole, "more objects would be deleted than allowed", "`delete_extraneous` found more than `delete_limit` allows. Nothing more was deleted. Look at the list (`godwit plan`, on a server `godwit job plan`), then raise the limit if it is meant."},
+	{ObjectsFailed, User, ExitNotWhole, "finished, but some objects failed", "All others are whole. `godwit report JOB --failed` lists them with the reason; `godwit retry JOB` (on a server `godwit job retry JOB`) runs only those again."},
 	{DifferencesFound, User, ExitNotWhole, "source and target differ", "The verification is complete and found differences. The report lists them; nothing was changed or deleted."},
 }

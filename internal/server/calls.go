@@ -238,12 +238,10 @@ func (c calls) EditJob(w http.ResponseWriter, r *http.Request, name api.Name) {
 	}
 	var f flaws
 	f.file(e.File, false)
-	f.text("group", e.Group, maxWord)
-	f.text("note", e.Note, maxText)
 	f.text("reason", e.Reason, maxText)
-	if e.Schedule != nil {
-		f.text("schedule", *e.Schedule, 100)
-	}
+	f.textGiven("group", e.Group, maxWord)
+	f.textGiven("note", e.Note, maxText)
+	f.textGiven("schedule", e.Schedule, 100)
 	if f.refused(w, r) {
 		return
 	}

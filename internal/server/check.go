@@ -57,6 +57,13 @@ func (f *flaws) text(field, v string, most int) {
 	}
 }
 
+// textGiven is text for what may be left out.
+func (f *flaws) textGiven(field string, v *string, most int) {
+	if v != nil {
+		f.text(field, *v, most)
+	}
+}
+
 func (f *flaws) texts(field string, vs []string) {
 	if len(vs) > maxItems {
 		f.add("%s has %d items, at most %d are taken", field, len(vs), maxItems)

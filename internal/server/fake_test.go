@@ -357,7 +357,7 @@ func (f *fake) Version(ctx context.Context, name string, version int64) (api.Ver
 		return api.Version{}, err
 	}
 	if version > int64(len(j.versions)) {
-		return api.Version{}, fault.New(fault.BadRequest, "%s has no version %d", name, version)
+		return api.Version{}, fault.New(fault.VersionUnknown, "%s has no version %d", name, version)
 	}
 	return j.versions[version-1], nil
 }
@@ -418,7 +418,7 @@ func (f *fake) Silence(ctx context.Context, w service.Who, id string, in api.Sil
 			return f.alarms[i], nil
 		}
 	}
-	return api.Alarm{}, cmp.Or[error](err, fault.New(fault.BadRequest, "no such alarm"))
+	return api.Alarm{}, cmp.Or[error](err, fault.New(fault.AlarmUnknown, "no such alarm"))
 }
 
 func (f *fake) CreateToken(ctx context.Context, w service.Who, in api.TokenRequest) (api.NewToken, error) {
@@ -451,7 +451,7 @@ func (f *fake) RevokeToken(ctx context.Context, w service.Who, name string) erro
 			return nil
 		}
 	}
-	return cmp.Or[error](err, fault.New(fault.BadRequest, "no such token"))
+	return cmp.Or[error](err, fault.New(fault.TokenUnknown, "no such token"))
 }
 
 func (f *fake) Bearer(ctx context.Context, text string) (api.Token, error) {

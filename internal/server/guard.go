@@ -33,13 +33,13 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, err)
 		return
 	}
-	if r.URL.Path == "/healthz" && safe(r) {
-		v.route = "GET /healthz"
-		s.health(w, r)
+	if answer, is := s.probes(r.URL.Path); is && safe(r) {
+		v.route = "GET " + r.URL.Path
+		answer(w, r)
 		return
 	}
 	if s.stopping.Load() {
-		problem(w, r, fault.New(fault.ServerGone, "the server is stopping").Try("ask again in a moment: jobs go on when it is up"))
+		problem(w, r, errStopping())
 		return
 	}
 	select {
@@ -61,11 +61,19 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) {
 	s.page.serve(w, r)
 }
 
+func errStarting() error {
+	return fault.New(fault.ServerGone, "the server is starting").Try("ask again in a moment")
+}
+
+func errStopping() error {
+	return fault.New(fault.ServerGone, "the server is stopping").Try("ask again in a moment: jobs go on when it is up")
+}
+
 // reserved reports whether a path is never the page's. GET of /login is: the page has
 // the form there.
 func reserved(p string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path.Clean("/"+p), "/"), "/")
-	return slices.Contains([]string{"api", "metrics", "healthz", "logout"}, first)
+	return slices.Contains([]string{"api", "metrics", "healthz", "readyz", "logout"}, first)
 }
 
 // admitCall is admit for what is not the page.
@@ -74,7 +82,7 @@ func (s *Server) admitCall(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.service.Load() == nil {
-		problem(w, r, fault.New(fault.ServerGone, "the server is starting").Try("ask again in a moment"))
+		problem(w, r, errStarting())
 		return
 	}
 	if r.URL.Path == "/logout" {

@@ -28,6 +28,11 @@ var statuses = map[fault.Code]int{
 
 	// What is asked of what lives here.
 	fault.JobUnknown:     http.StatusNotFound,
+	fault.VersionUnknown: http.StatusNotFound,
+	fault.TableUnknown:   http.StatusNotFound,
+	fault.TaskUnknown:    http.StatusNotFound,
+	fault.AlarmUnknown:   http.StatusNotFound,
+	fault.TokenUnknown:   http.StatusNotFound,
 	fault.NameTaken:      http.StatusConflict,
 	fault.VersionChanged: http.StatusConflict,
 	fault.NotNow:         http.StatusConflict,

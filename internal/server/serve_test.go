@@ -45,7 +45,13 @@ func TestServe_when_the_service_comes_later(t *testing.T) {
 		t.Error(a.Header)
 	}
 	x.want(x.ask("GET", "/", ""), 200, "")
+	if a = x.ask("GET", "/readyz", ""); a.Header.Get("Retry-After") == "" {
+		t.Error(a.Header)
+	}
+	x.want(a, 503, "SERVER_GONE")
 	x.s.SetService(f)
+	x.want(x.ask("GET", "/readyz", ""), 200, "")
+	x.want(x.ask("POST", "/readyz", "", as(operator)), 405, "BAD_REQUEST")
 	x.want(x.ask("GET", "/api/v1/jobs", "", as(operator)), 200, "")
 	if h := x.health(); h.Status != api.HealthStatusOk || h.Jobs != 3 {
 		t.Errorf("%+v", h)
@@ -74,6 +80,7 @@ func TestServe_when_it_stops(t *testing.T) {
 	}
 	eventually(t, "it says that it stops", func() bool { return x.health().Status == api.HealthStatusStopping })
 	x.want(x.ask("GET", "/api/v1/jobs", "", as(operator)), 503, "SERVER_GONE")
+	x.want(x.ask("GET", "/readyz", ""), 503, "SERVER_GONE")
 	select {
 	case err := <-x.done:
 		t.Fatalf("Serve ended before its requests: %v", err)

@@ -180,8 +180,8 @@ func (s *Server) listen(hs *http.Server, l net.Listener) error {
 	return fmt.Errorf("listening on %s: %w", l.Addr(), err)
 }
 
-// Stop says that the server is about to stop: /healthz tells so, event streams end, and
-// new requests are refused. It goes on answering that until the ctx of Serve ends.
+// Stop says that the server is about to stop: /healthz and /readyz tell so, event
+// streams end, and new requests are refused. It goes on answering that until the ctx of Serve ends.
 func (s *Server) Stop() {
 	s.stopping.Store(true)
 	s.leave.Do(func() { close(s.leaving) })
@@ -210,7 +210,7 @@ func (s *Server) drain(hs *http.Server, cancel context.CancelFunc) {
 	}
 }
 
-// state is what /healthz says.
+// state is what /healthz says, and /readyz goes by.
 func (s *Server) state() api.HealthStatus {
 	switch {
 	case s.stopping.Load():

@@ -81,7 +81,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.service.Load() == nil {
-		problem(w, r, fault.New(fault.ServerGone, "the server is starting").Try("ask again in a moment"))
+		problem(w, r, errStarting())
 		return
 	}
 	form, err := readForm(w, r)

@@ -4,17 +4,43 @@ import (
 	"net/http"
 
 	"godwit/internal/api"
+	"godwit/internal/watch"
 )
 
-// Health says whether the server is up. It is asked before anything else is looked
-// at, so that it answers at all times; see admit.
+// Health says whether the process lives. It and Ready are asked before anything else
+// is looked at, so that they answer at all times; see admit.
 func (c calls) Health(w http.ResponseWriter, r *http.Request) { c.health(w, r) }
+
+// Ready says whether requests are taken.
+func (c calls) Ready(w http.ResponseWriter, r *http.Request) { c.ready(w, r) }
+
+// probes are the paths at which the server tells of itself, to everybody.
+func (s *Server) probes(path string) (answer http.HandlerFunc, is bool) {
+	switch path {
+	case "/healthz":
+		return s.health, true
+	case "/readyz":
+		return s.ready, true
+	}
+	return nil, false
+}
+
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	switch s.state() {
+	case api.HealthStatusStarting:
+		problem(w, r, errStarting())
+	case api.HealthStatusStopping:
+		problem(w, r, errStopping())
+	default:
+		s.health(w, r)
+	}
+}
 
 func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	if !acceptable(w, r, "application/json") {
 		return
 	}
-	give(w, r, http.StatusOK, api.Health{Status: s.state(), Version: s.o.Version, UpS: s.o.Now().Sub(s.began).Seconds(), Jobs: s.meters.jobs(r.Context())}, nil)
+	give(w, r, http.StatusOK, api.Health{Status: s.state(), Version: s.o.Version, UpS: watch.Rounded(s.o.Now().Sub(s.began).Seconds()), Jobs: s.meters.jobs(r.Context())}, nil)
 }
 
 // OpenAPI gives out the document.

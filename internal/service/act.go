@@ -125,7 +125,7 @@ func (j *living) knows(a api.Act) error {
 	s := j.stateNow()
 	for _, id := range a.Tasks {
 		if !slices.ContainsFunc(s.Tasks, func(t job.TaskState) bool { return t.ID == id }) {
-			return fault.New(fault.BadRequest, "%s has no task %q", j.name, id).Try("godwit job tasks %s", j.name)
+			return fault.New(fault.TaskUnknown, "%s has no task %q", j.name, id).Try("godwit job tasks %s", j.name)
 		}
 	}
 	if len(a.Tables) == 0 {
@@ -138,7 +138,7 @@ func (j *living) knows(a api.Act) error {
 	chosen := connector.Selector{Patterns: strings.Fields(v.kept["tables"])}
 	for _, name := range a.Tables {
 		if !chosen.Match(tableName(name)) {
-			return fault.New(fault.BadRequest, "%s has no table %q", j.name, name).Try("godwit tables %s", j.name)
+			return fault.New(fault.TableUnknown, "%s has no table %q", j.name, name).Try("godwit tables %s", j.name)
 		}
 	}
 	return nil

@@ -58,10 +58,8 @@ func (j *living) marked(marks []watch.Mark) {
 	}
 }
 
-// readAgain says how everything of a job is read again: no table can be by itself yet.
-func readAgain(job string) string {
-	return fmt.Sprintf("read all tables again: godwit job stop %[1]s, godwit job reset %[1]s --confirm %[1]s, godwit job start %[1]s", job)
-}
+// readAgain says how everything of a job is read again.
+func readAgain(job string) string { return "read all tables again: " + again(job) }
 
 // leftOver raises alarms about what a run left undone, and resolves those of the run
 // before.

@@ -112,7 +112,7 @@ func (f *folder) version(name string, n int64) (v kept, err error) {
 	err = f.firm.QueryRow("SELECT at, who, reason, text, kept, changes FROM version WHERE job = ? AND version = ?", name, n).
 		Scan(&at, &v.By, &v.Reason, &v.File, &keptText, &changes)
 	if errors.Is(err, sql.ErrNoRows) {
-		return v, fault.New(fault.BadRequest, "job %s has no version %d", name, n).Try("godwit job versions %s lists those it has", name)
+		return v, fault.New(fault.VersionUnknown, "job %s has no version %d", name, n).Try("godwit job versions %s lists those it has", name)
 	}
 	if err == nil {
 		v.At = unstamp(at)

@@ -9,7 +9,6 @@ import (
 	"godwit/internal/api"
 	"godwit/internal/fault"
 	"godwit/internal/job"
-	"godwit/internal/option"
 	"godwit/internal/watch"
 )
 
@@ -104,8 +103,19 @@ func (s *Service) Positions(ctx context.Context, name string) (watch.PositionRep
 	if err != nil {
 		return watch.PositionReport{}, err
 	}
+	if err := hasPositions(spec); err != nil {
+		return watch.PositionReport{}, err
+	}
 	report, err := s.o.Engine.Positions(ctx, spec, s.options(spec))
-	return report, hidden(err, option.Masker(spec.Values()))
+	return report, hidden(err, wording(spec))
+}
+
+// hasPositions refuses file jobs.
+func hasPositions(spec *job.Spec) error {
+	if spec.Kind != job.KindFiles {
+		return nil
+	}
+	return fault.New(fault.BadRequest, "%s is a file job: it has no positions, and each run compares anew", spec.Name).Try("godwit job start %s", spec.Name)
 }
 
 // ResetPositions makes the next start read everything again. confirm is the job's name.
@@ -132,5 +142,8 @@ func (j *living) reset(ctx context.Context, confirm string) error {
 	if err != nil {
 		return err
 	}
-	return hidden(j.s.o.Engine.ResetPositions(ctx, spec, j.s.options(spec)), option.Masker(spec.Values()))
+	if err := hasPositions(spec); err != nil {
+		return err
+	}
+	return hidden(j.s.o.Engine.ResetPositions(ctx, spec, j.s.options(spec)), wording(spec))
 }

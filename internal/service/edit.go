@@ -171,7 +171,7 @@ func (j *living) accept(who Who, e api.EditRequest, a accepted) error {
 	edit := func(r *card) {
 		r.version, r.updated, r.updatedBy = a.version, now, who.Name
 		r.way, r.schedule = way(a.spec), a.schedule
-		r.group, r.note = cmp.Or(e.Group, r.group), cmp.Or(e.Note, r.note)
+		r.group, r.note = given(e.Group, r.group), given(e.Note, r.note)
 		if newer {
 			r.trouble = nil
 		}
@@ -208,6 +208,14 @@ func (j *living) accept(who Who, e api.EditRequest, a accepted) error {
 	}
 	j.tell()
 	return nil
+}
+
+// given is what an edit says of a field, or else what it is.
+func given(edited *string, is string) string {
+	if edited == nil {
+		return is
+	}
+	return *edited
 }
 
 // takenOver reports whether an engine takes an edit over without a new life.

@@ -84,7 +84,7 @@ func TestEdit_when_it_is_refused(t *testing.T) {
 	_, err = w.Edit(t.Context(), ana, "shop", api.EditRequest{Version: 1, File: file, BackTo: 1})
 	wantCode(t, err, fault.BadRequest)
 	_, err = w.Edit(t.Context(), ana, "shop", api.EditRequest{Version: 1, BackTo: 7})
-	wantCode(t, err, fault.BadRequest)
+	wantCode(t, err, fault.VersionUnknown)
 	if v, err := w.Show(t.Context(), "shop"); err != nil || v.Version != 1 || len(w.engine.lived("shop")) != 1 {
 		t.Errorf("%+v, %v", v, err)
 	}
@@ -107,7 +107,8 @@ func TestEdit_when_nothing_was_found_yet(t *testing.T) {
 func TestEdit_when_only_words_change(t *testing.T) {
 	w := newWorld(t)
 	begun(t, w)
-	out, err := w.Edit(t.Context(), ana, "shop", api.EditRequest{Version: 1, Group: "g", Note: "n"})
+	group, note, none := "g", "n", ""
+	out, err := w.Edit(t.Context(), ana, "shop", api.EditRequest{Version: 1, Group: &group, Note: &note})
 	if err != nil || out.Version != 1 || len(out.Changes) != 0 {
 		t.Errorf("%+v, %v", out, err)
 	}
@@ -118,6 +119,12 @@ func TestEdit_when_only_words_change(t *testing.T) {
 	v := w.await("shop", "at version 2", func(api.Job) bool { return w.jobs["shop"].stateNow().Spec == 2 })
 	if v.Group != "g" || v.Note != "n" || len(w.engine.lived("shop")) != 1 {
 		t.Errorf("%+v", v)
+	}
+	if _, err = w.Edit(t.Context(), ana, "shop", api.EditRequest{Version: 2, Group: &none}); err != nil {
+		t.Error(err)
+	}
+	if v, _ = w.Show(t.Context(), "shop"); v.Group != "" || v.Note != "n" {
+		t.Errorf("group %q, note %q", v.Group, v.Note)
 	}
 }
 

@@ -1,16 +1,15 @@
 package service
 
 import (
+	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"godwit/internal/fault"
@@ -42,8 +41,9 @@ PRAGMA user_version = 1;`
 
 // folder is the state folder: its lock and its database.
 type folder struct {
-	dir  string
-	lock *os.File
+	dir   string
+	still bool // a command has it, and no server
+	lock  *os.File
 	// firm is for what was promised to somebody: it is on disk when a change returns.
 	// soft is for what would be found again: it survives the process, and not always
 	// the machine.
@@ -54,16 +54,21 @@ type folder struct {
 // openFolder takes the folder for this process. It gives fault.StateLocked when
 // another one has it, and fault.FormatNewer, with nothing touched, when a newer
 // version wrote it.
-func openFolder(dir string) (*folder, error) {
-	f := &folder{dir: dir}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func openFolder(ctx context.Context, o Options) (*folder, error) {
+	f := &folder{dir: o.Dir, still: o.Still}
+	if err := f.begun(o.Begin); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return nil, f.broken(err)
 	}
-	for _, step := range []func() error{f.take, f.openDatabase} {
-		if err := step(); err != nil {
-			_ = f.close() // the first error counts
-			return nil, err
-		}
+	err := f.take(ctx)
+	if err == nil {
+		err = f.openDatabase()
+	}
+	if err != nil {
+		_ = f.close() // the first error counts
+		return nil, err
 	}
 	return f, nil
 }
@@ -74,32 +79,6 @@ func (f *folder) broken(cause error) error {
 	}
 	return fault.New(fault.StateBroken, "the state of the server cannot be used").At("%s", f.dir).By(cause).
 		Try("see to its disk and permissions, or give another folder with --state")
-}
-
-// take holds an flock for as long as the process lives.
-func (f *folder) take() error {
-	lock, err := os.OpenFile(filepath.Join(f.dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return f.broken(err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		defer lock.Close()
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return f.broken(err)
-		}
-		holder := make([]byte, 32)
-		n, _ := lock.Read(holder)
-		return fault.New(fault.StateLocked, "another server has this folder (process %s)", holder[:n]).At("%s", f.dir).
-			Try("stop it, or give another folder with --state")
-	}
-	f.lock = lock
-	if err := lock.Truncate(0); err != nil {
-		return f.broken(err)
-	}
-	if _, err := fmt.Fprint(lock, os.Getpid()); err != nil {
-		return f.broken(err)
-	}
-	return nil
 }
 
 func (f *folder) openDatabase() error {
@@ -133,7 +112,16 @@ func (f *folder) openDatabase() error {
 
 // fits refuses a database of a newer version before anything is written to it.
 func (f *folder) fits(path string) error {
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
+	// Whoever closes a database last puts its log into it, unless he only reads. A reader
+	// makes an index of the log, which stays.
+	how, index := "immutable=1", path+"-shm"
+	if exists(path + "-wal") {
+		how = "mode=ro"
+		if !exists(index) {
+			defer os.Remove(index)
+		}
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?"+how+"&_pragma=busy_timeout(10000)")
 	if err != nil {
 		return f.broken(err)
 	}
@@ -147,6 +135,11 @@ func (f *folder) fits(path string) error {
 			Try("use the newer godwit")
 	}
 	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // close gives the folder back.

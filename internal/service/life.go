@@ -14,7 +14,6 @@ import (
 	"godwit/internal/engine/local"
 	"godwit/internal/fault"
 	"godwit/internal/job"
-	"godwit/internal/option"
 	"godwit/internal/watch"
 )
 
@@ -50,7 +49,7 @@ const stopPatience = 3 * time.Second
 // newLife makes a life; run begins it.
 func (j *living) newLife(spec *job.Spec) *life {
 	l := &life{
-		j: j, hide: option.Masker(spec.Values()), reload: make(chan *job.Spec, 1),
+		j: j, hide: wording(spec), reload: make(chan *job.Spec, 1),
 		commands: make(chan job.Event), returned: make(chan struct{}), over: make(chan struct{}), more: make(chan struct{}, 1),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())

@@ -177,7 +177,7 @@ func needsYou(v *api.Job) bool {
 // Overview counts.
 func (s *Service) Overview(_ context.Context) (api.Overview, error) {
 	now := s.o.Now()
-	out := api.Overview{At: now.UTC(), Counts: map[string]int{}, Memory: s.resident(), MemoryLimit: s.o.Memory, UpS: now.Sub(s.began).Seconds()}
+	out := api.Overview{At: now.UTC(), Counts: map[string]int{}, Memory: s.resident(), MemoryLimit: s.o.Memory, UpS: watch.Rounded(now.Sub(s.began).Seconds())}
 	if s.closing() {
 		return out, errGone()
 	}
@@ -214,6 +214,11 @@ func (s *Service) Overview(_ context.Context) (api.Overview, error) {
 			if left := max(0, *p.KeptFor-behind); out.LeastKeptS == nil || left < *out.LeastKeptS {
 				out.LeastKeptS = &left
 			}
+		}
+	}
+	for _, sum := range []*float64{out.RowsS, out.BytesS, out.LeastKeptS} {
+		if sum != nil {
+			*sum = watch.Rounded(*sum)
 		}
 	}
 	return out, nil

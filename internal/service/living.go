@@ -225,7 +225,7 @@ func (j *living) follow() {
 	switch {
 	case err != nil:
 		j.s.o.Log.Error("what is wanted of a job cannot be followed", "job", j.name, "error", err)
-	case r.wish.Desired == api.DesiredRunning && r.trouble == nil && !s.Ended && !j.waitsForItsTime(r):
+	case r.wish.Desired == api.DesiredRunning && r.trouble == nil && !s.Ended && !j.waitsForItsTime(r) && !j.s.o.Still:
 		j.begin(r, s)
 	case s.Ended:
 		j.allClear()

@@ -33,6 +33,11 @@ type Options struct {
 	Resolver option.Resolver
 	Allow    func(*job.Spec) error
 	Memory   int64 // of the process, bytes
+	// Still is for a command that looks at, or changes, what a server keeps while none
+	// runs. Nothing lives: what is asked for is kept, and has its effect when a server
+	// opens the folder. Of a folder that no server had it makes one only where Begin
+	// says so; else that is fault.StateBroken.
+	Still, Begin bool
 	// Alarms says what is too far behind, and whom to tell; Now, Log and Told are the
 	// service's.
 	Alarms alarm.Options
@@ -46,8 +51,8 @@ type Options struct {
 type Who struct{ Name, Request string }
 
 // Service is safe for concurrent use. Errors are fault.Errors: JobUnknown, NameTaken,
-// VersionChanged, NotNow, NotAllowed, BadRequest and those of job files, which
-// FileProblems tells one by one.
+// VersionChanged, NotNow, NotAllowed, BadRequest, VersionUnknown and its like, and
+// those of job files, which FileProblems tells one by one.
 type Service struct {
 	o      Options
 	folder *folder
@@ -74,15 +79,15 @@ const (
 )
 
 // Open opens the state folder and takes up all jobs that are wanted, without waiting
-// for any of them.
-func Open(_ context.Context, o Options) (*Service, error) {
+// for any of them. ctx is that of opening alone.
+func Open(ctx context.Context, o Options) (*Service, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	f, err := openFolder(o.Dir)
+	f, err := openFolder(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +99,10 @@ func Open(_ context.Context, o Options) (*Service, error) {
 	if s.parts, err = openParts(f.firm, o); err != nil {
 		_ = f.close() // the first error counts
 		return nil, err
+	}
+	if o.Still {
+		s.lastKnown(ctx)
+		return s, nil
 	}
 	s.tidy()
 	for _, j := range s.all() {
@@ -112,7 +121,9 @@ func (s *Service) load() error {
 	}
 	for _, r := range rows {
 		j := &living{s: s, name: r.name, card: r}
-		j.card.trouble = nil // it may have gone away meanwhile
+		if !s.o.Still {
+			j.card.trouble = nil // it may have gone away meanwhile
+		}
 		state, err := s.folder.state(r.name)
 		if fault.Has(err, fault.FormatNewer) {
 			return err

@@ -70,7 +70,7 @@ func TestSubmit_when_all_goes_well(t *testing.T) {
 		t.Errorf("%+v, %v", one, err)
 	}
 	_, err = w.Version(t.Context(), "shop", 2)
-	wantCode(t, err, fault.BadRequest)
+	wantCode(t, err, fault.VersionUnknown)
 }
 
 func TestSubmit_when_it_is_refused(t *testing.T) {
@@ -192,12 +192,17 @@ func TestAct_when_it_is_for_tables_and_tasks(t *testing.T) {
 	w.engine.set("shop", &script{tasks: copies("a", "b")})
 	w.submit(snapshotFile("shop"))
 	w.await("shop", "at both", func(v api.Job) bool { return v.Tasks.Running == 2 && v.Standing.Status == api.StatusRunning })
-	for _, a := range []api.Act{
-		{Act: api.ActActPause, Tables: []string{"other.x"}}, {Act: api.ActActPause, Tasks: []string{"x"}}, {Act: api.ActActStop, Tables: []string{"shop.a"}},
-		{Act: api.ActActResync},
+	for _, c := range []struct {
+		act  api.Act
+		code fault.Code
+	}{
+		{api.Act{Act: api.ActActPause, Tables: []string{"other.x"}}, fault.TableUnknown},
+		{api.Act{Act: api.ActActPause, Tasks: []string{"x"}}, fault.TaskUnknown},
+		{api.Act{Act: api.ActActStop, Tables: []string{"shop.a"}}, fault.BadRequest},
+		{api.Act{Act: api.ActActResync}, fault.BadRequest},
 	} {
-		_, err := w.Act(t.Context(), ana, "shop", a)
-		wantCode(t, err, fault.BadRequest)
+		_, err := w.Act(t.Context(), ana, "shop", c.act)
+		wantCode(t, err, c.code)
 	}
 	if _, err := w.Act(t.Context(), ana, "shop", api.Act{Act: api.ActActPause, Tasks: []string{"a"}, Reason: "why"}); err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"godwit/internal/fault"
 	"godwit/internal/job"
 	"godwit/internal/option"
+	"godwit/internal/watch"
 )
 
 // fileName is what the file of a submitted job is called in messages.
@@ -232,7 +233,7 @@ func (s *Service) Check(ctx context.Context, d api.Draft) (api.CheckResult, erro
 	if !d.Deep {
 		return out, nil
 	}
-	hide := option.Masker(spec.Values())
+	hide := wording(spec)
 	report, err := s.o.Engine.Check(ctx, spec, s.options(spec))
 	if err != nil {
 		return out, hidden(err, hide)
@@ -250,7 +251,7 @@ func (s *Service) Check(ctx context.Context, d api.Draft) (api.CheckResult, erro
 
 // options are those of acts that are no lives.
 func (s *Service) options(spec *job.Spec) engine.Options {
-	log, _ := local.NewLog(option.Masker(spec.Values()), func(level slog.Level, line string) {
+	log, _ := local.NewLog(wording(spec), func(level slog.Level, line string) {
 		s.o.Log.Log(context.Background(), level, line, "job", spec.Name)
 	})
 	return engine.Options{State: s.o.Dir, Memory: s.share(), Getenv: s.o.Getenv, Log: log}
@@ -272,5 +273,9 @@ func (s *Service) Plan(ctx context.Context, d api.Draft) (api.PlanResult, error)
 		}
 	}
 	out.Plan, err = s.o.Engine.Plan(ctx, spec, s.options(spec))
-	return out, hidden(err, option.Masker(spec.Values()))
+	say := wording(spec)
+	for i, w := range out.Plan.Warnings {
+		out.Plan.Warnings[i] = watch.Warning{What: say(w.What), Hint: say(w.Hint)}
+	}
+	return out, hidden(err, say)
 }

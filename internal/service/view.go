@@ -107,6 +107,8 @@ func (j *living) standing() api.Standing {
 	case j.life != nil || s.Ended || s.Status == job.Paused:
 	case r.schedule != "" && r.began.IsZero():
 		out.Status, out.Reason = api.StatusUnassigned, "waits for its schedule"
+	case j.s.o.Still:
+		out.Status, out.Reason = api.StatusUnassigned, "is taken up when a server starts"
 	default: // what was running when an earlier process died does not any more
 		out.Status, out.Reason = api.StatusUnassigned, "is about to be taken up"
 	}

@@ -97,6 +97,7 @@ func (f *Files) Snapshot() Progress {
 	}
 	f.fileRates(&p, now)
 	f.count(&p, now)
+	p.round()
 	return p
 }
 

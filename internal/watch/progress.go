@@ -30,7 +30,8 @@ const (
 )
 
 // Progress is a job at one moment. Its JSON form is that of `--json` and of the
-// API: fields are only ever added. Rates are per second, absent when unknown.
+// API: fields are only ever added. Rates are per second, absent when unknown; what was
+// measured is Rounded.
 type Progress struct {
 	Job      string    `json:"job"`
 	Run      uint64    `json:"run,omitempty"`

@@ -43,6 +43,7 @@ func (j *Job) Snapshot() Progress {
 		p.Reach = &s
 	}
 	j.sample(now)
+	p.round()
 	return p
 }
 

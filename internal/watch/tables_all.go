@@ -33,7 +33,7 @@ func (j *Job) Tables() []TableState {
 			Active: t.active > 0, Whole: t.done,
 		}
 		if took := now.Sub(t.first).Seconds(); !t.first.IsZero() && took >= 1 && !t.done {
-			r := float64(t.runRows) / took
+			r := Rounded(float64(t.runRows) / took)
 			s.Rate = &r
 		}
 		out, planned[t.name] = append(out, s), true

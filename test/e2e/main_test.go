@@ -51,6 +51,7 @@ func soak() bool { return os.Getenv("GODWIT_SOAK") == "1" }
 type event struct {
 	Type   string  `json:"type"`
 	Phase  string  `json:"phase"`
+	Status string  `json:"status"`
 	Code   string  `json:"code"`
 	What   string  `json:"what"`
 	Done   int     `json:"done"`

@@ -326,7 +326,7 @@ func (b *Board) Dropped() uint64 {
 
 // Silence keeps an alarm from being repeated for a while, or until it is resolved; with
 // 0 seconds it ends that. who is shown; the reason is for the audit log, which others
-// keep. An alarm that nobody knows gives fault.BadRequest, one that is resolved
+// keep. An alarm that nobody knows gives fault.AlarmUnknown, one that is resolved
 // fault.NotNow.
 func (b *Board) Silence(ctx context.Context, who, id string, in api.Silence) (api.Alarm, error) {
 	if in.Seconds < 0 || in.Seconds > int(mostSilence/time.Second) {
@@ -369,7 +369,7 @@ func (b *Board) find(id string) (*entry, error) {
 	if slices.ContainsFunc(b.resolved, func(e *entry) bool { return e.ID == id }) {
 		return nil, fault.New(fault.NotNow, "the alarm is resolved: there is nothing to silence")
 	}
-	return nil, fault.New(fault.BadRequest, "no alarm has the id %.80q", id).At("id")
+	return nil, fault.New(fault.AlarmUnknown, "no alarm has the id %.80q", id).At("id").Try("godwit job alarms --all")
 }
 
 // Forget drops all alarms of a job that is no more. Those that held are told as

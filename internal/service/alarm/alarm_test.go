@@ -319,7 +319,7 @@ func TestSilence_when_refused(t *testing.T) {
 	}
 	refused(id, -1, fault.BadRequest)
 	refused(id, 2_592_001, fault.BadRequest)
-	refused("x", 1, fault.BadRequest)
+	refused("x", 1, fault.AlarmUnknown)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := r.Silence(ended, "ana", id, api.Silence{Seconds: 1}); !fault.Has(err, fault.StateBroken) {

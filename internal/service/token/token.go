@@ -180,7 +180,7 @@ func moment(ms sql.NullInt64) time.Time {
 
 // Revoke makes a token worthless: no Bearer that begins after Revoke has returned
 // lets it pass. A revoked one stays as it is; a name that no token has gives
-// fault.BadRequest.
+// fault.TokenUnknown.
 func (b *Book) Revoke(ctx context.Context, name string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -191,7 +191,7 @@ func (b *Book) Revoke(ctx context.Context, name string) error {
 		return broken(err)
 	}
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
-		return fault.New(fault.BadRequest, "no token has the name %.80q", name).By(err).Try("see `godwit token list`")
+		return fault.New(fault.TokenUnknown, "no token has the name %.80q", name).By(err).Try("see `godwit token list`")
 	}
 	return nil
 }

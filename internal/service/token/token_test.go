@@ -375,7 +375,7 @@ func TestRevoke_when_repeated_or_unknown(t *testing.T) {
 	if err != nil || len(all) != 1 || !all[0].Revoked.Equal(newClock().at) {
 		t.Errorf("%v, %v", all, err)
 	}
-	if err := b.Revoke(t.Context(), "nobody"); !fault.Has(err, fault.BadRequest) {
+	if err := b.Revoke(t.Context(), "nobody"); !fault.Has(err, fault.TokenUnknown) {
 		t.Error(err)
 	}
 }

@@ -47,6 +47,7 @@ func TestJobs_when_filtered_sorted_and_acted_on(t *testing.T) {
 	p.says(".tools", "500 of 500 jobs")
 	h.fake.Tick()
 	p.says(".c-rate", "k/s")
+	p.until("rates of the last minutes", "[...document.querySelectorAll('.tbody .row:not([hidden]) .spark path')].filter(e => e.getAttribute('d')).length > 5")
 	p.shot("jobs")
 	p.slash()
 	p.keys("media")
@@ -90,6 +91,10 @@ func TestJobs_when_filtered_sorted_and_acted_on(t *testing.T) {
 		if got := h.fake.Wanted(name); got != want {
 			t.Errorf("%s: wanted: %s", name, got)
 		}
+	}
+	// The rates of whatever was seen came by a handful of requests, not by one for each job.
+	if all, one := h.fake.Asked("GET /api/v1/history"), h.fake.Asked("GET /api/v1/jobs/shop-010/history"); all == 0 || all > 12 || one != 0 {
+		t.Errorf("histories were asked for %d times, and of one job %d times", all, one)
 	}
 	p.quiet()
 }

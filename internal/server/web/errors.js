@@ -2,7 +2,7 @@
 // what comes next, and the act that mends it.
 
 import { get, job as path } from './api.js'
-import { actButton, carry, resync } from './actions.js'
+import { actButton, carry, hush, refused, resync, silence } from './actions.js'
 import { problem } from './dialog.js'
 import { button, h, icon, replace } from './dom.js'
 import { ago, date, moment, plural } from './format.js'
@@ -12,7 +12,7 @@ import { store } from './store.js'
 /**
  * @typedef {import('./api.js').Fault} Fault
  * @typedef {import('./api.js').Standing} Standing
- * @typedef {{fault: Fault, since: string, standing: Standing|null, whole: boolean, tasks: string[], tables: string[], count: number, mark?: boolean}} Card
+ * @typedef {{fault: Fault, since: string, standing: Standing|null, whole: boolean, tasks: string[], tables: string[], sinks: string[], count: number, mark?: boolean}} Card
  */
 
 const CLASS = { retry: 'is tried again', user: 'somebody must mend it', fatal: 'a defect', fenced: 'another run took over', lost: 'something is lost' }
@@ -65,7 +65,7 @@ export function mount(root, name) {
   /** @param {Card} c */
   function card(c) {
     const f = c.fault
-    const which = [...c.tables.map((t) => 'table ' + t), ...(c.tables.length ? [] : c.tasks.map((t) => 'task ' + t))]
+    const which = [...c.sinks.map((k) => 'sink ' + k), ...c.tables.map((t) => 'table ' + t), ...(c.tables.length ? [] : c.tasks.map((t) => 'task ' + t))]
     const report = [`${f.code} (${f.class}): ${f.what}`, f.where && 'where: ' + f.where, f.cause && 'cause: ' + f.cause, f.hint && 'hint: ' + f.hint, `job: ${name}`, which.length && 'of: ' + which.slice(0, 20).join(', '), 'since: ' + c.since].filter(Boolean).join('\n')
     const retry = c.mark ? actButton('resync', () => resync(name, c.tables), { main: true })
       : actButton('retry', () => carry(name, { act: 'retry', ...(c.whole ? {} : c.tasks.length ? { tasks: c.tasks } : { tables: c.tables }) }).then(() => load()), { main: true, on: f.code })
@@ -93,7 +93,17 @@ export function mount(root, name) {
     counting.push({ el: started, at: a.raised, write: (t) => t })
     return h('article', { class: 'card is-care' }, h('header', {}, icon('bell'), h('code', { class: 'code' }, a.kind), h('span', { class: 'muted' }, 'alarm')), h('h3', {}, a.what),
       h('dl', {}, fact('of', a.on), fact('when', [started, ' (', moment(a.raised), ')', a.repeated ? `, ${a.repeated} times` : '']), fact('silent', date(a.silenced_until) ? `until ${moment(a.silenced_until)}, by ${a.silenced_by ?? ''}` : null),
-        fact('to do', a.hint ? h('div', { class: 'hint' }, h('span', {}, a.hint), copy('Copy the hint', a.hint)) : null)))
+        fact('to do', a.hint ? h('div', { class: 'hint' }, h('span', {}, a.hint), copy('Copy the hint', a.hint)) : null)),
+      h('footer', {}, quiet(a)))
+  }
+
+  /** quiet silences an alarm, or ends that. @param {import('./api.js').Alarm} a */
+  function quiet(a) {
+    const until = date(a.silenced_until)
+    const b = until && until.getTime() > store.now() ? actButton('silence', () => hush(a, 0).then(load, (e) => refused('Tell ' + a.kind, e)), { word: 'Tell it again', on: a.kind })
+      : actButton('silence', () => silence(a, () => void load()), { on: a.kind })
+    b.dataset.place = 'alarm ' + a.id
+    return b
   }
 
   function count() {
@@ -137,17 +147,18 @@ function copy(word, text, wide) {
 export function gather(job, tasks, tables) {
   /** @type {Map<string, Card>} */
   const found = new Map()
-  /** @param {Fault|undefined} fault @param {Standing} standing @param {{task?: string, table?: string, whole?: boolean}} of */
+  /** @param {Fault|undefined} fault @param {Standing} standing @param {{task?: string, table?: string, sink?: string, whole?: boolean}} of */
   const add = (fault, standing, of) => {
     if (!fault) return
     const key = [fault.code, fault.where ?? '', fault.what].join('\n')
-    const c = found.get(key) ?? { fault, since: standing.since, standing, whole: false, tasks: [], tables: [], count: 0 }
+    const c = found.get(key) ?? { fault, since: standing.since, standing, whole: false, tasks: [], tables: [], sinks: [], count: 0 }
     found.set(key, c)
     if (of.whole) c.whole = true
     if (of.task) {
       c.tasks.push(of.task)
       c.count++
     }
+    if (of.sink) c.sinks.push(of.sink)
     if (of.table && !c.tables.includes(of.table)) c.tables.push(of.table)
     if (standing.since < c.since) c.since = standing.since
     if ((standing.next_retry_at ?? '~') < (c.standing?.next_retry_at ?? '~') || (standing.fruitless ?? 0) > (c.standing?.fruitless ?? 0)) c.standing = standing
@@ -155,8 +166,9 @@ export function gather(job, tasks, tables) {
   add(job.standing.error, job.standing, { whole: true })
   for (const t of tasks) add(t.standing.error, t.standing, { task: t.id, table: t.table })
   for (const t of tables) add(t.standing.error, t.standing, { table: t.name })
+  for (const k of job.sinks ?? []) add(k.standing.error, k.standing, { sink: k.name, whole: true })
   for (const m of job.progress?.marked ?? []) {
-    const c = /** @type {Card} */ ({ fault: { class: 'user', code: 'RESYNC_NEEDED', what: `${m.table} left the stream at an exact place: ${m.reason}`, hint: 'Read this table again; all others go on meanwhile.' }, since: job.progress.since, standing: null, whole: false, tasks: [], tables: [m.table], count: 1, mark: true })
+    const c = /** @type {Card} */ ({ fault: { class: 'user', code: 'RESYNC_NEEDED', what: `${m.table} left the stream at an exact place: ${m.reason}`, hint: 'Read this table again; all others go on meanwhile.' }, since: job.progress.since, standing: null, whole: false, tasks: [], tables: [m.table], sinks: [], count: 1, mark: true })
     found.set('mark ' + m.table, c)
   }
   const weight = { lost: 0, fatal: 1, fenced: 2, user: 3, retry: 4 }

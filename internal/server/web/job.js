@@ -7,6 +7,7 @@ import { Chart, Group } from './chart.js'
 import { problem } from './dialog.js'
 import { attr, button, facts, h, once, replace, show, text } from './dom.js'
 import * as errors from './errors.js'
+import * as file from './file.js'
 import { ago, byteRate, bytes, clock, count, date, duration, moment, NONE, onZone, percent, rate, timeOfDay, total, UNKNOWN } from './format.js'
 import { bind } from './keys.js'
 import { doneWords, endWords } from './jobs.js'
@@ -19,7 +20,7 @@ import { lagWords, way } from './way.js'
 /** @typedef {import('./api.js').Job} Job */
 /** @typedef {{tell?: (news: import('./store.js').News) => void, close: () => void}} Panel */
 
-const TABS = /** @type {[string, string][]} */ ([['overview', 'Overview'], ['tables', 'Tables'], ['tasks', 'Tasks'], ['errors', 'Errors'], ['audit', 'Audit']])
+const TABS = /** @type {[string, string][]} */ ([['overview', 'Overview'], ['tables', 'Tables'], ['tasks', 'Tasks'], ['errors', 'Errors'], ['file', 'File'], ['audit', 'Audit']])
 
 /** mount shows the screen of a job. @param {HTMLElement} root @param {string} name @param {string} tab @param {URLSearchParams} query */
 export function mount(root, name, tab, query) {
@@ -44,6 +45,7 @@ export function mount(root, name, tab, query) {
     stage.replaceChildren()
     if (to === 'tables' || to === 'tasks') panel = tables.mount(stage, name, q, to)
     else if (to === 'errors') panel = errors.mount(stage, name)
+    else if (to === 'file') panel = file.mount(stage, name)
     else if (to === 'audit') panel = audit.mount(stage, name, q)
     else panel = overview(stage, name, q)
     draw(null)
@@ -84,7 +86,7 @@ export function mount(root, name, tab, query) {
     if ((news.jobs === null || news.jobs.has(name)) && !store.jobs.has(name)) void load()
     if (news.jobs === null || news.jobs.has(name) || news.entries.length) draw(news)
     else head.tick()
-  }), onZone(() => draw({ jobs: null, entries: [] })), bind('e', 'errors of the job', () => go(jobPath(name, 'errors'))), bind('o', 'overview of the job', () => go(jobPath(name))), bind('u', 'all jobs', () => go('/'))]
+  }), onZone(() => draw({ jobs: null, entries: [] })), bind('e', 'errors of the job', () => go(jobPath(name, 'errors'))), bind('o', 'overview of the job', () => go(jobPath(name))), bind('b', 'tables of the job', () => go(jobPath(name, 'tables'))), bind('f', 'file of the job', () => go(jobPath(name, 'file'))), bind('a', 'audit of the job', () => go(jobPath(name, 'audit'))), bind('u', 'all jobs', () => go('/'))]
   open(tab, query)
   if (!store.jobs.has(name)) void load()
   return {
@@ -152,16 +154,64 @@ function overview(root, name, query) {
   const drawing = way()
   const far = progress()
   const plots = charts(name, query)
-  root.append(section('way', 'Way', [drawing.element]), section('far', 'Progress', [far.el]), plots.el)
+  const targets = sinks()
+  root.append(section('way', 'Way', [drawing.element]), targets.el, section('far', 'Progress', [far.el]), plots.el)
   return {
     tell() {
       const job = store.jobs.get(name)
       if (!job) return
       drawing.set(job, store.now())
       far.set(job)
+      targets.set(job)
       plots.tell(job)
     },
     close: plots.close,
+  }
+}
+
+/** sinks tells how each of them stands, where the server says so. */
+function sinks() {
+  const list = h('ul', { class: 'sinks' })
+  const el = section('sinks', 'Sinks', [list])
+  /** @type {Map<string, {el: HTMLElement, set: (k: any, job: Job) => void}>} */
+  const kept = new Map()
+  return {
+    el,
+    /** @param {Job} job */
+    set(job) {
+      const all = job.sinks ?? []
+      show(el, all.length > 0)
+      for (const k of all) {
+        if (!kept.has(k.name)) kept.set(k.name, sink(k.name))
+        kept.get(k.name)?.set(k, job)
+      }
+      const now = all.map((k) => /** @type {HTMLElement} */ (kept.get(k.name)?.el))
+      if (now.length !== list.children.length || now.some((e, i) => list.children[i] !== e)) list.replaceChildren(...now)
+    },
+  }
+}
+
+/** sink is a line of them. @param {string} name */
+function sink(name) {
+  const state = badge()
+  const since = h('span', { class: 'muted' })
+  const does = h('span')
+  const wrong = h('div', { class: 'wrong' })
+  const draw = once((/** @type {string} */ key) => {
+    const f = JSON.parse(key)
+    replace(wrong, f ? [h('code', { class: 'code' }, f.code), ' ', f.what, f.cause ? h('div', { class: 'muted' }, f.cause) : null, f.hint ? h('div', { class: 'mend' }, f.hint) : null] : null)
+    show(wrong, Boolean(f))
+  })
+  return {
+    el: h('li', {}, state.el, h('strong', {}, name), since, does, wrong),
+    /** @param {any} k @param {Job} job */
+    set(k, job) {
+      const p = job.progress?.sinks?.find((/** @type {any} */ x) => x.sink === name)
+      state.set(standing(k, store.now()))
+      text(since, date(k.standing.since) ? 'since ' + timeOfDay(k.standing.since) + ' (' + ago(k.standing.since, store.now()) + ')' : '')
+      text(does, [k.standing.reason ?? '', p?.committed_at ? 'last commit ' + ago(p.committed_at, store.now()) : '', p && job.progress?.stream ? lagWords(p.lag) : ''].filter(Boolean).join(' · '))
+      draw(JSON.stringify(k.standing.error ?? null))
+    },
   }
 }
 

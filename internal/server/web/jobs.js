@@ -1,7 +1,6 @@
 // All jobs: is everything fine, and what needs somebody.
 
 import { actButton, ACTS, bulk, carry } from './actions.js'
-import { get, job as path } from './api.js'
 import { spark } from './chart.js'
 import { problem } from './dialog.js'
 import { attr, button, facts, h, icon, once, replace, show, text } from './dom.js'
@@ -9,6 +8,7 @@ import { ago, byteRate, bytes, clock, count, date, duration, hour, moment, NONE,
 import { bind } from './keys.js'
 import { say } from './notice.js'
 import { choose, go, jobPath } from './router.js'
+import { look, past, sample } from './sparks.js'
 import { badge, done, lag, moves, rank, speed, standing, STATUSES, turning, word } from './state.js'
 import { follow, load, narrow, store } from './store.js'
 import { picker, sorted, Table } from './table.js'
@@ -17,8 +17,6 @@ import { picker, sorted, Table } from './table.js'
 
 const HEALTH = ['failed', 'alarm', 'retrying', 'changing', 'ok', 'idle']
 const NEEDED = 8
-const BUCKET = 15000
-const BUCKETS = 60
 
 /** What a sort key takes of a job. @type {Record<string, (j: Job) => any>} */
 const BY = {
@@ -55,7 +53,7 @@ export function mount(root, query) {
     label: 'Jobs', name: 'jobs', columns: columns(), key: (j) => j.name, open: (j) => go(jobPath(j.name)), selectable: true,
     onSelect: picked, onSort: (sort) => change({ sort }),
   })
-  const pick = picker(h('div', { class: 'acts' }, ['pause', 'resume', 'retry', 'stop', 'start', 'delete'].map((kind) => actButton(kind, () => act(kind), { word: ACTS[kind].word.replace(' now', '') }))), () => {
+  const pick = picker(h('div', { class: 'acts' }, ['pause', 'resume', 'retry', 'stop', 'start', 'delete'].map((kind) => actButton(kind, () => act(kind), { word: ACTS[kind].word.replace(' now', '').replace('…', '') }))), () => {
     wholeFilter = false
     table.selectAll(false)
   })
@@ -125,13 +123,13 @@ export function mount(root, query) {
     needed.set()
     drawChips()
     picked()
-    sparks(table.seen())
+    void look(table.seen())
   }
 
   function emptiness() {
     if (store.total === 0) {
       return h('div', {}, h('h2', {}, 'No job lives here yet'), h('p', {}, 'A job moves data from one store to others and proves that what arrived is what left. It is one file:'),
-        h('p', {}, h('code', {}, 'godwit job submit job.yaml')), h('p', { class: 'muted' }, 'To look at one first: ', h('code', {}, 'godwit plan job.yaml'), '; the examples of the project have some to begin with.'))
+        h('p', {}, h('a', { class: 'button', href: '/submit' }, 'Submit a job'), ' or ', h('code', {}, 'godwit job submit job.yaml')), h('p', { class: 'muted' }, 'To look at one first: ', h('code', {}, 'godwit plan job.yaml'), '; the examples of the project have some to begin with.'))
     }
     return h('div', {}, h('p', {}, 'No job matches.'), button('Show all jobs', clear))
   }
@@ -169,7 +167,7 @@ export function mount(root, query) {
     draw()
   }
   const ends = [follow(tell), onZone(draw), bind('/', 'search', () => search.focus()), bind('n', 'only jobs that need you', () => change({ needs: !want.needs })), bind('t', 'to the table', () => table.focus(0))]
-  const beat = window.setInterval(() => sparks(table.seen()), 2000)
+  const beat = window.setInterval(() => void look(table.seen()), 2000)
   narrow(asked())
   draw()
   table.measure()
@@ -350,7 +348,7 @@ function rateCell(cell) {
     const s = speed(j)
     text(value, moves(j) ? rate(s.value) : NONE)
     text(unit, moves(j) ? s.unit.replace('/s', '') : '')
-    line.set(history.get(j.name)?.values)
+    line.set(past(j.name))
   }
 }
 
@@ -413,55 +411,5 @@ function changedCell(cell) {
     text(when, ago(j.updated, store.now()))
     text(who, j.updated_by ? 'by ' + j.updated_by : '')
     attr(cell, 'title', moment(j.updated))
-  }
-}
-
-// Rates of the last quarter of an hour, of jobs that were seen: asked for once, then
-// kept by what the stream tells.
-
-/** @type {Map<string, {at: number, n: number, values: (number|null)[]}>} at: when the last bucket began */
-const history = new Map()
-let asking = 0
-
-/** sparks asks for the histories of jobs that are seen and not known, four at once. @param {Job[]} jobs */
-function sparks(jobs) {
-  for (const j of jobs) {
-    if (asking >= 4) return
-    if (history.has(j.name) || !moves(j)) continue
-    asking++
-    const mine = { at: Math.floor(Date.now() / BUCKET) * BUCKET, n: 0, values: new Array(BUCKETS).fill(null) }
-    history.set(j.name, mine)
-    const name = j.kind === 'tables' && j.progress?.phase === 'stream' ? 'changes' : 'rows'
-    get(path(j.name) + '/history', { span: '15m' }).then((/** @type {any} */ d) => {
-      const series = d.series.find((/** @type {any} */ x) => x.name === name)
-      const until = Date.parse(d.from) + (series?.values.length ?? 0) * d.step_s * 1000
-      series?.values.forEach((/** @type {number|null} */ v, /** @type {number} */ i) => {
-        const k = BUCKETS - 1 - Math.floor((until - Date.parse(d.from) - i * d.step_s * 1000 - 1) / BUCKET)
-        if (v !== null && k >= 0) mine.values[k] = mine.values[k] === null ? v : (mine.values[k] + v) / 2
-      })
-    }).catch(() => {}).finally(() => asking--)
-  }
-}
-
-/** sample adds what was told to the histories. @param {import('./store.js').News} news */
-function sample(news) {
-  const bucket = Math.floor(Date.now() / BUCKET) * BUCKET
-  for (const [name, kept] of history) {
-    const job = store.jobs.get(name)
-    if (!job || (bucket - kept.at) / BUCKET > BUCKETS) {
-      history.delete(name)
-      continue
-    }
-    while (kept.at < bucket) {
-      kept.at += BUCKET
-      kept.n = 0
-      kept.values.shift()
-      kept.values.push(null)
-    }
-    const v = speed(job).value
-    if (!news.jobs?.has(name) || !moves(job) || typeof v !== 'number') continue
-    const last = kept.values[BUCKETS - 1]
-    kept.n++
-    kept.values[BUCKETS - 1] = last === null ? v : last + (v - last) / kept.n
   }
 }

@@ -19,7 +19,7 @@ export function say(words) {
   }, Math.max(50, spoken + GAP - Date.now()))
 }
 
-/** note shows a line for ten seconds, or until it is closed; one with an act stays longer. @param {string} words @param {{act?: {word: string, run: () => void}, bad?: boolean}} [o] */
+/** note shows a line for ten seconds, or until it is closed; one with an act stays longer, one that is bad until somebody has seen it. @param {string} words @param {{act?: {word: string, run: () => void}, bad?: boolean}} [o] */
 export function note(words, o = {}) {
   const box = document.getElementById('notes')
   const end = () => el.remove()
@@ -32,7 +32,7 @@ export function note(words, o = {}) {
     button('Close', end, { icon: 'cross', bare: true, class: 'quiet' }))
   box?.append(el)
   while (box && box.children.length > 3) box.firstElementChild?.remove()
-  setTimeout(() => {
+  if (!o.bad) setTimeout(() => {
     if (!el.contains(document.activeElement)) end()
   }, act ? 20000 : 10000)
   say(words)

@@ -42,7 +42,7 @@ type Server struct {
 	watchers map[chan event]bool
 	seconds  int
 	broken   map[string]int // status codes by path, instead of an answer
-	Requests map[string]int // by method and path
+	requests map[string]int // by method and path
 }
 
 type event struct {
@@ -55,7 +55,7 @@ type event struct {
 func New(jobs, tables int) *Server {
 	s := &Server{
 		started: time.Now(), tables: tables, byName: map[string]*api.Job{}, settle: map[string]func(*api.Job){},
-		mended: map[string]bool{}, watchers: map[chan event]bool{}, broken: map[string]int{}, Requests: map[string]int{}, next: 1,
+		mended: map[string]bool{}, watchers: map[chan event]bool{}, broken: map[string]int{}, requests: map[string]int{}, next: 1,
 	}
 	for i := range jobs {
 		j := s.make(i)
@@ -77,7 +77,7 @@ func (s *Server) Handler() http.Handler {
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		s.Requests[r.Method+" "+r.URL.Path]++
+		s.requests[r.Method+" "+r.URL.Path]++
 		status := s.broken[r.URL.Path]
 		s.mu.Unlock()
 		switch {
@@ -109,6 +109,13 @@ func page(w http.ResponseWriter, r *http.Request) {
 		files = os.DirFS(dir) // while working on the page: no build between edit and look
 	}
 	http.ServeFileFS(w, r, files, name)
+}
+
+// Asked is how often something was asked for: "GET /api/v1/jobs".
+func (s *Server) Asked(what string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests[what]
 }
 
 // Break makes a path answer with a status until it is mended with 0.

@@ -158,6 +158,27 @@ func TestJob_when_paused_and_resumed(t *testing.T) {
 	p.quiet()
 }
 
+func TestAct_when_its_answer_is_older_than_what_the_stream_told(t *testing.T) {
+	h := serve(t, 30, 50)
+	p := open(t, h.url())
+	p.login(fake.Operator)
+	p.visit("/jobs/shop-to-lake")
+	letGo := h.fake.Withhold("/api/v1/jobs/shop-to-lake/act")
+	defer letGo()
+	p.click(".job-head button", "Pause")
+	wait(t, func() bool { return h.fake.Wanted("shop-to-lake") == api.DesiredPaused })
+	h.fake.Settle("shop-to-lake")
+	p.says(".job-head .state", "Paused by ana")
+	letGo()
+	p.says(".note", "Pausing shop-to-lake")
+	evalLater[bool](p, "new Promise(r => requestAnimationFrame(() => setTimeout(() => r(true), 100)))") // a tick has been
+	p.says(".job-head .state", "Paused by ana")
+	if state := eval[string](p, "document.querySelector('.job-head .state').textContent"); strings.Contains(state, "→") {
+		t.Errorf("it went back to %s", state)
+	}
+	p.quiet()
+}
+
 func TestPage_when_the_server_goes_and_comes_back(t *testing.T) {
 	h := serve(t, 30, 50)
 	p := open(t, h.url())

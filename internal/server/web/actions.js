@@ -56,11 +56,17 @@ export function actButton(kind, run, o = {}) {
   return b
 }
 
-/** @param {string} name @param {{act: string, tables?: string[], tasks?: string[], reason?: string}} body @param {string} [of] what of the job */
+/** acted asks something of a job, and takes over what it is then. @param {string} name @param {{act: string, tables?: string[], tasks?: string[], reason?: string}} body */
+async function acted(name, body) {
+  const asked = performance.now()
+  put(await act(name, body), asked)
+}
+
+/** carry does an act at once, and says so. @param {string} name @param {{act: string, tables?: string[], tasks?: string[], reason?: string}} body @param {string} [of] what of the job */
 export async function carry(name, body, of) {
   const a = ACTS[body.act]
   try {
-    put(await act(name, body))
+    await acted(name, body)
     note(`${a.asked} ${of ?? name}.`, a.undo ? { act: { word: ACTS[a.undo].word, run: () => void carry(name, { ...body, act: /** @type {string} */ (a.undo) }, of) } } : {})
     return true
   } catch (e) {
@@ -109,7 +115,7 @@ function reasoned(job, kind) {
   ask({
     title: `${verb} ${job.name}`, verb, words: [h('p', {}, REASONED[kind](job))],
     run: async (reason) => {
-      put(await act(job.name, { act: kind, reason }))
+      await acted(job.name, { act: kind, reason })
       note(`${ACTS[kind].asked} ${job.name}.`)
     },
   })
@@ -122,7 +128,7 @@ export function resync(name, tables) {
     title: `Resync ${what} of ${name}`, verb: 'Resync', danger: true,
     words: [h('p', {}, `Reads ${what} of ${name} again from the source, from the first row to the last. What the target has stays until the new copy is whole.`), names(tables)],
     run: async (reason) => {
-      put(await act(name, { act: 'resync', reason, tables }))
+      await acted(name, { act: 'resync', reason, tables })
       note(`Reading ${what} of ${name} again.`)
     },
   })

@@ -9,7 +9,7 @@ import * as jobs from './jobs.js'
 import * as keys from './keys.js'
 import { live, now, start as listen, stop, trouble } from './live.js'
 import * as login from './login.js'
-import { banner, say } from './notice.js'
+import { banner, say, tidy } from './notice.js'
 import { go, here, start as route } from './router.js'
 import { follow, store } from './store.js'
 import * as submit from './submit.js'
@@ -35,6 +35,7 @@ function draw() {
   }
   shown?.view.close?.()
   const moved = shown !== null
+  tidy()
   scrollTo({ top: 0, behavior: 'instant' })
   if (at.view === 'jobs') shown = { key, view: jobs.mount(main, at.query) }
   else if (at.view === 'job') shown = { key, view: job.mount(main, at.name, at.tab, at.query) }

@@ -10,8 +10,7 @@ import { plural } from './format.js'
 const SOON = 350
 
 /**
- * editor makes the field. changed is called with each edit, and when it is known
- * whether the text is good.
+ * editor makes the field; changed is called with each edit.
  * @param {{label: string, locked: boolean, changed: () => void}} o
  */
 export function editor(o) {
@@ -21,14 +20,13 @@ export function editor(o) {
   const el = h('div', {}, h('div', { class: 'editor' }, gutter, area), flaws)
   let timer = 0
   let turn = 0
-  const at = { good: false, name: '' }
+  let name = ''
   area.addEventListener('scroll', () => {
     gutter.scrollTop = area.scrollTop
   })
 
   function typed() {
     lines([])
-    at.good = false
     clearTimeout(timer)
     timer = window.setTimeout(look, SOON)
     o.changed()
@@ -51,21 +49,19 @@ export function editor(o) {
     try {
       const r = await call('POST', '/jobs:check', { body: { file: area.value } })
       if (mine !== turn) return
-      at.good = r.ok
-      at.name = r.name ?? ''
+      name = r.name ?? ''
       tell(r.problems.length || r.ok ? r.problems : r.findings.filter((/** @type {any} */ f) => !f.ok).map((/** @type {any} */ f) => f.error ?? { code: '', what: f.detail ?? f.name }))
     } catch (e) {
       if (mine !== turn) return
       const f = /** @type {any} */ (e).fault
       replace(flaws, h('p', { class: 'muted' }, `Not checked: ${f?.what ?? e}.`))
     }
-    o.changed()
   }
 
   /** tell shows what is wrong, each with its place to go to. @param {Flaw[]} list */
   function tell(list) {
     lines(list)
-    replace(flaws, list.length === 0 ? h('p', { class: 'good' }, `The file is good${at.name ? `: it is the job ${at.name}` : ''}.`)
+    replace(flaws, list.length === 0 ? h('p', { class: 'good' }, `The file is good${name ? `: it is the job ${name}` : ''}.`)
       : [h('p', { class: 'bad' }, plural(list.length, 'problem')), h('ul', { class: 'plain-list' }, list.map((f) => h('li', {},
         f.line ? button(`line ${f.line}${f.column ? ', column ' + f.column : ''}`, () => go(f), { class: 'place' }) : null,
         h('div', {}, h('strong', {}, f.what), f.code ? [' ', h('code', { class: 'code' }, f.code)] : null, f.hint ? h('div', {}, f.hint) : null))))])
@@ -82,7 +78,7 @@ export function editor(o) {
   }
 
   return {
-    el, area, at, tell,
+    el, area, tell,
     /** @param {string} words */
     set(words) {
       area.value = words
@@ -107,10 +103,10 @@ const MEANS = /** @type {Record<string, string>} */ ({
 
 /** changes tells what each change of a job file does. @param {{field: string, from: string, to: string, effect: string, does?: string, why?: string}[]} list */
 export function changes(list) {
-  if (!list.length) return h('p', {}, 'Nothing changes for the data: only the text of the file differs, if anything.')
+  if (!list.length) return h('p', {}, 'No option is another one. Comments and secrets are not compared; a new secret counts from the next start of the job on.')
   return h('ul', { class: 'changes' }, list.map((c) => h('li', {}, h('span', { class: 'state is-' + (KIND[c.does ?? ''] ?? 'none'), title: MEANS[c.does ?? ''] }, h('span', {}, c.does ?? c.effect)),
     h('div', {}, h('code', {}, c.field), ': ', h('code', {}, c.from || '(none)'), ' → ', h('code', {}, c.to || '(none)'),
-      h('div', { class: 'muted' }, [MEANS[c.does ?? ''], c.why].filter(Boolean).join(': '))))))
+      h('div', { class: 'muted' }, c.why || MEANS[c.does ?? ''])))))
 }
 
 /** busy says that something is asked for, until the answer replaces it. @param {HTMLElement} el @param {string} words */

@@ -4,7 +4,7 @@
 import { get, job as path } from './api.js'
 import { actButton, carry, hush, refused, resync, silence } from './actions.js'
 import { problem } from './dialog.js'
-import { button, h, icon, replace } from './dom.js'
+import { button, h, icon, replace, show } from './dom.js'
 import { ago, date, moment, plural } from './format.js'
 import { note } from './notice.js'
 import { store } from './store.js'
@@ -21,9 +21,10 @@ const AGAIN = 5000
 /** mount shows the errors of a job. @param {HTMLElement} root @param {string} name */
 export function mount(root, name) {
   const now = h('div', { class: 'cards', 'aria-busy': 'true' }, h('div', { class: 'skeleton' }))
-  const alarms = h('div', { class: 'cards' })
+  const alarms = h('ul', { class: 'alarms' })
+  const held = h('section', { class: 'panel', 'aria-labelledby': 's-alarms', hidden: true }, h('h2', { id: 's-alarms' }, 'Alarms'), alarms)
   const before = h('ul', { class: 'plain-list' })
-  replace(root, now, alarms, h('details', {}, h('summary', {}, 'Earlier'), before))
+  replace(root, now, held, h('details', {}, h('summary', {}, 'Earlier'), before))
   let timer = 0
   let busy = false
   let drawn = ''
@@ -52,11 +53,12 @@ export function mount(root, name) {
     if (key === drawn) return
     drawn = key
     counting = []
-    const held = list.filter((a) => !date(a.resolved))
+    const holding = list.filter((a) => !date(a.resolved))
     const gone = list.filter((a) => date(a.resolved))
     const focus = /** @type {HTMLElement|null} */ (document.activeElement)?.dataset?.place
     replace(now, cards.length ? cards.map(card) : h('p', { class: 'empty fine' }, icon('check'), ' No errors now', gone.length ? `; the last alarm ended ${ago(gone[0].resolved, store.now())}.` : '.'))
-    replace(alarms, held.map(alarm))
+    show(held, holding.length > 0)
+    replace(alarms, holding.map(alarm))
     replace(before, gone.map((a) => h('li', {}, h('strong', {}, a.what), ` · raised ${moment(a.raised)}, ended ${moment(a.resolved)}`)), gone.length ? null : h('li', { class: 'muted' }, 'No alarm has ended in the days that are kept.'))
     if (focus) /** @type {HTMLElement|null} */ (root.querySelector(`[data-place="${CSS.escape(focus)}"]`))?.focus()
     count()
@@ -87,14 +89,14 @@ export function mount(root, name) {
       h('footer', {}, retry, f.class === 'retry' && !c.whole && c.tables.length ? actButton('pause', () => carry(name, { act: 'pause', tables: c.tables }, plural(c.tables.length, 'table')), { word: 'Stop trying' }) : null, copy('Copy report', report, true)))
   }
 
-  /** @param {import('./api.js').Alarm} a */
+  /** alarm is a line: what is wrong is told by its card. @param {import('./api.js').Alarm} a */
   function alarm(a) {
     const started = h('span')
     counting.push({ el: started, at: a.raised, write: (t) => t })
-    return h('article', { class: 'card is-care' }, h('header', {}, icon('bell'), h('code', { class: 'code' }, a.kind), h('span', { class: 'muted' }, 'alarm')), h('h3', {}, a.what),
-      h('dl', {}, fact('of', a.on), fact('when', [started, ' (', moment(a.raised), ')', a.repeated ? `, ${a.repeated} times` : '']), fact('silent', date(a.silenced_until) ? `until ${moment(a.silenced_until)}, by ${a.silenced_by ?? ''}` : null),
-        fact('to do', a.hint ? h('div', { class: 'hint' }, h('span', {}, a.hint), copy('Copy the hint', a.hint)) : null)),
-      h('footer', {}, quiet(a)))
+    const until = date(a.silenced_until)
+    return h('li', {}, icon('bell'), h('code', { class: 'code' }, a.kind), h('div', { class: 'what' }, h('strong', {}, a.what), a.on ? ` · ${a.on}` : '',
+      h('div', { class: 'muted' }, 'raised ', started, ` (${moment(a.raised)})`, a.repeated ? `, told ${plural(a.repeated, 'time')} more` : '', until ? `; silent until ${moment(until)}, by ${a.silenced_by ?? '?'}` : ''),
+      a.hint ? h('div', { class: 'hint' }, h('span', {}, a.hint), copy('Copy the hint', a.hint)) : null), quiet(a))
   }
 
   /** quiet silences an alarm, or ends that. @param {import('./api.js').Alarm} a */

@@ -6,7 +6,7 @@ import { call, get, job as path } from './api.js'
 import { problem } from './dialog.js'
 import { button, h, replace, show, text } from './dom.js'
 import { busy, changes, editor, opener } from './editor.js'
-import { ago, moment, plural } from './format.js'
+import { moment, plural } from './format.js'
 import { note, say } from './notice.js'
 import { store } from './store.js'
 
@@ -74,7 +74,7 @@ export function mount(root, name) {
   /** @param {Version[]} versions */
   function draw(versions) {
     const [v] = versions
-    text(title, `Version ${v.version} by ${v.by}, ${ago(v.at, store.now())}`)
+    text(title, `Version ${v.version} by ${v.by}, ${moment(v.at)}`)
     replace(list, versions.map((o, i) => h('tr', {}, h('td', {}, String(o.version)), h('td', {}, moment(o.at)), h('td', {}, o.by), h('td', {}, o.reason || '—'), h('td', {}, o.changes?.length ? o.changes.map((c) => c.field).join(', ') : i === versions.length - 1 ? 'submitted' : 'the text only'),
       h('td', {}, button(i ? 'Go back to it…' : 'Show it', () => void older(o.version), { class: 'quiet', 'aria-label': `${i ? 'Go back to' : 'Show'} version ${o.version}` })))))
   }
@@ -103,7 +103,7 @@ export function mount(root, name) {
       const { changes: found } = await ask(true)
       const refuses = found.filter((/** @type {any} */ c) => c.does === 'refused')
       const same = edit.get() === lives
-      replace(effects, h('section', { class: 'panel', 'aria-label': 'Effects' }, h('h2', {}, same ? 'It is the text that lives' : refuses.length ? `Refused: ${plural(refuses.length, 'change')} cannot be made to a job that lives` : found.length ? `${plural(found.length, 'change')}, with what ${found.length === 1 ? 'it does' : 'each does'}` : 'The text changes, the job does not'), same ? null : changes(found),
+      replace(effects, h('section', { class: 'panel', 'aria-label': 'Effects' }, h('h2', {}, same ? 'It is the text that lives' : refuses.length ? `Refused: ${plural(refuses.length, 'change')} cannot be made to a job that lives` : found.length ? `${plural(found.length, 'change')}, with what ${found.length === 1 ? 'it does' : 'each does'}` : 'Only the text changes'), same ? null : changes(found),
         refuses.length ? h('p', {}, 'Take them back, or submit a job with another name and target.') : null))
       show(confirm, !same && refuses.length === 0)
       say(`${plural(found.length, 'change')}${refuses.length ? ', refused' : ''}`)

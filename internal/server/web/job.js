@@ -59,7 +59,7 @@ export function mount(root, name, tab, query) {
       head.set(job)
       show(links[1].el, job.kind === 'tables' || now === 'tables')
       const bad = (job.tasks.failed ?? 0) + (job.tasks.retrying ?? 0) || (job.standing.error ? 1 : 0)
-      text(links[3].count, bad + (job.alarms ?? 0) || '')
+      text(links[3].count, bad || job.alarms || '')
       text(links[2].count, job.tasks.total || '')
       text(links[1].count, job.progress?.tables?.total || '')
     }
@@ -67,8 +67,9 @@ export function mount(root, name, tab, query) {
   }
 
   async function load() {
+    const asked = performance.now()
     try {
-      put(await get(path(name)))
+      put(await get(path(name)), asked)
       replace(missing)
       draw(null)
     } catch (e) {
@@ -137,6 +138,7 @@ function header(name) {
       const both = (/** @type {string[]} */ ...parts) => parts.filter(Boolean).join(', ')
       const lag = j.progress?.stream?.lag
       tell([['way', j.way ?? ''], ['phase', both(a, b)], ['end', both(e, range), { title: 'at this rate: no promise' }], ['lag', lag ? lagWords(lag) + (lag.sink ? ` (${lag.sink})` : '') : ''],
+        ['rate', moves(j) && j.progress ? `${rate(speed(j).value).replace('/s', '')} ${speed(j).unit}, ${byteRate(j.progress.bytes_s)}` : ''],
         ['wanted', j.wish.desired + (j.wish.by ? ' by ' + j.wish.by : ''), { title: 'since ' + moment(j.wish.since) }], ['run', both(j.run ? String(j.run) : '', j.standing.attempt ? 'attempt ' + j.standing.attempt : '')],
         ['worker', j.standing.worker ?? ''], ['version', `${j.version}${j.updated_by ? ' by ' + j.updated_by : ''}, ${ago(j.updated, store.now())}`, { title: moment(j.updated) }], ['group', j.group ?? ''], ['note', j.note ?? ''],
         ['schedule', j.schedule ? `${j.schedule.text}; next ${timeOfDay(j.schedule.next[0])}` : '', { title: j.schedule?.next.map(moment).join('\n') }]])

@@ -317,7 +317,7 @@ export function doneWords(j) {
   if (p.phase === 'stream') return ['stream', p.stream?.lag?.state === 'caught_up' ? 'caught up' : p.stream?.lag?.state === 'behind' ? 'behind' : 'place not known']
   const c = p.progress
   if (p.files && !p.files.listed_all) return [p.phase, `at least ${short(p.files.listed?.objects)} listed`]
-  if (!c) return [p.phase, '']
+  if (!c || p.phase === 'starting') return [p.phase, '']
   const pct = typeof c.pct === 'number' ? ' ' + percent(c.pct) : ''
   const kind = /** @type {Record<string, string>} */ ({ estimate: ' of ~', growing: ', more than ', exact: ' of ', none: '' })[c.total_kind] ?? ''
   return [p.phase + pct, short(c.done) + (kind ? kind + short(c.total_kind === 'growing' ? c.estimated : c.total) : '') + (p.files ? ' objects' : ' rows')]

@@ -38,6 +38,11 @@ export function note(words, o = {}) {
   say(words)
 }
 
+/** tidy takes away what was said of a screen that is left. */
+export function tidy() {
+  document.querySelectorAll('#notes .bad').forEach((e) => e.remove())
+}
+
 /** banner shows something that lasts above everything; null takes it away. @param {any[]|null} children */
 export function banner(children) {
   const box = /** @type {HTMLElement} */ (document.getElementById('banner'))

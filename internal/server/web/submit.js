@@ -82,13 +82,14 @@ export function mount(root) {
     }
     key ||= [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, '0')).join('') // sent again it counts once
     const some = (/** @type {string} */ name, /** @type {string} */ v) => (v.trim() ? { [name]: v.trim() } : {})
+    const asked = performance.now()
     try {
       const job = await call('POST', '/jobs', {
         headers: { 'Idempotency-Key': key },
         body: { file: edit.get(), desired: paused.checked ? 'paused' : 'running', ...some('group', group.input.value), ...some('note', remark.input.value), ...some('schedule', schedule.input.value) },
       })
       draft = ''
-      put(job)
+      put(job, asked)
       note(`${job.name} lives here now.`)
       go(jobPath(job.name))
     } catch (e) {

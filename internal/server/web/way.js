@@ -69,7 +69,9 @@ function read(job, now, pace) {
   const going = moves(job)
   const flow = going ? `${rate(value).replace('/s', '')} ${unit}, ${byteRate(p?.bytes_s)}` : 'nothing moves'
   const middle = [p?.phase ?? 'not started']
-  if (p?.brake) middle.push(`brake: ${[p.brake.sink, p.brake.stage].filter(Boolean).join('.')} ${Math.round(p.brake.share * 100)} %`)
+  // Who has caught up waits for the source: that is no brake.
+  if (p?.stream?.lag?.state === 'caught_up') middle.push('as fast as the source')
+  else if (p?.brake) middle.push(`brake: ${[p.brake.sink, p.brake.stage].filter(Boolean).join('.')} ${Math.round(p.brake.share * 100)} %`)
   else if (going && p) middle.push('nothing here is the brake')
   if (p?.memory?.used) middle.push(`memory ${bytes(p.memory.used)}${p.memory.limit ? ' of ' + bytes(p.memory.limit) : ''}`)
   const at = date(p?.sampled_at)?.getTime() ?? now

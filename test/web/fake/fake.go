@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -42,6 +44,7 @@ type Server struct {
 	watchers map[chan event]bool
 	seconds  int
 	broken   map[string]int // status codes by path, instead of an answer
+	late     map[string]chan struct{}
 	requests map[string]int // by method and path
 }
 
@@ -55,7 +58,7 @@ type event struct {
 func New(jobs, tables int) *Server {
 	s := &Server{
 		started: time.Now(), tables: tables, byName: map[string]*api.Job{}, settle: map[string]func(*api.Job){},
-		mended: map[string]bool{}, watchers: map[chan event]bool{}, broken: map[string]int{}, requests: map[string]int{}, next: 1,
+		mended: map[string]bool{}, watchers: map[chan event]bool{}, broken: map[string]int{}, late: map[string]chan struct{}{}, requests: map[string]int{}, next: 1,
 	}
 	for i := range jobs {
 		j := s.make(i)
@@ -78,8 +81,18 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.requests[r.Method+" "+r.URL.Path]++
-		status := s.broken[r.URL.Path]
+		status, late := s.broken[r.URL.Path], s.late[r.URL.Path]
 		s.mu.Unlock()
+		if late != nil {
+			kept := httptest.NewRecorder()
+			defer func(w http.ResponseWriter) {
+				<-late
+				maps.Copy(w.Header(), kept.Header())
+				w.WriteHeader(kept.Code)
+				_, _ = kept.Body.WriteTo(w)
+			}(w)
+			w = kept
+		}
 		switch {
 		case status != 0:
 			refuse(w, status, "INTERNAL", "it was broken on purpose", "wait until the test mends it")
@@ -123,6 +136,21 @@ func (s *Server) Break(path string, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.broken[path] = status
+}
+
+// Withhold keeps back the answers of a path, which are of when they were asked for,
+// until they are let go.
+func (s *Server) Withhold(path string) (letGo func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	late := make(chan struct{})
+	s.late[path] = late
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.late, path)
+		close(late)
+	})
 }
 
 func role(r *http.Request) api.Role {

@@ -24,7 +24,7 @@ export function mount(root, name) {
   const alarms = h('ul', { class: 'alarms' })
   const held = h('section', { class: 'panel', 'aria-labelledby': 's-alarms', hidden: true }, h('h2', { id: 's-alarms' }, 'Alarms'), alarms)
   const before = h('ul', { class: 'plain-list' })
-  replace(root, now, held, h('details', {}, h('summary', {}, 'Earlier'), before))
+  replace(root, h('h2', { class: 'hidden' }, 'What failed, and what to do'), now, held, h('details', {}, h('summary', {}, 'Earlier'), before))
   let timer = 0
   let busy = false
   let drawn = ''
@@ -55,12 +55,12 @@ export function mount(root, name) {
     counting = []
     const holding = list.filter((a) => !date(a.resolved))
     const gone = list.filter((a) => date(a.resolved))
-    const focus = /** @type {HTMLElement|null} */ (document.activeElement)?.dataset?.place
+    const focus = place()
     replace(now, cards.length ? cards.map(card) : h('p', { class: 'empty fine' }, icon('check'), ' No errors now', gone.length ? `; the last alarm ended ${ago(gone[0].resolved, store.now())}.` : '.'))
     show(held, holding.length > 0)
     replace(alarms, holding.map(alarm))
     replace(before, gone.map((a) => h('li', {}, h('strong', {}, a.what), ` · raised ${moment(a.raised)}, ended ${moment(a.resolved)}`)), gone.length ? null : h('li', { class: 'muted' }, 'No alarm has ended in the days that are kept.'))
-    if (focus) /** @type {HTMLElement|null} */ (root.querySelector(`[data-place="${CSS.escape(focus)}"]`))?.focus()
+    if (focus) /** @type {HTMLElement|undefined} */ (within(root.querySelector(`[data-place="${CSS.escape(focus.of)}"]`))[focus.at])?.focus()
     count()
   }
 
@@ -71,13 +71,12 @@ export function mount(root, name) {
     const report = [`${f.code} (${f.class}): ${f.what}`, f.where && 'where: ' + f.where, f.cause && 'cause: ' + f.cause, f.hint && 'hint: ' + f.hint, `job: ${name}`, which.length && 'of: ' + which.slice(0, 20).join(', '), 'since: ' + c.since].filter(Boolean).join('\n')
     const retry = c.mark ? actButton('resync', () => resync(name, c.tables), { main: true })
       : actButton('retry', () => carry(name, { act: 'retry', ...(c.whole ? {} : c.tasks.length ? { tasks: c.tasks } : { tables: c.tables }) }).then(() => load()), { main: true, on: f.code })
-    retry.dataset.place = f.code + (f.where ?? '')
     const next = h('span')
     if (date(c.standing?.next_retry_at)) counting.push({ el: next, at: /** @type {string} */ (c.standing?.next_retry_at), write: (t) => (t.startsWith('in ') ? ', next ' + t : ', next is due') })
     const started = h('span')
     counting.push({ el: started, at: c.since, write: (t) => t })
     const tried = c.standing?.fruitless ?? 0
-    return h('article', { class: 'card is-' + (f.class === 'retry' ? 'care' : 'fail') },
+    return h('article', { class: 'card is-' + (f.class === 'retry' ? 'care' : 'fail'), 'data-place': f.code + (f.where ?? '') },
       h('header', {}, icon(f.class === 'retry' ? 'retry' : 'cross'), h('code', { class: 'code' }, f.code), h('span', { class: 'muted' }, CLASS[/** @type {keyof typeof CLASS} */ (f.class)] ?? f.class)),
       h('h3', {}, f.what),
       h('dl', {}, fact('where', f.where ? h('code', {}, f.where) : null), fact('cause', f.cause ? h('pre', { tabindex: 0 }, f.cause) : null),
@@ -94,7 +93,7 @@ export function mount(root, name) {
     const started = h('span')
     counting.push({ el: started, at: a.raised, write: (t) => t })
     const until = date(a.silenced_until)
-    return h('li', {}, icon('bell'), h('code', { class: 'code' }, a.kind), h('div', { class: 'what' }, h('strong', {}, a.what), a.on ? ` · ${a.on}` : '',
+    return h('li', { 'data-place': 'alarm ' + a.id }, icon('bell'), h('code', { class: 'code' }, a.kind), h('div', { class: 'what' }, h('strong', {}, a.what), a.on ? ` · ${a.on}` : '',
       h('div', { class: 'muted' }, 'raised ', started, ` (${moment(a.raised)})`, a.repeated ? `, told ${plural(a.repeated, 'time')} more` : '', until ? `; silent until ${moment(until)}, by ${a.silenced_by ?? '?'}` : ''),
       a.hint ? h('div', { class: 'hint' }, h('span', {}, a.hint), copy('Copy the hint', a.hint)) : null), quiet(a))
   }
@@ -104,7 +103,6 @@ export function mount(root, name) {
     const until = date(a.silenced_until)
     const b = until && until.getTime() > store.now() ? actButton('silence', () => hush(a, 0).then(load, (e) => refused('Tell ' + a.kind, e)), { word: 'Tell it again', on: a.kind })
       : actButton('silence', () => silence(a, () => void load()), { on: a.kind })
-    b.dataset.place = 'alarm ' + a.id
     return b
   }
 
@@ -128,6 +126,18 @@ export function mount(root, name) {
       clearInterval(timer)
     },
   }
+}
+
+/** within are those of a card that can have the focus. @param {Element|null} card */
+function within(card) {
+  return [...(card?.querySelectorAll('a,button,pre') ?? [])]
+}
+
+/** place is where the focus is, to be found again when the cards are drawn anew. */
+function place() {
+  const on = document.activeElement
+  const card = /** @type {HTMLElement|null|undefined} */ (on?.closest('[data-place]'))
+  return on && card ? { of: card.dataset.place ?? '', at: within(card).indexOf(on) } : null
 }
 
 /** @param {string} name @param {any} value */

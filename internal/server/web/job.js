@@ -60,8 +60,8 @@ export function mount(root, name, tab, query) {
       show(links[1].el, job.kind === 'tables' || now === 'tables')
       const bad = (job.tasks.failed ?? 0) + (job.tasks.retrying ?? 0) || (job.standing.error ? 1 : 0)
       text(links[3].count, bad || job.alarms || '')
-      text(links[2].count, job.tasks.total || '')
-      text(links[1].count, job.progress?.tables?.total || '')
+      text(links[2].count, job.tasks.total ? count(job.tasks.total) : '')
+      text(links[1].count, job.progress?.tables?.total ? count(job.progress.tables.total) : '')
     }
     panel?.tell?.(news ?? { jobs: new Set([name]), entries: [] })
   }
@@ -115,6 +115,11 @@ function header(name) {
     // An act that is done is replaced by its opposite: whoever pressed it stays there.
     if (focus) /** @type {HTMLElement|null} */ (acts.querySelector(`[data-act="${focus}"]`) ?? acts.firstElementChild)?.focus()
   })
+  const reason = once((/** @type {string} */ key) => {
+    const [code, what] = key.split('\n')
+    replace(why, what === undefined ? code : [h('code', { class: 'code' }, code), ' ', what, ' ', h('a', { href: jobPath(name, 'errors') }, 'what to do')])
+    show(why, key !== '')
+  })
   const el = h('header', { class: 'job-head' }, h('div', { class: 'title' }, h('h1', {}, name), state.el, since, acts), why, list)
   function tick() {
     if (!job) return
@@ -129,10 +134,7 @@ function header(name) {
       tick()
       buttons(actsOf(j).join(','))
       const f = j.standing.error
-      const words = f ? [h('code', { class: 'code' }, f.code), ' ', f.what, ' ', h('a', { href: jobPath(name, 'errors') }, 'what to do')]
-        : [j.standing.reason ?? '', j.wish.reason && j.wish.desired !== 'running' ? `${j.wish.by ?? ''}: “${j.wish.reason}”` : ''].filter(Boolean).join(' · ')
-      replace(why, words)
-      show(why, why.childNodes.length > 0)
+      reason(f ? `${f.code}\n${f.what}` : [j.standing.reason ?? '', j.wish.reason && j.wish.desired !== 'running' ? `${j.wish.by ?? ''}: “${j.wish.reason}”` : ''].filter(Boolean).join(' · '))
       const [a, b] = doneWords(j)
       const [e, range] = endWords(j, store.now())
       const both = (/** @type {string[]} */ ...parts) => parts.filter(Boolean).join(', ')
@@ -141,7 +143,7 @@ function header(name) {
         ['rate', moves(j) && j.progress ? `${rate(speed(j).value).replace('/s', '')} ${speed(j).unit}, ${byteRate(j.progress.bytes_s)}` : ''],
         ['wanted', j.wish.desired + (j.wish.by ? ' by ' + j.wish.by : ''), { title: 'since ' + moment(j.wish.since) }], ['run', both(j.run ? String(j.run) : '', j.standing.attempt ? 'attempt ' + j.standing.attempt : '')],
         ['worker', j.standing.worker ?? ''], ['version', `${j.version}${j.updated_by ? ' by ' + j.updated_by : ''}, ${ago(j.updated, store.now())}`, { title: moment(j.updated) }], ['group', j.group ?? ''], ['note', j.note ?? ''],
-        ['schedule', j.schedule ? `${j.schedule.text}; next ${timeOfDay(j.schedule.next[0])}` : '', { title: j.schedule?.next.map(moment).join('\n') }]])
+        ['schedule', j.schedule ? j.schedule.text + (j.schedule.next?.[0] ? '; next ' + timeOfDay(j.schedule.next[0]) : '') : '', { title: j.schedule?.next?.map(moment).join('\n') }]])
     },
   }
 }
@@ -240,9 +242,14 @@ function progress() {
       }
       tell(p ? numbers(j, p) : [['progress', 'nothing is known yet']])
       replace(active, p?.active?.length ? [h('h3', {}, 'Being read now'), h('ul', { class: 'plain-list' }, p.active.slice(0, 8).map((/** @type {any} */ t) => h('li', {}, h('strong', {}, t.table), ` ${percent(t.progress.pct)} · ${count(t.progress.done)} of ${total(t.progress)} · ${rate(t.rows_s)} · chunk ${t.chunks_done} of ${t.chunks}`)))] : null)
-      replace(stages, p?.stages?.length && moves(j) ? [h('h3', {}, 'How each stage spent the last five minutes'), p.stages.map(stage)] : null)
+      replace(stages, p?.stages?.length && moves(j) ? [h('h3', {}, 'How each stage spent the last five minutes'), legend(), p.stages.map(stage)] : null)
     },
   }
+}
+
+/** legend of the stages. */
+function legend() {
+  return h('p', { class: 'legend muted', 'aria-hidden': 'true' }, [['busy', 'busy'], ['blocked', 'blocked by the next'], ['waiting', 'waiting for the previous']].map(([kind, words]) => h('span', {}, h('i', { class: kind }), words)))
 }
 
 /** @param {any} g watch.Stage */
@@ -255,6 +262,11 @@ function stage(g) {
   const name = [g.sink, g.stage].filter(Boolean).join('.')
   const words = `busy ${Math.round(g.busy * 100)} %, blocked by the next ${Math.round(g.blocked * 100)} %, waiting for the previous ${Math.round(g.waiting * 100)} %`
   return h('div', { class: 'stage-bar', title: words }, h('span', { class: 'name' }, name), h('span', { class: 'shares', role: 'img', 'aria-label': name + ': ' + words }, part('busy', g.busy), part('blocked', g.blocked), part('waiting', g.waiting)), h('span', { class: 'muted' }, `busy ${Math.round(g.busy * 100)} %`))
+}
+
+/** parts of a whole, but for those that are none. @param {[number, string][]} list @param {number} whole */
+function parts(list, whole) {
+  return list.filter(([n]) => n).map(([n, word]) => `${count(n)} ${word}`).join(', ') + ` of ${count(whole)}`
 }
 
 /** numbers of a job's progress. @param {Job} j @param {any} p watch.Progress @returns {[string, string][]} */
@@ -272,7 +284,7 @@ function numbers(j, p) {
   } else if (p.progress) {
     const c = p.progress
     out.push(['rows', c.total_kind === 'growing' ? `${count(c.done)}, more than estimated (${count(c.estimated)})` : `${count(c.done)} of ${total(c, count)}${typeof c.pct === 'number' ? ` (${percent(c.pct)})` : ''}`])
-    if (p.tables) out.push(['tables', `${count(p.tables.done)} done, ${count(p.tables.active)} active, ${count(p.tables.waiting)} waiting, ${count(p.tables.marked)} need a resync, of ${count(p.tables.total)}`])
+    if (p.tables) out.push(['tables', parts([[p.tables.done, 'done'], [p.tables.active, 'active'], [p.tables.waiting, 'waiting'], [p.tables.marked, 'need a resync']], p.tables.total)])
   }
   if (moves(j)) out.push(['rate', `${rate(s.value).replace('/s', '')} ${s.unit}, ${byteRate(p.bytes_s)}`])
   out.push(['read', bytes(p.bytes)])
@@ -285,7 +297,7 @@ function numbers(j, p) {
   }
   if (typeof p.log_kept_s === 'number') out.push(['log kept for', seconds(p.log_kept_s) + (typeof p.log_reaches_back_s === 'number' ? `; it reaches back ${seconds(p.log_reaches_back_s)}` : '')])
   out.push(['memory', p.memory?.used ? bytes(p.memory.used) + (p.memory.limit ? ' of ' + bytes(p.memory.limit) : '') : UNKNOWN])
-  out.push(['tasks', j.tasks.total ? ['running', 'waiting', 'retrying', 'paused', 'failed', 'finished'].filter((k) => j.tasks[k]).map((k) => `${count(j.tasks[k])} ${k}`).join(', ') + ` of ${count(j.tasks.total)}` : NONE])
+  out.push(['tasks', j.tasks.total ? parts(['running', 'waiting', 'retrying', 'paused', 'failed', 'finished'].map((k) => [j.tasks[k], k]), j.tasks.total) : NONE])
   out.push(['as of', timeOfDay(p.sampled_at)])
   if (p.note) out.push(['this run', p.note])
   return out

@@ -11,6 +11,7 @@ import { choose, go, jobPath } from './router.js'
 import { look, past, sample } from './sparks.js'
 import { badge, done, lag, moves, rank, speed, standing, STATUSES, turning, word } from './state.js'
 import { follow, load, narrow, store } from './store.js'
+import { shortWay } from './way.js'
 import { picker, sorted, Table } from './table.js'
 
 /** @typedef {import('./api.js').Job} Job */
@@ -226,7 +227,7 @@ function summary() {
         ['memory', o.memory ? bytes(o.memory) + (o.memory_limit ? ' of ' + bytes(o.memory_limit) : '') : ''], ['as of', timeOfDay(o.at)]])
       const young = o.up_s < 300
       show(up, young)
-      if (young) text(up, `The server is up for ${duration(Math.round(o.up_s))}; ${count(o.taken_up ?? 0)} of ${plural(store.total, 'job')} taken up again.`)
+      if (young) text(up, `The server is up for ${duration(Math.round(o.up_s))}${o.taken_up ? `; ${count(o.taken_up)} of ${plural(store.total, 'job')} taken up again` : ''}.`)
     },
   }
 }
@@ -304,7 +305,7 @@ function nameCell(cell) {
   return (/** @type {Job} */ j) => {
     text(name, j.name)
     attr(name, 'href', jobPath(j.name))
-    text(way, [j.way ?? '', j.group ? 'group ' + j.group : ''].filter(Boolean).join(' · '))
+    text(way, [shortWay(j.way ?? ''), j.group ? 'group ' + j.group : ''].filter(Boolean).join(' · '))
     attr(cell, 'title', [j.way, j.note].filter(Boolean).join('\n'))
   }
 }
@@ -370,7 +371,7 @@ export function endWords(j, now) {
   if (!moves(j)) return [NONE, j.schedule?.next?.[0] ? 'next ' + ago(j.schedule.next[0], now) : '']
   if (p?.left && p.phase !== 'stream') return ['~' + clock(p.left.seconds), `${clock(p.left.low)}–${clock(p.left.high)}`]
   const s = p?.stream
-  if (typeof s?.falling_s_per_min === 'number') return ['never', `falls behind ${duration(s.falling_s_per_min)} a minute`]
+  if (typeof s?.falling_s_per_min === 'number') return ['never', `loses ${duration(s.falling_s_per_min)}/min`]
   if (typeof s?.catch_up_s === 'number') return ['~' + clock(s.catch_up_s), 'to catch up']
   if (p?.phase === 'stream') return ['never', s?.lag?.state === 'caught_up' ? 'follows' : '']
   if (p?.files && !p.files.listed_all) return [UNKNOWN, 'listing goes on']

@@ -31,6 +31,8 @@ export function note(words, o = {}) {
     }) : null,
     button('Close', end, { icon: 'cross', bare: true, class: 'quiet' }))
   box?.append(el)
+  // The newest counts; what went wrong stays until it was seen.
+  box?.querySelectorAll('.note:not(.bad)').forEach((e) => e !== el && e.remove())
   while (box && box.children.length > 3) box.firstElementChild?.remove()
   if (!o.bad) setTimeout(() => {
     if (!el.contains(document.activeElement)) end()

@@ -187,7 +187,7 @@ func (s *Server) table(j *api.Job, k int) api.Table {
 		t.Standing.Status, t.Standing.Attempt, t.Standing.Worker, t.Done, t.RowsS = api.StatusRunning, 1, "host-a:4711", rows/3, &speed
 	case k%1000 == 17 && !s.mended[j.Name+"/"+t.Name] && !s.mended[j.Name+"/"+taskID(k)]:
 		t.Standing.Status, t.Standing.Attempt, t.Standing.Fruitless = api.StatusRetrying, 3, 2
-		t.Standing.NextRetryAt = time.Now().Add(40 * time.Second).UTC()
+		t.Standing.NextRetryAt = s.started.Add(40 * time.Second).UTC()
 		t.Standing.Error = &api.Fault{Class: api.FaultClassRetry, Code: "SOURCE_BUSY", What: "a lock wait ended the query", Where: t.Name, Cause: "ERROR 1205 (HY000): Lock wait timeout exceeded", Hint: "look for a long transaction at the source"}
 	case k%3 == 0:
 		t.Standing.Status, t.Done, t.ChunksDone = api.StatusFinished, rows, t.Chunks

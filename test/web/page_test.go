@@ -40,6 +40,7 @@ func TestLogin_when_the_token_is_wrong_and_right(t *testing.T) {
 
 func TestJobs_when_filtered_sorted_and_acted_on(t *testing.T) {
 	h := serve(t, 500, 100)
+	h.fake.Tick()
 	p := open(t, h.url())
 	p.login(fake.Operator)
 	p.says(".sentence", "need you")

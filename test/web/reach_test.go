@@ -71,6 +71,9 @@ const askew = `(() => {
 	return [...document.querySelectorAll('.row.head > div')].filter(h => h.checkVisibility()).map(h => [h, row.querySelector(':scope > .' + h.classList[0])]).filter(([h, c]) => !c.checkVisibility() || Math.abs(h.getBoundingClientRect().left - c.getBoundingClientRect().left) > 2 || Math.abs(h.getBoundingClientRect().right - c.getBoundingClientRect().right) > 2).map(([h]) => h.textContent).join(', ')
 })()`
 
+// cut lists rows that have more to say than fits into them.
+const cut = `[...document.querySelectorAll('.tbody .row:not([hidden])')].filter(e => e.scrollHeight > e.clientHeight + 1).map(e => e.scrollHeight + ' px: ' + e.innerText.replace(/\s+/g, ' ')).join('\n')`
+
 func TestPage_when_looked_at_closely_in_both_themes(t *testing.T) {
 	h := serve(t, 60, 120)
 	p := open(t, h.url())
@@ -84,6 +87,10 @@ func TestPage_when_looked_at_closely_in_both_themes(t *testing.T) {
 		h.fake.Tick()
 		p.sound(path)
 	}
+	p.visit("/jobs/orders-to-pg/errors")
+	p.click(".alarms button", "Silence…")
+	p.says("dialog", "It is not sent again")
+	p.sound("a dialog")
 	p.quiet()
 }
 
@@ -92,7 +99,7 @@ func (p *tab) sound(what string) {
 	p.t.Helper()
 	for _, width := range []int64{390, 900, 1400} {
 		p.size(width, 1000)
-		for name, script := range map[string]string{"unsound": unsound, "headings askew": askew, "without a name": nameless, "too small": small} {
+		for name, script := range map[string]string{"unsound": unsound, "headings askew": askew, "rows cut off": cut, "without a name": nameless, "too small": small} {
 			if list := eval[string](p, script); list != "" {
 				p.t.Errorf("%s at %d: %s:\n%s", what, width, name, list)
 			}
@@ -118,8 +125,8 @@ func TestFaint_when_something_is(t *testing.T) {
 	if list := eval[string](p, faint); !strings.Contains(list, "planted") {
 		t.Errorf("it was not seen: %q", list)
 	}
-	eval[bool](p, `(document.querySelector('.planted').append(document.createElement('section')), document.querySelector('#main').append(document.createElement('h1')), document.querySelector('.head .c-name').style.marginLeft = '9px', true)`)
-	for want, script := range map[string]string{"first headings": unsound, "Job": askew} {
+	eval[bool](p, `(document.querySelector('.planted').append(document.createElement('section')), document.querySelector('#main').append(document.createElement('h1')), document.querySelector('.head .c-name').style.marginLeft = '9px', document.querySelector('.tbody .row').style.height = '30px', true)`)
+	for want, script := range map[string]string{"first headings": unsound, "Job": askew, "px: ": cut} {
 		if list := eval[string](p, script); !strings.Contains(list, want) {
 			t.Errorf("it was not seen: %q", list)
 		}
@@ -136,11 +143,14 @@ func TestPage_when_Tab_goes_through_it(t *testing.T) {
 	h := serve(t, 20, 20)
 	p := open(t, h.url())
 	p.login(fake.Operator)
-	for _, path := range []string{"/", "/jobs/shop-to-lake", "/jobs/orders-to-pg/errors", "/jobs/shop-to-lake/tables", "/jobs/shop-010/file", "/submit"} {
+	for _, view := range []struct{ path, last string }{ // and what comes last
+		{"/", ".needs a"}, {"/jobs/shop-to-lake", ".chart .area"}, {"/jobs/orders-to-pg/errors", ".alarms button"}, {"/jobs/shop-to-lake/tables", ".tbody .row"}, {"/jobs/shop-010/file", "td button"}, {"/submit", "[data-act=submit]"},
+	} {
+		path := view.path
 		p.visit(path)
-		p.until("it is there", "document.querySelector('#main h1') && !document.querySelector('.skeleton')?.checkVisibility()")
-		if path == "/" {
-			p.says(".needs a", "orders-to-pg")
+		p.until(view.last+" is there", fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", view.last))
+		if path != "/" && path != "/submit" {
+			p.until("its acts are there", "document.querySelector('.job-head .acts button')")
 		}
 		h.fake.Tick()
 		eval[bool](p, "(document.activeElement.blur(), scrollTo(0, 0), true)")
@@ -228,9 +238,12 @@ func TestFile_when_edited_by_two(t *testing.T) {
 	}
 	p.fill("#file", text+"# wrong\n")
 	p.says(".flaws", "line 9, column 3")
+	p.shot("wrong")
 	p.fill("#file", text+"# mine\n")
+	p.says(".flaws", "The file is good")
 	p.click(".acts button", "What would it change?")
 	p.says(".panel h2", "4 changes, with what each does")
+	p.size(1400, 1150)
 	p.shot("edit")
 	h.fake.Edit("shop-010")
 	p.says(".care-line", "lives now, by ben")

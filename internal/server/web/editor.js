@@ -2,7 +2,7 @@
 // wrong with it, told while it is typed.
 
 import { call } from './api.js'
-import { button, h, replace, show } from './dom.js'
+import { attr, button, h, replace, show } from './dom.js'
 import { plural } from './format.js'
 
 /** @typedef {{code: string, what: string, line?: number, column?: number, field?: string, hint?: string}} Flaw */
@@ -14,8 +14,8 @@ const SOON = 350
  * @param {{label: string, locked: boolean, changed: () => void}} o
  */
 export function editor(o) {
-  const gutter = h('pre', { class: 'gutter', 'aria-hidden': 'true' }, '1')
-  const area = h('textarea', { id: 'file', class: 'text', wrap: 'off', rows: 18, spellcheck: 'false', autocomplete: 'off', autocapitalize: 'off', 'aria-label': o.label, 'aria-describedby': 'flaws', readonly: o.locked, oninput: () => typed() })
+  const gutter = h('pre', { class: 'gutter', 'aria-hidden': 'true' })
+  const area = h('textarea', { id: 'file', class: 'text', wrap: 'off', spellcheck: 'false', autocomplete: 'off', autocapitalize: 'off', 'aria-label': o.label, 'aria-describedby': 'flaws', readonly: o.locked, oninput: () => typed() })
   const flaws = h('div', { class: 'flaws', id: 'flaws', role: 'status' })
   const el = h('div', {}, h('div', { class: 'editor' }, gutter, area), flaws)
   let timer = 0
@@ -27,6 +27,7 @@ export function editor(o) {
 
   function typed() {
     lines([])
+    attr(flaws, 'aria-busy', 'true') // of the text before
     clearTimeout(timer)
     timer = window.setTimeout(look, SOON)
     o.changed()
@@ -36,13 +37,16 @@ export function editor(o) {
   function lines(list) {
     const wrong = new Set(list.map((f) => f.line))
     const n = area.value.split('\n').length
+    area.rows = Math.max(9, Math.min(24, n + 1))
     replace(gutter, ...Array.from({ length: n }, (_, i) => h('span', { class: wrong.has(i + 1) ? 'wrong' : null }, String(i + 1) + '\n')))
   }
 
   /** look asks the server whether the text is a job file; nothing is kept there. */
   async function look() {
     const mine = ++turn
+    attr(flaws, 'aria-busy', 'true')
     if (!area.value.trim()) {
+      attr(flaws, 'aria-busy', null)
       replace(flaws)
       return
     }
@@ -53,6 +57,7 @@ export function editor(o) {
       tell(r.problems.length || r.ok ? r.problems : r.findings.filter((/** @type {any} */ f) => !f.ok).map((/** @type {any} */ f) => f.error ?? { code: '', what: f.detail ?? f.name }))
     } catch (e) {
       if (mine !== turn) return
+      attr(flaws, 'aria-busy', null)
       const f = /** @type {any} */ (e).fault
       replace(flaws, h('p', { class: 'muted' }, `Not checked: ${f?.what ?? e}.`))
     }
@@ -60,6 +65,7 @@ export function editor(o) {
 
   /** tell shows what is wrong, each with its place to go to. @param {Flaw[]} list */
   function tell(list) {
+    attr(flaws, 'aria-busy', null)
     lines(list)
     replace(flaws, list.length === 0 ? h('p', { class: 'good' }, `The file is good${name ? `: it is the job ${name}` : ''}.`)
       : [h('p', { class: 'bad' }, plural(list.length, 'problem')), h('ul', { class: 'plain-list' }, list.map((f) => h('li', {},
@@ -77,6 +83,7 @@ export function editor(o) {
     area.scrollTop = Math.max(0, (line - 6) * parseFloat(getComputedStyle(area).lineHeight))
   }
 
+  lines([])
   return {
     el, area, tell,
     /** @param {string} words */

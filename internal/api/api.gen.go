@@ -408,6 +408,57 @@ func (e TaskKind) Valid() bool {
 	}
 }
 
+// Defines values for HistoriesParamsSeries.
+const (
+	HistoriesParamsSeriesBytes   HistoriesParamsSeries = "bytes"
+	HistoriesParamsSeriesChanges HistoriesParamsSeries = "changes"
+	HistoriesParamsSeriesLag     HistoriesParamsSeries = "lag"
+	HistoriesParamsSeriesMemory  HistoriesParamsSeries = "memory"
+	HistoriesParamsSeriesQueue   HistoriesParamsSeries = "queue"
+	HistoriesParamsSeriesRows    HistoriesParamsSeries = "rows"
+)
+
+// Valid indicates whether the value is a known member of the HistoriesParamsSeries enum.
+func (e HistoriesParamsSeries) Valid() bool {
+	switch e {
+	case HistoriesParamsSeriesBytes:
+		return true
+	case HistoriesParamsSeriesChanges:
+		return true
+	case HistoriesParamsSeriesLag:
+		return true
+	case HistoriesParamsSeriesMemory:
+		return true
+	case HistoriesParamsSeriesQueue:
+		return true
+	case HistoriesParamsSeriesRows:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HistoriesParamsSpan.
+const (
+	Last15M HistoriesParamsSpan = "15m"
+	Last6H  HistoriesParamsSpan = "6h"
+	Last7D  HistoriesParamsSpan = "7d"
+)
+
+// Valid indicates whether the value is a known member of the HistoriesParamsSpan enum.
+func (e HistoriesParamsSpan) Valid() bool {
+	switch e {
+	case Last15M:
+		return true
+	case Last6H:
+		return true
+	case Last7D:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListJobsParamsSort.
 const (
 	ListJobsParamsSortCreated      ListJobsParamsSort = "created"
@@ -730,6 +781,12 @@ type Job struct {
 // JobHealth worst first; changing: desired and actual differ, and nothing is wrong
 type JobHealth string
 
+// JobHistory defines model for JobHistory.
+type JobHistory struct {
+	History History `json:"history"`
+	Name    Name    `json:"name"`
+}
+
 // JobPage defines model for JobPage.
 type JobPage struct {
 	// Counts jobs by status, of all that are here
@@ -1008,6 +1065,27 @@ type EventsParams struct {
 	Job Name `form:"job,omitempty" json:"job,omitempty,omitzero"`
 }
 
+// HistoriesParams defines parameters for Histories.
+type HistoriesParams struct {
+	// Job a name that no job has is left out
+	Job []Name `form:"job" json:"job"`
+
+	// Series only these
+	Series []HistoriesParamsSeries `form:"series,omitempty" json:"series,omitempty,omitzero"`
+
+	// Span 15m at 1 s, 6h at 15 s, 7d at 5 min
+	Span HistoriesParamsSpan `form:"span,omitempty" json:"span,omitempty,omitzero"`
+
+	// Points at most so many: neighbours become one, of lag and memory the highest, of others the mean
+	Points int `form:"points,omitempty" json:"points,omitempty,omitzero"`
+}
+
+// HistoriesParamsSeries defines parameters for Histories.
+type HistoriesParamsSeries string
+
+// HistoriesParamsSpan defines parameters for Histories.
+type HistoriesParamsSpan string
+
 // ListJobsParams defines parameters for ListJobs.
 type ListJobsParams struct {
 	// Q part of a name or of the way
@@ -1211,6 +1289,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/events (the `Events` operationId).
 	Events(ctx context.Context, params *EventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Histories Histories of several jobs in one answer, as coarse as a list of jobs draws them.
+	//
+	// Corresponds with GET /api/v1/history (the `Histories` operationId).
+	Histories(ctx context.Context, params *HistoriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListJobs List jobs, filtered, sorted, page by page.
 	//
@@ -1479,6 +1562,21 @@ func (c *Client) Audit(ctx context.Context, params *AuditParams, reqEditors ...R
 // Corresponds with GET /api/v1/events (the `Events` operationId).
 func (c *Client) Events(ctx context.Context, params *EventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Histories Histories of several jobs in one answer, as coarse as a list of jobs draws them.
+//
+// Corresponds with GET /api/v1/history (the `Histories` operationId).
+func (c *Client) Histories(ctx context.Context, params *HistoriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHistoriesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2217,6 +2315,88 @@ func NewEventsRequest(server string, params *EventsParams) (*http.Request, error
 		}
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "job", params.Job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewHistoriesRequest constructs an http.Request for the Histories method
+func NewHistoriesRequest(server string, params *HistoriesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/history")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Job != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "job", params.Job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Series != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "series", params.Series, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "span", params.Span, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "points", params.Points, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -3462,6 +3642,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/events (the `Events` operationId).
 	EventsWithResponse(ctx context.Context, params *EventsParams, reqEditors ...RequestEditorFn) (*EventsResponse, error)
 
+	// HistoriesWithResponse Histories of several jobs in one answer, as coarse as a list of jobs draws them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/history (the `Histories` operationId).
+	HistoriesWithResponse(ctx context.Context, params *HistoriesParams, reqEditors ...RequestEditorFn) (*HistoriesResponse, error)
+
 	// ListJobsWithResponse List jobs, filtered, sorted, page by page.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -3874,6 +4061,58 @@ func (r EventsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r EventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type HistoriesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Items []JobHistory `json:"items"`
+	}
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r HistoriesResponse) GetJSON200() *struct {
+	Items []JobHistory `json:"items"`
+} {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r HistoriesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r HistoriesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r HistoriesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HistoriesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r HistoriesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5123,6 +5362,19 @@ func (c *ClientWithResponses) EventsWithResponse(ctx context.Context, params *Ev
 	return ParseEventsResponse(rsp)
 }
 
+// HistoriesWithResponse Histories of several jobs in one answer, as coarse as a list of jobs draws them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/history (the `Histories` operationId).
+func (c *ClientWithResponses) HistoriesWithResponse(ctx context.Context, params *HistoriesParams, reqEditors ...RequestEditorFn) (*HistoriesResponse, error) {
+	rsp, err := c.Histories(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHistoriesResponse(rsp)
+}
+
 // ListJobsWithResponse List jobs, filtered, sorted, page by page.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5658,6 +5910,41 @@ func ParseEventsResponse(rsp *http.Response) (*EventsResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseHistoriesResponse parses an HTTP response from a HistoriesWithResponse call
+func ParseHistoriesResponse(rsp *http.Response) (*HistoriesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HistoriesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Items []JobHistory `json:"items"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -6487,6 +6774,9 @@ type ServerInterface interface {
 	// Events What changes, as server-sent events; one stream for everything.
 	// (GET /api/v1/events)
 	Events(w http.ResponseWriter, r *http.Request, params EventsParams)
+	// Histories Histories of several jobs in one answer, as coarse as a list of jobs draws them.
+	// (GET /api/v1/history)
+	Histories(w http.ResponseWriter, r *http.Request, params HistoriesParams)
 	// ListJobs List jobs, filtered, sorted, page by page.
 	// (GET /api/v1/jobs)
 	ListJobs(w http.ResponseWriter, r *http.Request, params ListJobsParams)
@@ -6754,6 +7044,78 @@ func (siw *ServerInterfaceWrapper) Events(w http.ResponseWriter, r *http.Request
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.Events(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Histories operation middleware
+func (siw *ServerInterfaceWrapper) Histories(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params HistoriesParams
+
+	// ------------- Required query parameter "job" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "job", r.URL.Query(), &params.Job, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "job"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "job", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "series" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "series", r.URL.Query(), &params.Series, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "series"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "series", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "span" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "span", r.URL.Query(), &params.Span, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "span"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "span", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "points" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "points", r.URL.Query(), &params.Points, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "points"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "points", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Histories(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7729,6 +8091,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/versions", wrapper.ListVersions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/versions/{version}", wrapper.ShowVersion)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/history", wrapper.History)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/history", wrapper.Histories)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/audit", wrapper.Audit)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/alarms", wrapper.ListAlarms)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/v1/alarms/{id}/silence", wrapper.SilenceAlarm)

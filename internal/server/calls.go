@@ -40,7 +40,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, pattern string) {
 		return
 	}
 	var f flaws
-	f.query(r)
+	f.query(r, pattern)
 	if f.refused(w, r) {
 		return
 	}

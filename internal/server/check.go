@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -136,15 +137,21 @@ func (f *flaws) refused(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// query returns the parameters of a request. One that is broken is refused rather
+// lists are the parameters that may be given more than once.
+var lists = map[string][]string{
+	"GET /api/v1/jobs": {"status"}, "GET /api/v1/jobs/{name}/tasks": {"status"}, "GET /api/v1/jobs/{name}/tables": {"status"},
+	"GET /api/v1/history": {"job", "series"},
+}
+
+// query returns the parameters of a request for an operation. One that is broken is refused rather
 // than passed over: a filter that is not applied shows too much, or does.
-func (f *flaws) query(r *http.Request) url.Values {
+func (f *flaws) query(r *http.Request, pattern string) url.Values {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		f.add("the parameters cannot be read: %s", strings.TrimSpace(err.Error()))
 	}
 	for key, values := range q {
-		if len(values) > 1 && key != "status" {
+		if len(values) > 1 && !slices.Contains(lists[pattern], key) {
 			f.add("the parameter %.80q is given %d times", key, len(values))
 		}
 		for _, v := range append(values, key) {

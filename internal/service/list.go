@@ -10,6 +10,7 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/fault"
+	"godwit/internal/watch"
 )
 
 // Bounds of pages.

@@ -35,6 +35,9 @@ func (e fileError) Error() string { return e.Unwrap().Error() }
 
 func (e fileError) Unwrap() error { return e.problems.Err() }
 
+// Problems are told one by one to who submits or edits.
+func (e fileError) Problems() option.Problems { return e.problems }
+
 // FileProblems tells one by one what an error says of a job file; nil: it is not about
 // one.
 func FileProblems(err error) []api.FileProblem {

@@ -82,6 +82,9 @@ func TestMain(m *testing.M) {
 			_ = chromedp.Cancel(ctx) // its processes and its folder go with it
 		}
 	}
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
 	os.Exit(code)
 }
 
@@ -174,7 +177,7 @@ func (p *tab) until(what, expression string) {
 	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Poll[bool]("Boolean("+expression+")", chromedp.WithPollingInterval(30*time.Millisecond), chromedp.WithPollingTimeout(patience))); err != nil {
 		p.shot("trouble")
-		p.t.Fatalf("%s: %v\nthe page says: %.600s", what, err, eval[string](p, "document.body.innerText"))
+		p.t.Fatalf("%s: %v\nthe page says: %.1600s", what, err, eval[string](p, "document.body.innerText"))
 	}
 }
 

@@ -40,6 +40,7 @@ func TestLogin_when_the_token_is_wrong_and_right(t *testing.T) {
 
 func TestJobs_when_filtered_sorted_and_acted_on(t *testing.T) {
 	h := serve(t, 500, 100)
+	h.fake.Tick()
 	p := open(t, h.url())
 	p.login(fake.Operator)
 	p.says(".sentence", "need you")
@@ -47,6 +48,7 @@ func TestJobs_when_filtered_sorted_and_acted_on(t *testing.T) {
 	p.says(".tools", "500 of 500 jobs")
 	h.fake.Tick()
 	p.says(".c-rate", "k/s")
+	p.until("rates of the last minutes", "[...document.querySelectorAll('.tbody .row:not([hidden]) .spark path')].filter(e => e.getAttribute('d')).length > 5")
 	p.shot("jobs")
 	p.slash()
 	p.keys("media")
@@ -90,6 +92,10 @@ func TestJobs_when_filtered_sorted_and_acted_on(t *testing.T) {
 		if got := h.fake.Wanted(name); got != want {
 			t.Errorf("%s: wanted: %s", name, got)
 		}
+	}
+	// The rates of whatever was seen came by a handful of requests, not by one for each job.
+	if all, one := h.fake.Asked("GET /api/v1/history"), h.fake.Asked("GET /api/v1/jobs/shop-010/history"); all == 0 || all > 12 || one != 0 {
+		t.Errorf("histories were asked for %d times, and of one job %d times", all, one)
 	}
 	p.quiet()
 }
@@ -150,6 +156,27 @@ func TestJob_when_paused_and_resumed(t *testing.T) {
 	p.keys("shop-to-lake\r")
 	p.until("all jobs", "location.pathname === '/'")
 	p.says(".tools", "29 of 29 jobs")
+	p.quiet()
+}
+
+func TestAct_when_its_answer_is_older_than_what_the_stream_told(t *testing.T) {
+	h := serve(t, 30, 50)
+	p := open(t, h.url())
+	p.login(fake.Operator)
+	p.visit("/jobs/shop-to-lake")
+	letGo := h.fake.Withhold("/api/v1/jobs/shop-to-lake/act")
+	defer letGo()
+	p.click(".job-head button", "Pause")
+	wait(t, func() bool { return h.fake.Wanted("shop-to-lake") == api.DesiredPaused })
+	h.fake.Settle("shop-to-lake")
+	p.says(".job-head .state", "Paused by ana")
+	letGo()
+	p.says(".note", "Pausing shop-to-lake")
+	evalLater[bool](p, "new Promise(r => requestAnimationFrame(() => setTimeout(() => r(true), 100)))") // a tick has been
+	p.says(".job-head .state", "Paused by ana")
+	if state := eval[string](p, "document.querySelector('.job-head .state').textContent"); strings.Contains(state, "→") {
+		t.Errorf("it went back to %s", state)
+	}
 	p.quiet()
 }
 

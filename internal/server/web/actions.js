@@ -4,7 +4,7 @@
 import { act, actOnAll, call, job as path, Refusal } from './api.js'
 import { ask, open, problem } from './dialog.js'
 import { attr, button, h, replace } from './dom.js'
-import { count, plural } from './format.js'
+import { count, duration, plural } from './format.js'
 import { note, say } from './notice.js'
 import { drop, put, store } from './store.js'
 
@@ -15,9 +15,15 @@ export const ACTS = {
   pause: { word: 'Pause', icon: 'pause', asked: 'Pausing', undo: 'resume' },
   resume: { word: 'Resume', icon: 'play', asked: 'Resuming', undo: 'pause' },
   retry: { word: 'Retry now', icon: 'retry', asked: 'Retrying' },
-  stop: { word: 'Stop', icon: 'stop', asked: 'Stopping', undo: 'start' },
-  start: { word: 'Start', icon: 'play', asked: 'Starting', undo: 'stop' },
+  stop: { word: 'Stop…', icon: 'stop', asked: 'Stopping', undo: 'start' },
+  start: { word: 'Start…', icon: 'play', asked: 'Starting', undo: 'stop' },
   resync: { word: 'Resync…', icon: 'retry', asked: 'Reading again' },
+  reset: { word: 'Read again…', icon: 'retry', asked: 'Reading again' },
+  silence: { word: 'Silence…', icon: 'bell', asked: 'Silencing' },
+  plan: { word: 'What would it do?', icon: 'search', asked: 'Planning' },
+  submit: { word: 'Submit', icon: 'play', asked: 'Submitting' },
+  effects: { word: 'What would it change?', icon: 'search', asked: 'Comparing' },
+  edit: { word: 'Apply', icon: 'check', asked: 'Applying' },
   delete: { word: 'Delete…', icon: 'trash', asked: 'Deleting' },
 }
 
@@ -50,11 +56,17 @@ export function actButton(kind, run, o = {}) {
   return b
 }
 
-/** @param {string} name @param {{act: string, tables?: string[], tasks?: string[], reason?: string}} body @param {string} [of] what of the job */
+/** acted asks something of a job, and takes over what it is then. @param {string} name @param {{act: string, tables?: string[], tasks?: string[], reason?: string}} body */
+async function acted(name, body) {
+  const asked = performance.now()
+  put(await act(name, body), asked)
+}
+
+/** carry does an act at once, and says so. @param {string} name @param {{act: string, tables?: string[], tasks?: string[], reason?: string}} body @param {string} [of] what of the job */
 export async function carry(name, body, of) {
   const a = ACTS[body.act]
   try {
-    put(await act(name, body))
+    await acted(name, body)
     note(`${a.asked} ${of ?? name}.`, a.undo ? { act: { word: ACTS[a.undo].word, run: () => void carry(name, { ...body, act: /** @type {string} */ (a.undo) }, of) } } : {})
     return true
   } catch (e) {
@@ -78,29 +90,79 @@ export function actsOf(job) {
   if (want === 'paused') out.push('resume', 'stop')
   else if (want === 'stopped' || at === 'finished') out.push('start')
   else out.push('pause', 'stop')
-  if (job.kind === 'tables') out.push('resync')
+  if (want === 'stopped' && at === 'stopped') out.push('reset')
   out.push('delete')
   return out
 }
 
 /** jobAct does one of them. @param {Job} job @param {string} kind @param {() => void} [gone] */
 export function jobAct(job, kind, gone) {
-  if (kind === 'resync') return resync(job.name, [])
   if (kind === 'delete') return remove(job, gone)
+  if (kind === 'reset') return reset(job)
+  if (kind in REASONED) return reasoned(job, kind)
   return carry(job.name, { act: kind })
 }
 
-/** resync reads tables again, or all of them. @param {string} name @param {string[]} tables */
-export function resync(name, tables) {
-  const what = tables.length ? plural(tables.length, 'table') : 'all tables'
+/** What is said before an act that is not undone by a click. @type {Record<string, (job: Job) => string>} */
+const REASONED = {
+  stop: (job) => `Finishes its commits, then lets go of everything ${job.name} holds: connections, locks, its place among the readers of the log. It goes on where it stands when it is started.`,
+  start: (job) => (job.standing.status === 'finished' ? `Starts another run of ${job.name}.` : `${job.name} goes on where it stands.`),
+}
+
+/** reasoned asks why, and does it. @param {Job} job @param {string} kind */
+function reasoned(job, kind) {
+  const verb = ACTS[kind].word.replace('…', '')
   ask({
-    title: `Resync ${what} of ${name}`, verb: 'Resync', danger: true, name: tables.length ? undefined : name,
+    title: `${verb} ${job.name}`, verb, words: [h('p', {}, REASONED[kind](job))],
+    run: async (reason) => {
+      await acted(job.name, { act: kind, reason })
+      note(`${ACTS[kind].asked} ${job.name}.`)
+    },
+  })
+}
+
+/** resync reads tables again. @param {string} name @param {string[]} tables */
+export function resync(name, tables) {
+  const what = plural(tables.length, 'table')
+  ask({
+    title: `Resync ${what} of ${name}`, verb: 'Resync', danger: true,
     words: [h('p', {}, `Reads ${what} of ${name} again from the source, from the first row to the last. What the target has stays until the new copy is whole.`), names(tables)],
     run: async (reason) => {
-      put(await act(name, { act: 'resync', reason, ...(tables.length ? { tables } : {}) }))
+      await acted(name, { act: 'resync', reason, tables })
       note(`Reading ${what} of ${name} again.`)
     },
   })
+}
+
+/** reset makes the next start read everything again. @param {Job} job */
+function reset(job) {
+  ask({
+    title: `Read all of ${job.name} again`, verb: 'Read again', danger: true, name: job.name,
+    words: [h('p', {}, `Forgets how far ${job.name} is. Its next start reads everything again, as a new generation; what the targets have stays until then.`)],
+    run: async (reason) => {
+      await call('DELETE', path(job.name) + '/positions', { query: { confirm: job.name, reason } })
+      note(`The next start of ${job.name} reads everything again.`)
+    },
+  })
+}
+
+const SILENCES = /** @type {[number, string][]} */ ([[3600, '1 hour'], [8 * 3600, '8 hours'], [86400, '1 day'], [7 * 86400, '7 days'], [30 * 86400, '30 days']])
+
+/** silence keeps an alarm from being sent again for a while. @param {import('./api.js').Alarm} alarm @param {() => void} done */
+export function silence(alarm, done) {
+  const time = h('select', { id: 'time' }, SILENCES.map(([s, words]) => h('option', { value: s }, words)))
+  ask({
+    title: `Silence ${alarm.kind}`, verb: 'Silence',
+    words: [h('p', {}, alarm.what), h('p', { class: 'muted' }, 'It is not sent again in this time. It stays here, and its end is told.'), h('label', { for: 'time' }, 'For'), time],
+    run: (reason) => hush(alarm, Number(time.value), reason).then(done),
+  })
+}
+
+/** hush silences for some seconds; 0 ends a silence. @param {import('./api.js').Alarm} alarm @param {number} seconds @param {string} [reason] */
+export async function hush(alarm, seconds, reason) {
+  const a = await call('POST', `/alarms/${encodeURIComponent(alarm.id)}/silence`, { body: { seconds, ...(reason ? { reason } : {}) } })
+  note(seconds ? `${alarm.kind} is silent for ${duration(seconds)}.` : `${alarm.kind} is told again.`)
+  return a
 }
 
 /** @param {Job} job @param {() => void} [gone] */

@@ -5,7 +5,7 @@
  * @typedef {{class: string, code: string, what: string, where?: string, cause?: string, hint?: string}} Fault
  * @typedef {{status: string, since: string, reason?: string, attempt?: number, fruitless?: number, next_retry_at?: string, worker?: string, error?: Fault}} Standing
  * @typedef {{desired: string, since: string, by?: string, reason?: string}} Wish
- * @typedef {{name: string, kind: string, way?: string, group?: string, note?: string, version: number, created: string, updated: string, updated_by?: string, standing: Standing, wish: Wish, health: string, tasks: Record<string, number>, run?: number, progress?: any, schedule?: {text: string, next: string[]}, alarms?: number}} Job
+ * @typedef {{name: string, kind: string, way?: string, group?: string, note?: string, version: number, created: string, updated: string, updated_by?: string, standing: Standing, wish: Wish, health: string, tasks: Record<string, number>, run?: number, progress?: any, schedule?: {text: string, next: string[]}, alarms?: number, sinks?: {name: string, standing: Standing}[]}} Job
  * @typedef {{name: string, standing: Standing, wish?: Wish, apart?: string, generation?: number, rows?: number, bytes?: number, done?: number, chunks?: number, chunks_done?: number, rows_s?: number, mark?: string}} Table
  * @typedef {{id: string, kind: string, table?: string, standing: Standing, wish?: Wish}} Task
  * @typedef {{id: string, kind: string, job?: string, on?: string, what: string, hint?: string, raised: string, resolved?: string, repeated?: number, silenced_until?: string, silenced_by?: string}} Alarm
@@ -24,6 +24,8 @@ export class Refusal extends Error {
     this.status = status
     /** @type {Fault & {request?: string}} */
     this.fault = { class: status === 0 || status >= 500 || status === 429 ? 'retry' : 'user', code: problem.code || 'SERVER_GONE', what: this.message, where: problem.where, cause: problem.detail, hint: problem.hint, request: problem.request }
+    /** @type {any[]} of a job file */
+    this.problems = problem.problems ?? []
   }
   get gone() {
     return this.status === 0 || this.status === 502 || this.status === 503 || this.status === 504
@@ -40,18 +42,18 @@ export function onTrouble(h) {
 
 /**
  * call sends one request.
- * @param {string} method @param {string} path @param {{body?: any, signal?: AbortSignal, query?: Record<string, any>}} [o]
+ * @param {string} method @param {string} path @param {{body?: any, signal?: AbortSignal, query?: Record<string, any>, headers?: Record<string, string>, patience?: number}} [o] patience in ms
  * @returns {Promise<any>} the parsed answer, null where there is none
  */
 export async function call(method, path, o = {}) {
   const query = new URLSearchParams()
   for (const [k, v] of Object.entries(o.query ?? {})) for (const one of [v].flat()) if (one !== undefined && one !== null && one !== '' && one !== false) query.append(k, String(one))
   const text = query.toString()
-  const timeout = AbortSignal.timeout(PATIENCE)
+  const timeout = AbortSignal.timeout(o.patience ?? PATIENCE)
   let answer
   try {
     answer = await fetch(ROOT + path + (text ? '?' + text : ''), {
-      method, credentials: 'same-origin', headers: { Accept: 'application/json', ...(o.body ? { 'Content-Type': 'application/json' } : {}) },
+      method, credentials: 'same-origin', headers: { Accept: 'application/json', ...(o.body ? { 'Content-Type': 'application/json' } : {}), ...o.headers },
       body: o.body ? JSON.stringify(o.body) : undefined, signal: o.signal ? AbortSignal.any([o.signal, timeout]) : timeout,
     })
     if (answer.ok) return answer.status === 204 ? null : await answer.json()

@@ -1,16 +1,18 @@
 // The page begins here: who is it, what is shown, does anybody answer.
 
 import { get, logout, onTrouble } from './api.js'
-import { button, h, icon, replace, text } from './dom.js'
+import * as audit from './audit.js'
+import { attr, button, h, icon, replace, text } from './dom.js'
 import { duration, isUTC, onZone, setUTC, timeOfDay } from './format.js'
 import * as job from './job.js'
 import * as jobs from './jobs.js'
 import * as keys from './keys.js'
 import { live, now, start as listen, stop, trouble } from './live.js'
 import * as login from './login.js'
-import { banner, say } from './notice.js'
+import { banner, say, tidy } from './notice.js'
 import { go, here, start as route } from './router.js'
-import { store } from './store.js'
+import { follow, store } from './store.js'
+import * as submit from './submit.js'
 import { apply as colours, toggle } from './theme.js'
 
 const main = /** @type {HTMLElement} */ (document.getElementById('main'))
@@ -24,6 +26,7 @@ let asking = false
 function draw() {
   if (asking || !store.who) return
   const at = here()
+  for (const a of top.querySelectorAll('nav a')) attr(a, 'aria-current', a.getAttribute('href') === (at.view === 'jobs' ? '/' : '/' + at.view) ? 'page' : null)
   const key = at.view + ' ' + at.name
   if (shown?.key === key) {
     if (at.view === 'job') shown.view.again(at.tab, at.query)
@@ -32,15 +35,33 @@ function draw() {
   }
   shown?.view.close?.()
   const moved = shown !== null
+  tidy()
   scrollTo({ top: 0, behavior: 'instant' })
   if (at.view === 'jobs') shown = { key, view: jobs.mount(main, at.query) }
   else if (at.view === 'job') shown = { key, view: job.mount(main, at.name, at.tab, at.query) }
+  else if (at.view === 'submit') shown = { key, view: submit.mount(main) }
+  else if (at.view === 'audit') shown = { key, view: log(at.query) }
   else {
     replace(main, h('h1', {}, 'Not here'), h('p', {}, 'This address leads to nothing. ', h('a', { href: '/' }, 'All jobs')))
     shown = { key, view: {} }
   }
   // Whoever follows a link by keyboard goes on reading at the new screen.
   if (moved) main.focus({ preventScroll: true })
+}
+
+/** log shows who changed what, of all jobs. @param {URLSearchParams} query */
+function log(query) {
+  document.title = 'Audit · Godwit'
+  const stage = h('div')
+  replace(main, h('nav', { class: 'crumbs', 'aria-label': 'Path' }, h('a', { href: '/' }, 'Jobs'), ' / audit'), h('h1', {}, 'Who changed what'), stage)
+  const panel = audit.mount(stage, '', query)
+  const end = follow(panel.tell)
+  return {
+    close() {
+      end()
+      panel.close()
+    },
+  }
 }
 
 /** header of the page: where to, whose token, which clock, which colours. */
@@ -53,6 +74,7 @@ function header() {
   zone.title = 'Times in UTC, or as here'
   const light = h('span', { class: 'light', id: 'light' }, h('i'), h('span'))
   replace(top, h('a', { class: 'home', href: '/' }, h('img', { src: '/logo.svg', alt: '', width: 24, height: 24 }), h('strong', {}, 'Godwit')), light,
+    h('nav', { class: 'main-nav', 'aria-label': 'Pages' }, h('a', { href: '/' }, 'Jobs'), h('a', { href: '/submit' }, 'Submit'), h('a', { href: '/audit' }, 'Audit')),
     h('div', { class: 'right' }, store.mayAct ? null : h('span', { class: 'who', title: 'This token may look at everything and change nothing' }, icon('lock'), 'read only'), h('span', { class: 'muted who-name' }, store.who?.name ?? ''),
       zone, toggle(), button('Keys', keys.list, { bare: true, icon: 'query', class: 'quiet' }), button('Log out', leave, { icon: 'out', bare: true, class: 'quiet' })))
   tellState()
@@ -133,6 +155,8 @@ async function begin() {
 colours()
 keys.start()
 keys.bind('g', 'all jobs', () => go('/'))
+keys.bind('s', 'submit a job', () => go('/submit'))
+keys.bind('l', 'who changed what', () => go('/audit'))
 route(draw)
 onTrouble({ unauthorized: () => store.who && ask(true), gone: trouble })
 void begin()

@@ -4,22 +4,22 @@ import { pages } from './api.js'
 import { problem } from './dialog.js'
 import { button, h, replace, show } from './dom.js'
 import { ago, moment, NONE } from './format.js'
-import { choose } from './router.js'
+import { choose, jobPath } from './router.js'
 import { store } from './store.js'
 
 /** @typedef {import('./api.js').Entry} Entry */
 
 const PAGE = 100
 
-/** mount shows the audit log of a job. @param {HTMLElement} root @param {string} name @param {URLSearchParams} query */
+/** mount shows the audit log of a job; without a name, of all. @param {HTMLElement} root @param {string} name @param {URLSearchParams} query */
 export function mount(root, name, query) {
   const search = h('input', { type: 'search', value: query.get('q') ?? '', placeholder: 'Search', 'aria-label': 'Search the audit log', oninput: () => typed() })
   const body = h('tbody')
   const state = h('div', { class: 'empty' })
   const more = button('Older', () => void next())
   replace(root, h('div', { class: 'tools' }, h('label', { class: 'search' }, search)),
-    h('div', { class: 'scroll' }, h('table', { class: 'plain audit' }, h('caption', { class: 'hidden' }, 'Audit log of ' + name),
-      h('thead', {}, h('tr', {}, ['Time', 'Who', 'What', 'From → to', 'Reason', 'Outcome', 'Request'].map((t) => h('th', { scope: 'col' }, t)))), body)), state, more)
+    h('div', { class: 'scroll' }, h('table', { class: 'plain audit' }, h('caption', { class: 'hidden' }, name ? 'Audit log of ' + name : 'Audit log'),
+      h('thead', {}, h('tr', {}, ['Time', 'Who', ...(name ? [] : ['Job']), 'What', 'From → to', 'Reason', 'Outcome', 'Request'].map((t) => h('th', { scope: 'col' }, t)))), body)), state, more)
   /** @type {AbortController} */
   let running = new AbortController()
   let after = ''
@@ -45,9 +45,9 @@ export function mount(root, name, query) {
     const signal = running.signal
     more.disabled = true
     try {
-      await pages('/audit', { job: name, q: search.value.trim(), limit: PAGE, ...(after ? { after } : {}) }, (page) => {
+      await pages('/audit', { job: name || undefined, q: search.value.trim(), limit: PAGE, ...(after ? { after } : {}) }, (page) => {
         if (first) replace(body)
-        body.append(...page.items.map(line))
+        body.append(...page.items.map((/** @type {Entry} */ e) => line(e, !name)))
         after = page.next ?? ''
         return false
       }, signal)
@@ -69,9 +69,9 @@ export function mount(root, name, query) {
   return {
     /** @param {import('./store.js').News} news */
     tell(news) {
-      const ours = news.entries.filter((e) => e.job === name)
+      const ours = news.entries.filter((e) => !name || e.job === name)
       if (!ours.length || search.value.trim()) return
-      body.prepend(...ours.reverse().map(line))
+      body.prepend(...ours.reverse().map((e) => line(e, !name)))
       show(state, false)
     },
     close() {
@@ -81,9 +81,9 @@ export function mount(root, name, query) {
   }
 }
 
-/** @param {Entry} e */
-function line(e) {
-  return h('tr', { class: e.outcome === 'done' ? '' : 'bad' }, h('td', { title: ago(e.at, store.now()) }, moment(e.at)), h('td', {}, e.by), h('td', {}, e.what),
+/** @param {Entry} e @param {boolean} whose whether its job is told */
+function line(e, whose) {
+  return h('tr', { class: e.outcome === 'done' ? '' : 'bad' }, h('td', { title: ago(e.at, store.now()) }, moment(e.at)), h('td', {}, e.by), whose ? h('td', {}, e.job && store.jobs.has(e.job) ? h('a', { href: jobPath(e.job) }, e.job) : e.job || NONE) : null, h('td', {}, e.what),
     h('td', {}, e.from || e.to ? [h('code', {}, e.from || NONE), ' → ', h('code', {}, e.to || NONE)] : NONE), h('td', {}, e.reason || NONE),
     h('td', {}, e.outcome, e.code ? [' ', h('code', { class: 'code' }, e.code)] : null), h('td', {}, e.request ? h('code', {}, e.request) : NONE))
 }

@@ -31,8 +31,8 @@ export function open(title, build) {
  */
 export function ask(o) {
   open(o.title, (close) => {
-    const reason = h('input', { id: 'reason', maxlength: 500, autocomplete: 'off' })
-    const typed = h('input', { id: 'typed', autocomplete: 'off', spellcheck: 'false' })
+    const reason = h('input', { id: 'reason', maxlength: 500, autocomplete: 'off', autofocus: !o.name })
+    const typed = h('input', { id: 'typed', autocomplete: 'off', spellcheck: 'false', autofocus: Boolean(o.name) })
     const failed = h('div', { role: 'alert' })
     const go = h('button', { type: 'submit', class: o.danger ? 'danger' : 'main' }, o.verb)
     const form = h('form', {

@@ -68,12 +68,12 @@ export function replace(e, ...children) {
 
 /** icon is a picture beside a word that says the same; alone it needs a name. @param {string} name @returns {SVGElement} */
 export function icon(name) {
-  return s('svg', { class: 'icon', 'aria-hidden': 'true', focusable: 'false' }, s('use', { href: '/icons.svg#' + name }))
+  return s('svg', { class: 'icon', 'aria-hidden': 'true', focusable: 'false' }, s('use', { href: '#' + name }))
 }
 
 /** redraw gives an icon another picture. @param {Element} svg @param {string} name */
 export function redraw(svg, name) {
-  if (svg.firstElementChild) attr(svg.firstElementChild, 'href', '/icons.svg#' + name)
+  if (svg.firstElementChild) attr(svg.firstElementChild, 'href', '#' + name)
 }
 
 /**

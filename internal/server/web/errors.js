@@ -2,9 +2,9 @@
 // what comes next, and the act that mends it.
 
 import { get, job as path } from './api.js'
-import { actButton, carry, resync } from './actions.js'
+import { actButton, carry, hush, refused, resync, silence } from './actions.js'
 import { problem } from './dialog.js'
-import { button, h, icon, replace } from './dom.js'
+import { button, h, icon, replace, show } from './dom.js'
 import { ago, date, moment, plural } from './format.js'
 import { note } from './notice.js'
 import { store } from './store.js'
@@ -12,7 +12,7 @@ import { store } from './store.js'
 /**
  * @typedef {import('./api.js').Fault} Fault
  * @typedef {import('./api.js').Standing} Standing
- * @typedef {{fault: Fault, since: string, standing: Standing|null, whole: boolean, tasks: string[], tables: string[], count: number, mark?: boolean}} Card
+ * @typedef {{fault: Fault, since: string, standing: Standing|null, whole: boolean, tasks: string[], tables: string[], sinks: string[], count: number, mark?: boolean}} Card
  */
 
 const CLASS = { retry: 'is tried again', user: 'somebody must mend it', fatal: 'a defect', fenced: 'another run took over', lost: 'something is lost' }
@@ -21,9 +21,10 @@ const AGAIN = 5000
 /** mount shows the errors of a job. @param {HTMLElement} root @param {string} name */
 export function mount(root, name) {
   const now = h('div', { class: 'cards', 'aria-busy': 'true' }, h('div', { class: 'skeleton' }))
-  const alarms = h('div', { class: 'cards' })
+  const alarms = h('ul', { class: 'alarms' })
+  const held = h('section', { class: 'panel', 'aria-labelledby': 's-alarms', hidden: true }, h('h2', { id: 's-alarms' }, 'Alarms'), alarms)
   const before = h('ul', { class: 'plain-list' })
-  replace(root, now, alarms, h('details', {}, h('summary', {}, 'Earlier'), before))
+  replace(root, h('h2', { class: 'hidden' }, 'What failed, and what to do'), now, held, h('details', {}, h('summary', {}, 'Earlier'), before))
   let timer = 0
   let busy = false
   let drawn = ''
@@ -52,30 +53,30 @@ export function mount(root, name) {
     if (key === drawn) return
     drawn = key
     counting = []
-    const held = list.filter((a) => !date(a.resolved))
+    const holding = list.filter((a) => !date(a.resolved))
     const gone = list.filter((a) => date(a.resolved))
-    const focus = /** @type {HTMLElement|null} */ (document.activeElement)?.dataset?.place
+    const focus = place()
     replace(now, cards.length ? cards.map(card) : h('p', { class: 'empty fine' }, icon('check'), ' No errors now', gone.length ? `; the last alarm ended ${ago(gone[0].resolved, store.now())}.` : '.'))
-    replace(alarms, held.map(alarm))
+    show(held, holding.length > 0)
+    replace(alarms, holding.map(alarm))
     replace(before, gone.map((a) => h('li', {}, h('strong', {}, a.what), ` · raised ${moment(a.raised)}, ended ${moment(a.resolved)}`)), gone.length ? null : h('li', { class: 'muted' }, 'No alarm has ended in the days that are kept.'))
-    if (focus) /** @type {HTMLElement|null} */ (root.querySelector(`[data-place="${CSS.escape(focus)}"]`))?.focus()
+    if (focus) /** @type {HTMLElement|undefined} */ (within(root.querySelector(`[data-place="${CSS.escape(focus.of)}"]`))[focus.at])?.focus()
     count()
   }
 
   /** @param {Card} c */
   function card(c) {
     const f = c.fault
-    const which = [...c.tables.map((t) => 'table ' + t), ...(c.tables.length ? [] : c.tasks.map((t) => 'task ' + t))]
+    const which = [...c.sinks.map((k) => 'sink ' + k), ...c.tables.map((t) => 'table ' + t), ...(c.tables.length ? [] : c.tasks.map((t) => 'task ' + t))]
     const report = [`${f.code} (${f.class}): ${f.what}`, f.where && 'where: ' + f.where, f.cause && 'cause: ' + f.cause, f.hint && 'hint: ' + f.hint, `job: ${name}`, which.length && 'of: ' + which.slice(0, 20).join(', '), 'since: ' + c.since].filter(Boolean).join('\n')
     const retry = c.mark ? actButton('resync', () => resync(name, c.tables), { main: true })
       : actButton('retry', () => carry(name, { act: 'retry', ...(c.whole ? {} : c.tasks.length ? { tasks: c.tasks } : { tables: c.tables }) }).then(() => load()), { main: true, on: f.code })
-    retry.dataset.place = f.code + (f.where ?? '')
     const next = h('span')
     if (date(c.standing?.next_retry_at)) counting.push({ el: next, at: /** @type {string} */ (c.standing?.next_retry_at), write: (t) => (t.startsWith('in ') ? ', next ' + t : ', next is due') })
     const started = h('span')
     counting.push({ el: started, at: c.since, write: (t) => t })
     const tried = c.standing?.fruitless ?? 0
-    return h('article', { class: 'card is-' + (f.class === 'retry' ? 'care' : 'fail') },
+    return h('article', { class: 'card is-' + (f.class === 'retry' ? 'care' : 'fail'), 'data-place': f.code + (f.where ?? '') },
       h('header', {}, icon(f.class === 'retry' ? 'retry' : 'cross'), h('code', { class: 'code' }, f.code), h('span', { class: 'muted' }, CLASS[/** @type {keyof typeof CLASS} */ (f.class)] ?? f.class)),
       h('h3', {}, f.what),
       h('dl', {}, fact('where', f.where ? h('code', {}, f.where) : null), fact('cause', f.cause ? h('pre', { tabindex: 0 }, f.cause) : null),
@@ -87,13 +88,22 @@ export function mount(root, name) {
       h('footer', {}, retry, f.class === 'retry' && !c.whole && c.tables.length ? actButton('pause', () => carry(name, { act: 'pause', tables: c.tables }, plural(c.tables.length, 'table')), { word: 'Stop trying' }) : null, copy('Copy report', report, true)))
   }
 
-  /** @param {import('./api.js').Alarm} a */
+  /** alarm is a line: what is wrong is told by its card. @param {import('./api.js').Alarm} a */
   function alarm(a) {
     const started = h('span')
     counting.push({ el: started, at: a.raised, write: (t) => t })
-    return h('article', { class: 'card is-care' }, h('header', {}, icon('bell'), h('code', { class: 'code' }, a.kind), h('span', { class: 'muted' }, 'alarm')), h('h3', {}, a.what),
-      h('dl', {}, fact('of', a.on), fact('when', [started, ' (', moment(a.raised), ')', a.repeated ? `, ${a.repeated} times` : '']), fact('silent', date(a.silenced_until) ? `until ${moment(a.silenced_until)}, by ${a.silenced_by ?? ''}` : null),
-        fact('to do', a.hint ? h('div', { class: 'hint' }, h('span', {}, a.hint), copy('Copy the hint', a.hint)) : null)))
+    const until = date(a.silenced_until)
+    return h('li', { 'data-place': 'alarm ' + a.id }, icon('bell'), h('code', { class: 'code' }, a.kind), h('div', { class: 'what' }, h('strong', {}, a.what), a.on ? ` · ${a.on}` : '',
+      h('div', { class: 'muted' }, 'raised ', started, ` (${moment(a.raised)})`, a.repeated ? `, told ${plural(a.repeated, 'time')} more` : '', until ? `; silent until ${moment(until)}, by ${a.silenced_by ?? '?'}` : ''),
+      a.hint ? h('div', { class: 'hint' }, h('span', {}, a.hint), copy('Copy the hint', a.hint)) : null), quiet(a))
+  }
+
+  /** quiet silences an alarm, or ends that. @param {import('./api.js').Alarm} a */
+  function quiet(a) {
+    const until = date(a.silenced_until)
+    const b = until && until.getTime() > store.now() ? actButton('silence', () => hush(a, 0).then(load, (e) => refused('Tell ' + a.kind, e)), { word: 'Tell it again', on: a.kind })
+      : actButton('silence', () => silence(a, () => void load()), { on: a.kind })
+    return b
   }
 
   function count() {
@@ -118,6 +128,18 @@ export function mount(root, name) {
   }
 }
 
+/** within are those of a card that can have the focus. @param {Element|null} card */
+function within(card) {
+  return [...(card?.querySelectorAll('a,button,pre') ?? [])]
+}
+
+/** place is where the focus is, to be found again when the cards are drawn anew. */
+function place() {
+  const on = document.activeElement
+  const card = /** @type {HTMLElement|null|undefined} */ (on?.closest('[data-place]'))
+  return on && card ? { of: card.dataset.place ?? '', at: within(card).indexOf(on) } : null
+}
+
 /** @param {string} name @param {any} value */
 function fact(name, value) {
   return value ? [h('dt', {}, name), h('dd', {}, value)] : null
@@ -137,17 +159,18 @@ function copy(word, text, wide) {
 export function gather(job, tasks, tables) {
   /** @type {Map<string, Card>} */
   const found = new Map()
-  /** @param {Fault|undefined} fault @param {Standing} standing @param {{task?: string, table?: string, whole?: boolean}} of */
+  /** @param {Fault|undefined} fault @param {Standing} standing @param {{task?: string, table?: string, sink?: string, whole?: boolean}} of */
   const add = (fault, standing, of) => {
     if (!fault) return
     const key = [fault.code, fault.where ?? '', fault.what].join('\n')
-    const c = found.get(key) ?? { fault, since: standing.since, standing, whole: false, tasks: [], tables: [], count: 0 }
+    const c = found.get(key) ?? { fault, since: standing.since, standing, whole: false, tasks: [], tables: [], sinks: [], count: 0 }
     found.set(key, c)
     if (of.whole) c.whole = true
     if (of.task) {
       c.tasks.push(of.task)
       c.count++
     }
+    if (of.sink) c.sinks.push(of.sink)
     if (of.table && !c.tables.includes(of.table)) c.tables.push(of.table)
     if (standing.since < c.since) c.since = standing.since
     if ((standing.next_retry_at ?? '~') < (c.standing?.next_retry_at ?? '~') || (standing.fruitless ?? 0) > (c.standing?.fruitless ?? 0)) c.standing = standing
@@ -155,8 +178,9 @@ export function gather(job, tasks, tables) {
   add(job.standing.error, job.standing, { whole: true })
   for (const t of tasks) add(t.standing.error, t.standing, { task: t.id, table: t.table })
   for (const t of tables) add(t.standing.error, t.standing, { table: t.name })
+  for (const k of job.sinks ?? []) add(k.standing.error, k.standing, { sink: k.name, whole: true })
   for (const m of job.progress?.marked ?? []) {
-    const c = /** @type {Card} */ ({ fault: { class: 'user', code: 'RESYNC_NEEDED', what: `${m.table} left the stream at an exact place: ${m.reason}`, hint: 'Read this table again; all others go on meanwhile.' }, since: job.progress.since, standing: null, whole: false, tasks: [], tables: [m.table], count: 1, mark: true })
+    const c = /** @type {Card} */ ({ fault: { class: 'user', code: 'RESYNC_NEEDED', what: `${m.table} left the stream at an exact place: ${m.reason}`, hint: 'Read this table again; all others go on meanwhile.' }, since: job.progress.since, standing: null, whole: false, tasks: [], tables: [m.table], sinks: [], count: 1, mark: true })
     found.set('mark ' + m.table, c)
   }
   const weight = { lost: 0, fatal: 1, fenced: 2, user: 3, retry: 4 }

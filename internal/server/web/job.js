@@ -7,6 +7,7 @@ import { Chart, Group } from './chart.js'
 import { problem } from './dialog.js'
 import { attr, button, facts, h, once, replace, show, text } from './dom.js'
 import * as errors from './errors.js'
+import * as file from './file.js'
 import { ago, byteRate, bytes, clock, count, date, duration, moment, NONE, onZone, percent, rate, timeOfDay, total, UNKNOWN } from './format.js'
 import { bind } from './keys.js'
 import { doneWords, endWords } from './jobs.js'
@@ -19,7 +20,7 @@ import { lagWords, way } from './way.js'
 /** @typedef {import('./api.js').Job} Job */
 /** @typedef {{tell?: (news: import('./store.js').News) => void, close: () => void}} Panel */
 
-const TABS = /** @type {[string, string][]} */ ([['overview', 'Overview'], ['tables', 'Tables'], ['tasks', 'Tasks'], ['errors', 'Errors'], ['audit', 'Audit']])
+const TABS = /** @type {[string, string][]} */ ([['overview', 'Overview'], ['tables', 'Tables'], ['tasks', 'Tasks'], ['errors', 'Errors'], ['file', 'File'], ['audit', 'Audit']])
 
 /** mount shows the screen of a job. @param {HTMLElement} root @param {string} name @param {string} tab @param {URLSearchParams} query */
 export function mount(root, name, tab, query) {
@@ -44,6 +45,7 @@ export function mount(root, name, tab, query) {
     stage.replaceChildren()
     if (to === 'tables' || to === 'tasks') panel = tables.mount(stage, name, q, to)
     else if (to === 'errors') panel = errors.mount(stage, name)
+    else if (to === 'file') panel = file.mount(stage, name)
     else if (to === 'audit') panel = audit.mount(stage, name, q)
     else panel = overview(stage, name, q)
     draw(null)
@@ -57,16 +59,17 @@ export function mount(root, name, tab, query) {
       head.set(job)
       show(links[1].el, job.kind === 'tables' || now === 'tables')
       const bad = (job.tasks.failed ?? 0) + (job.tasks.retrying ?? 0) || (job.standing.error ? 1 : 0)
-      text(links[3].count, bad + (job.alarms ?? 0) || '')
-      text(links[2].count, job.tasks.total || '')
-      text(links[1].count, job.progress?.tables?.total || '')
+      text(links[3].count, bad || job.alarms || '')
+      text(links[2].count, job.tasks.total ? count(job.tasks.total) : '')
+      text(links[1].count, job.progress?.tables?.total ? count(job.progress.tables.total) : '')
     }
     panel?.tell?.(news ?? { jobs: new Set([name]), entries: [] })
   }
 
   async function load() {
+    const asked = performance.now()
     try {
-      put(await get(path(name)))
+      put(await get(path(name)), asked)
       replace(missing)
       draw(null)
     } catch (e) {
@@ -84,7 +87,7 @@ export function mount(root, name, tab, query) {
     if ((news.jobs === null || news.jobs.has(name)) && !store.jobs.has(name)) void load()
     if (news.jobs === null || news.jobs.has(name) || news.entries.length) draw(news)
     else head.tick()
-  }), onZone(() => draw({ jobs: null, entries: [] })), bind('e', 'errors of the job', () => go(jobPath(name, 'errors'))), bind('o', 'overview of the job', () => go(jobPath(name))), bind('u', 'all jobs', () => go('/'))]
+  }), onZone(() => draw({ jobs: null, entries: [] })), bind('e', 'errors of the job', () => go(jobPath(name, 'errors'))), bind('o', 'overview of the job', () => go(jobPath(name))), bind('b', 'tables of the job', () => go(jobPath(name, 'tables'))), bind('f', 'file of the job', () => go(jobPath(name, 'file'))), bind('a', 'audit of the job', () => go(jobPath(name, 'audit'))), bind('u', 'all jobs', () => go('/'))]
   open(tab, query)
   if (!store.jobs.has(name)) void load()
   return {
@@ -112,6 +115,11 @@ function header(name) {
     // An act that is done is replaced by its opposite: whoever pressed it stays there.
     if (focus) /** @type {HTMLElement|null} */ (acts.querySelector(`[data-act="${focus}"]`) ?? acts.firstElementChild)?.focus()
   })
+  const reason = once((/** @type {string} */ key) => {
+    const [code, what] = key.split('\n')
+    replace(why, what === undefined ? code : [h('code', { class: 'code' }, code), ' ', what, ' ', h('a', { href: jobPath(name, 'errors') }, 'what to do')])
+    show(why, key !== '')
+  })
   const el = h('header', { class: 'job-head' }, h('div', { class: 'title' }, h('h1', {}, name), state.el, since, acts), why, list)
   function tick() {
     if (!job) return
@@ -126,18 +134,16 @@ function header(name) {
       tick()
       buttons(actsOf(j).join(','))
       const f = j.standing.error
-      const words = f ? [h('code', { class: 'code' }, f.code), ' ', f.what, ' ', h('a', { href: jobPath(name, 'errors') }, 'what to do')]
-        : [j.standing.reason ?? '', j.wish.reason && j.wish.desired !== 'running' ? `${j.wish.by ?? ''}: “${j.wish.reason}”` : ''].filter(Boolean).join(' · ')
-      replace(why, words)
-      show(why, why.childNodes.length > 0)
+      reason(f ? `${f.code}\n${f.what}` : [j.standing.reason ?? '', j.wish.reason && j.wish.desired !== 'running' ? `${j.wish.by ?? ''}: “${j.wish.reason}”` : ''].filter(Boolean).join(' · '))
       const [a, b] = doneWords(j)
       const [e, range] = endWords(j, store.now())
       const both = (/** @type {string[]} */ ...parts) => parts.filter(Boolean).join(', ')
       const lag = j.progress?.stream?.lag
       tell([['way', j.way ?? ''], ['phase', both(a, b)], ['end', both(e, range), { title: 'at this rate: no promise' }], ['lag', lag ? lagWords(lag) + (lag.sink ? ` (${lag.sink})` : '') : ''],
+        ['rate', moves(j) && j.progress ? `${rate(speed(j).value).replace('/s', '')} ${speed(j).unit}, ${byteRate(j.progress.bytes_s)}` : ''],
         ['wanted', j.wish.desired + (j.wish.by ? ' by ' + j.wish.by : ''), { title: 'since ' + moment(j.wish.since) }], ['run', both(j.run ? String(j.run) : '', j.standing.attempt ? 'attempt ' + j.standing.attempt : '')],
         ['worker', j.standing.worker ?? ''], ['version', `${j.version}${j.updated_by ? ' by ' + j.updated_by : ''}, ${ago(j.updated, store.now())}`, { title: moment(j.updated) }], ['group', j.group ?? ''], ['note', j.note ?? ''],
-        ['schedule', j.schedule ? `${j.schedule.text}; next ${timeOfDay(j.schedule.next[0])}` : '', { title: j.schedule?.next.map(moment).join('\n') }]])
+        ['schedule', j.schedule ? j.schedule.text + (j.schedule.next?.[0] ? '; next ' + timeOfDay(j.schedule.next[0]) : '') : '', { title: j.schedule?.next?.map(moment).join('\n') }]])
     },
   }
 }
@@ -152,16 +158,64 @@ function overview(root, name, query) {
   const drawing = way()
   const far = progress()
   const plots = charts(name, query)
-  root.append(section('way', 'Way', [drawing.element]), section('far', 'Progress', [far.el]), plots.el)
+  const targets = sinks()
+  root.append(section('way', 'Way', [drawing.element]), targets.el, section('far', 'Progress', [far.el]), plots.el)
   return {
     tell() {
       const job = store.jobs.get(name)
       if (!job) return
       drawing.set(job, store.now())
       far.set(job)
+      targets.set(job)
       plots.tell(job)
     },
     close: plots.close,
+  }
+}
+
+/** sinks tells how each of them stands, where the server says so. */
+function sinks() {
+  const list = h('ul', { class: 'sinks' })
+  const el = section('sinks', 'Sinks', [list])
+  /** @type {Map<string, {el: HTMLElement, set: (k: any, job: Job) => void}>} */
+  const kept = new Map()
+  return {
+    el,
+    /** @param {Job} job */
+    set(job) {
+      const all = job.sinks ?? []
+      show(el, all.length > 0)
+      for (const k of all) {
+        if (!kept.has(k.name)) kept.set(k.name, sink(k.name))
+        kept.get(k.name)?.set(k, job)
+      }
+      const now = all.map((k) => /** @type {HTMLElement} */ (kept.get(k.name)?.el))
+      if (now.length !== list.children.length || now.some((e, i) => list.children[i] !== e)) list.replaceChildren(...now)
+    },
+  }
+}
+
+/** sink is a line of them. @param {string} name */
+function sink(name) {
+  const state = badge()
+  const since = h('span', { class: 'muted' })
+  const does = h('span')
+  const wrong = h('div', { class: 'wrong' })
+  const draw = once((/** @type {string} */ key) => {
+    const f = JSON.parse(key)
+    replace(wrong, f ? [h('code', { class: 'code' }, f.code), ' ', f.what, f.cause ? h('div', { class: 'muted' }, f.cause) : null, f.hint ? h('div', { class: 'mend' }, f.hint) : null] : null)
+    show(wrong, Boolean(f))
+  })
+  return {
+    el: h('li', {}, state.el, h('strong', {}, name), since, does, wrong),
+    /** @param {any} k @param {Job} job */
+    set(k, job) {
+      const p = job.progress?.sinks?.find((/** @type {any} */ x) => x.sink === name)
+      state.set(standing(k, store.now()))
+      text(since, date(k.standing.since) ? 'since ' + timeOfDay(k.standing.since) + ' (' + ago(k.standing.since, store.now()) + ')' : '')
+      text(does, [k.standing.reason ?? '', p?.committed_at ? 'last commit ' + ago(p.committed_at, store.now()) : '', p && job.progress?.stream ? lagWords(p.lag) : ''].filter(Boolean).join(' · '))
+      draw(JSON.stringify(k.standing.error ?? null))
+    },
   }
 }
 
@@ -188,9 +242,14 @@ function progress() {
       }
       tell(p ? numbers(j, p) : [['progress', 'nothing is known yet']])
       replace(active, p?.active?.length ? [h('h3', {}, 'Being read now'), h('ul', { class: 'plain-list' }, p.active.slice(0, 8).map((/** @type {any} */ t) => h('li', {}, h('strong', {}, t.table), ` ${percent(t.progress.pct)} · ${count(t.progress.done)} of ${total(t.progress)} · ${rate(t.rows_s)} · chunk ${t.chunks_done} of ${t.chunks}`)))] : null)
-      replace(stages, p?.stages?.length && moves(j) ? [h('h3', {}, 'How each stage spent the last five minutes'), p.stages.map(stage)] : null)
+      replace(stages, p?.stages?.length && moves(j) ? [h('h3', {}, 'How each stage spent the last five minutes'), legend(), p.stages.map(stage)] : null)
     },
   }
+}
+
+/** legend of the stages. */
+function legend() {
+  return h('p', { class: 'legend muted', 'aria-hidden': 'true' }, [['busy', 'busy'], ['blocked', 'blocked by the next'], ['waiting', 'waiting for the previous']].map(([kind, words]) => h('span', {}, h('i', { class: kind }), words)))
 }
 
 /** @param {any} g watch.Stage */
@@ -203,6 +262,11 @@ function stage(g) {
   const name = [g.sink, g.stage].filter(Boolean).join('.')
   const words = `busy ${Math.round(g.busy * 100)} %, blocked by the next ${Math.round(g.blocked * 100)} %, waiting for the previous ${Math.round(g.waiting * 100)} %`
   return h('div', { class: 'stage-bar', title: words }, h('span', { class: 'name' }, name), h('span', { class: 'shares', role: 'img', 'aria-label': name + ': ' + words }, part('busy', g.busy), part('blocked', g.blocked), part('waiting', g.waiting)), h('span', { class: 'muted' }, `busy ${Math.round(g.busy * 100)} %`))
+}
+
+/** parts of a whole, but for those that are none. @param {[number, string][]} list @param {number} whole */
+function parts(list, whole) {
+  return list.filter(([n]) => n).map(([n, word]) => `${count(n)} ${word}`).join(', ') + ` of ${count(whole)}`
 }
 
 /** numbers of a job's progress. @param {Job} j @param {any} p watch.Progress @returns {[string, string][]} */
@@ -220,7 +284,7 @@ function numbers(j, p) {
   } else if (p.progress) {
     const c = p.progress
     out.push(['rows', c.total_kind === 'growing' ? `${count(c.done)}, more than estimated (${count(c.estimated)})` : `${count(c.done)} of ${total(c, count)}${typeof c.pct === 'number' ? ` (${percent(c.pct)})` : ''}`])
-    if (p.tables) out.push(['tables', `${count(p.tables.done)} done, ${count(p.tables.active)} active, ${count(p.tables.waiting)} waiting, ${count(p.tables.marked)} need a resync, of ${count(p.tables.total)}`])
+    if (p.tables) out.push(['tables', parts([[p.tables.done, 'done'], [p.tables.active, 'active'], [p.tables.waiting, 'waiting'], [p.tables.marked, 'need a resync']], p.tables.total)])
   }
   if (moves(j)) out.push(['rate', `${rate(s.value).replace('/s', '')} ${s.unit}, ${byteRate(p.bytes_s)}`])
   out.push(['read', bytes(p.bytes)])
@@ -233,7 +297,7 @@ function numbers(j, p) {
   }
   if (typeof p.log_kept_s === 'number') out.push(['log kept for', seconds(p.log_kept_s) + (typeof p.log_reaches_back_s === 'number' ? `; it reaches back ${seconds(p.log_reaches_back_s)}` : '')])
   out.push(['memory', p.memory?.used ? bytes(p.memory.used) + (p.memory.limit ? ' of ' + bytes(p.memory.limit) : '') : UNKNOWN])
-  out.push(['tasks', j.tasks.total ? ['running', 'waiting', 'retrying', 'paused', 'failed', 'finished'].filter((k) => j.tasks[k]).map((k) => `${count(j.tasks[k])} ${k}`).join(', ') + ` of ${count(j.tasks.total)}` : NONE])
+  out.push(['tasks', j.tasks.total ? parts(['running', 'waiting', 'retrying', 'paused', 'failed', 'finished'].map((k) => [j.tasks[k], k]), j.tasks.total) : NONE])
   out.push(['as of', timeOfDay(p.sampled_at)])
   if (p.note) out.push(['this run', p.note])
   return out

@@ -1,7 +1,6 @@
 // All jobs: is everything fine, and what needs somebody.
 
 import { actButton, ACTS, bulk, carry } from './actions.js'
-import { get, job as path } from './api.js'
 import { spark } from './chart.js'
 import { problem } from './dialog.js'
 import { attr, button, facts, h, icon, once, replace, show, text } from './dom.js'
@@ -9,16 +8,16 @@ import { ago, byteRate, bytes, clock, count, date, duration, hour, moment, NONE,
 import { bind } from './keys.js'
 import { say } from './notice.js'
 import { choose, go, jobPath } from './router.js'
+import { look, past, sample } from './sparks.js'
 import { badge, done, lag, moves, rank, speed, standing, STATUSES, turning, word } from './state.js'
 import { follow, load, narrow, store } from './store.js'
+import { shortWay } from './way.js'
 import { picker, sorted, Table } from './table.js'
 
 /** @typedef {import('./api.js').Job} Job */
 
 const HEALTH = ['failed', 'alarm', 'retrying', 'changing', 'ok', 'idle']
 const NEEDED = 8
-const BUCKET = 15000
-const BUCKETS = 60
 
 /** What a sort key takes of a job. @type {Record<string, (j: Job) => any>} */
 const BY = {
@@ -55,7 +54,7 @@ export function mount(root, query) {
     label: 'Jobs', name: 'jobs', columns: columns(), key: (j) => j.name, open: (j) => go(jobPath(j.name)), selectable: true,
     onSelect: picked, onSort: (sort) => change({ sort }),
   })
-  const pick = picker(h('div', { class: 'acts' }, ['pause', 'resume', 'retry', 'stop', 'start', 'delete'].map((kind) => actButton(kind, () => act(kind), { word: ACTS[kind].word.replace(' now', '') }))), () => {
+  const pick = picker(h('div', { class: 'acts' }, ['pause', 'resume', 'retry', 'stop', 'start', 'delete'].map((kind) => actButton(kind, () => act(kind), { word: ACTS[kind].word.replace(' now', '').replace('…', '') }))), () => {
     wholeFilter = false
     table.selectAll(false)
   })
@@ -125,13 +124,13 @@ export function mount(root, query) {
     needed.set()
     drawChips()
     picked()
-    sparks(table.seen())
+    void look(table.seen())
   }
 
   function emptiness() {
     if (store.total === 0) {
       return h('div', {}, h('h2', {}, 'No job lives here yet'), h('p', {}, 'A job moves data from one store to others and proves that what arrived is what left. It is one file:'),
-        h('p', {}, h('code', {}, 'godwit job submit job.yaml')), h('p', { class: 'muted' }, 'To look at one first: ', h('code', {}, 'godwit plan job.yaml'), '; the examples of the project have some to begin with.'))
+        h('p', {}, h('a', { class: 'button', href: '/submit' }, 'Submit a job'), ' or ', h('code', {}, 'godwit job submit job.yaml')), h('p', { class: 'muted' }, 'To look at one first: ', h('code', {}, 'godwit plan job.yaml'), '; the examples of the project have some to begin with.'))
     }
     return h('div', {}, h('p', {}, 'No job matches.'), button('Show all jobs', clear))
   }
@@ -169,7 +168,7 @@ export function mount(root, query) {
     draw()
   }
   const ends = [follow(tell), onZone(draw), bind('/', 'search', () => search.focus()), bind('n', 'only jobs that need you', () => change({ needs: !want.needs })), bind('t', 'to the table', () => table.focus(0))]
-  const beat = window.setInterval(() => sparks(table.seen()), 2000)
+  const beat = window.setInterval(() => void look(table.seen()), 2000)
   narrow(asked())
   draw()
   table.measure()
@@ -228,7 +227,7 @@ function summary() {
         ['memory', o.memory ? bytes(o.memory) + (o.memory_limit ? ' of ' + bytes(o.memory_limit) : '') : ''], ['as of', timeOfDay(o.at)]])
       const young = o.up_s < 300
       show(up, young)
-      if (young) text(up, `The server is up for ${duration(Math.round(o.up_s))}; ${count(o.taken_up ?? 0)} of ${plural(store.total, 'job')} taken up again.`)
+      if (young) text(up, `The server is up for ${duration(Math.round(o.up_s))}${o.taken_up ? `; ${count(o.taken_up)} of ${plural(store.total, 'job')} taken up again` : ''}.`)
     },
   }
 }
@@ -306,7 +305,7 @@ function nameCell(cell) {
   return (/** @type {Job} */ j) => {
     text(name, j.name)
     attr(name, 'href', jobPath(j.name))
-    text(way, [j.way ?? '', j.group ? 'group ' + j.group : ''].filter(Boolean).join(' · '))
+    text(way, [shortWay(j.way ?? ''), j.group ? 'group ' + j.group : ''].filter(Boolean).join(' · '))
     attr(cell, 'title', [j.way, j.note].filter(Boolean).join('\n'))
   }
 }
@@ -319,7 +318,7 @@ export function doneWords(j) {
   if (p.phase === 'stream') return ['stream', p.stream?.lag?.state === 'caught_up' ? 'caught up' : p.stream?.lag?.state === 'behind' ? 'behind' : 'place not known']
   const c = p.progress
   if (p.files && !p.files.listed_all) return [p.phase, `at least ${short(p.files.listed?.objects)} listed`]
-  if (!c) return [p.phase, '']
+  if (!c || p.phase === 'starting') return [p.phase, '']
   const pct = typeof c.pct === 'number' ? ' ' + percent(c.pct) : ''
   const kind = /** @type {Record<string, string>} */ ({ estimate: ' of ~', growing: ', more than ', exact: ' of ', none: '' })[c.total_kind] ?? ''
   return [p.phase + pct, short(c.done) + (kind ? kind + short(c.total_kind === 'growing' ? c.estimated : c.total) : '') + (p.files ? ' objects' : ' rows')]
@@ -350,7 +349,7 @@ function rateCell(cell) {
     const s = speed(j)
     text(value, moves(j) ? rate(s.value) : NONE)
     text(unit, moves(j) ? s.unit.replace('/s', '') : '')
-    line.set(history.get(j.name)?.values)
+    line.set(past(j.name))
   }
 }
 
@@ -372,7 +371,7 @@ export function endWords(j, now) {
   if (!moves(j)) return [NONE, j.schedule?.next?.[0] ? 'next ' + ago(j.schedule.next[0], now) : '']
   if (p?.left && p.phase !== 'stream') return ['~' + clock(p.left.seconds), `${clock(p.left.low)}–${clock(p.left.high)}`]
   const s = p?.stream
-  if (typeof s?.falling_s_per_min === 'number') return ['never', `falls behind ${duration(s.falling_s_per_min)} a minute`]
+  if (typeof s?.falling_s_per_min === 'number') return ['never', `loses ${duration(s.falling_s_per_min)}/min`]
   if (typeof s?.catch_up_s === 'number') return ['~' + clock(s.catch_up_s), 'to catch up']
   if (p?.phase === 'stream') return ['never', s?.lag?.state === 'caught_up' ? 'follows' : '']
   if (p?.files && !p.files.listed_all) return [UNKNOWN, 'listing goes on']
@@ -413,55 +412,5 @@ function changedCell(cell) {
     text(when, ago(j.updated, store.now()))
     text(who, j.updated_by ? 'by ' + j.updated_by : '')
     attr(cell, 'title', moment(j.updated))
-  }
-}
-
-// Rates of the last quarter of an hour, of jobs that were seen: asked for once, then
-// kept by what the stream tells.
-
-/** @type {Map<string, {at: number, n: number, values: (number|null)[]}>} at: when the last bucket began */
-const history = new Map()
-let asking = 0
-
-/** sparks asks for the histories of jobs that are seen and not known, four at once. @param {Job[]} jobs */
-function sparks(jobs) {
-  for (const j of jobs) {
-    if (asking >= 4) return
-    if (history.has(j.name) || !moves(j)) continue
-    asking++
-    const mine = { at: Math.floor(Date.now() / BUCKET) * BUCKET, n: 0, values: new Array(BUCKETS).fill(null) }
-    history.set(j.name, mine)
-    const name = j.kind === 'tables' && j.progress?.phase === 'stream' ? 'changes' : 'rows'
-    get(path(j.name) + '/history', { span: '15m' }).then((/** @type {any} */ d) => {
-      const series = d.series.find((/** @type {any} */ x) => x.name === name)
-      const until = Date.parse(d.from) + (series?.values.length ?? 0) * d.step_s * 1000
-      series?.values.forEach((/** @type {number|null} */ v, /** @type {number} */ i) => {
-        const k = BUCKETS - 1 - Math.floor((until - Date.parse(d.from) - i * d.step_s * 1000 - 1) / BUCKET)
-        if (v !== null && k >= 0) mine.values[k] = mine.values[k] === null ? v : (mine.values[k] + v) / 2
-      })
-    }).catch(() => {}).finally(() => asking--)
-  }
-}
-
-/** sample adds what was told to the histories. @param {import('./store.js').News} news */
-function sample(news) {
-  const bucket = Math.floor(Date.now() / BUCKET) * BUCKET
-  for (const [name, kept] of history) {
-    const job = store.jobs.get(name)
-    if (!job || (bucket - kept.at) / BUCKET > BUCKETS) {
-      history.delete(name)
-      continue
-    }
-    while (kept.at < bucket) {
-      kept.at += BUCKET
-      kept.n = 0
-      kept.values.shift()
-      kept.values.push(null)
-    }
-    const v = speed(job).value
-    if (!news.jobs?.has(name) || !moves(job) || typeof v !== 'number') continue
-    const last = kept.values[BUCKETS - 1]
-    kept.n++
-    kept.values[BUCKETS - 1] = last === null ? v : last + (v - last) / kept.n
   }
 }

@@ -19,7 +19,7 @@ export function say(words) {
   }, Math.max(50, spoken + GAP - Date.now()))
 }
 
-/** note shows a line for ten seconds, or until it is closed; one with an act stays longer. @param {string} words @param {{act?: {word: string, run: () => void}, bad?: boolean}} [o] */
+/** note shows a line for ten seconds, or until it is closed; one with an act stays longer, one that is bad until somebody has seen it. @param {string} words @param {{act?: {word: string, run: () => void}, bad?: boolean}} [o] */
 export function note(words, o = {}) {
   const box = document.getElementById('notes')
   const end = () => el.remove()
@@ -31,11 +31,18 @@ export function note(words, o = {}) {
     }) : null,
     button('Close', end, { icon: 'cross', bare: true, class: 'quiet' }))
   box?.append(el)
+  // The newest counts; what went wrong stays until it was seen.
+  box?.querySelectorAll('.note:not(.bad)').forEach((e) => e !== el && e.remove())
   while (box && box.children.length > 3) box.firstElementChild?.remove()
-  setTimeout(() => {
+  if (!o.bad) setTimeout(() => {
     if (!el.contains(document.activeElement)) end()
   }, act ? 20000 : 10000)
   say(words)
+}
+
+/** tidy takes away what was said of a screen that is left. */
+export function tidy() {
+  document.querySelectorAll('#notes .bad').forEach((e) => e.remove())
 }
 
 /** banner shows something that lasts above everything; null takes it away. @param {any[]|null} children */

@@ -1,9 +1,9 @@
 // Addresses: a view, and what is chosen in it. All of a view's choices are in the
 // query, so that an address can be sent to somebody.
 
-/** @typedef {{view: 'jobs'|'job'|'lost', name: string, tab: string, query: URLSearchParams}} Place */
+/** @typedef {{view: 'jobs'|'job'|'submit'|'audit'|'lost', name: string, tab: string, query: URLSearchParams}} Place */
 
-export const TABS = ['overview', 'tables', 'tasks', 'errors', 'audit']
+export const TABS = ['overview', 'tables', 'tasks', 'errors', 'file', 'audit']
 
 /** here reads the address. @returns {Place} */
 export function here() {
@@ -12,6 +12,7 @@ export function here() {
   const m = /^\/jobs\/([a-z0-9-]+)(?:\/([a-z]+))?$/.exec(path)
   if (path === '' || path === '/login') return { view: 'jobs', name: '', tab: '', query }
   if (m && (!m[2] || TABS.includes(m[2]))) return { view: 'job', name: m[1], tab: m[2] ?? 'overview', query }
+  if (path === '/submit' || path === '/audit') return { view: path === '/audit' ? 'audit' : 'submit', name: '', tab: '', query }
   return { view: 'lost', name: '', tab: '', query }
 }
 

@@ -72,9 +72,9 @@ function wake(soon) {
 function tick() {
   timer = 0
   last = performance.now()
-  const told = news
+  const what = news
   news = fresh()
-  for (const f of followers) f(told)
+  for (const f of followers) f(what)
   if (++ticks % 1000 === 0) performance.clearMeasures('tick')
   performance.measure('tick', { start: last })
 }
@@ -85,8 +85,16 @@ export function touch() {
   wake(true)
 }
 
-/** put takes a job over that an answer brought. @param {Job} job */
-export function put(job) {
+/** When the stream last told of a job. @type {Map<string, number>} */
+const told = new Map()
+
+/**
+ * put takes a job over that an answer brought. asked is when it was asked for
+ * (performance.now): what the stream told since is newer than the answer.
+ * @param {Job} job @param {number} [asked]
+ */
+export function put(job, asked) {
+  if (asked !== undefined && (told.get(job.name) ?? 0) > asked) return
   const before = store.jobs.get(job.name)
   store.jobs.set(job.name, job)
   if (!before) store.total = Math.max(store.total, store.jobs.size)
@@ -105,9 +113,13 @@ export function apply(type, data) {
   }
   if (type === 'job') {
     // Of more jobs than are kept, only those that are shown are followed.
-    if (store.jobs.has(data.name) || !store.partial) put(data)
-  } else if (type === 'gone') drop(data.name)
-  else if (type === 'alarm') {
+    if (store.partial && !store.jobs.has(data.name)) return
+    told.set(data.name, performance.now())
+    put(data)
+  } else if (type === 'gone') {
+    told.set(data.name, performance.now())
+    drop(data.name)
+  } else if (type === 'alarm') {
     if (data.resolved) store.alarms.delete(data.id)
     else store.alarms.set(data.id, data)
     if (data.job) news.jobs?.add(data.job)

@@ -17,6 +17,8 @@ import { picker, sorted, Table } from './table.js'
 
 const MOVING = ['preparing', 'running', 'retrying', 'stopping', 'failed']
 const BEAT = 5000
+/** What states mean of a part: its turn has not come; its rows are there, and its changes may go on to come. @type {Record<string, string>} */
+const OF_PARTS = { unassigned: 'Waiting', finished: 'Copied' }
 const WHOLE = 60000
 
 /** rows of a table; null: not known. @param {Item} t */
@@ -78,7 +80,7 @@ export function mount(root, name, query, what) {
     const counts = {}
     for (const t of all.values()) counts[t.standing.status] = (counts[t.standing.status] ?? 0) + 1
     for (const c of chipOf) {
-      text(c.el.firstElementChild, `${c.s === 'unassigned' ? 'Waiting' : word(c.s)} ${count(counts[c.s] ?? 0)}`)
+      text(c.el.firstElementChild, `${(isTable || c.s !== 'finished') && OF_PARTS[c.s] ? OF_PARTS[c.s] : word(c.s)} ${count(counts[c.s] ?? 0)}`)
       attr(c.el, 'aria-pressed', want.status.includes(c.s) ? 'true' : 'false')
       show(c.el, (counts[c.s] ?? 0) > 0 || want.status.includes(c.s))
     }
@@ -191,9 +193,9 @@ function stateCell(cell) {
   const b = badge()
   cell.append(b.el)
   return (/** @type {Item} */ t) => {
-    // Of a table and a task it means no more than that its turn has not come.
     const shown = standing(t, store.now())
-    b.set(t.standing.status === 'unassigned' ? { ...shown, word: 'Waiting' } : shown)
+    const other = OF_PARTS[t.standing.status]
+    b.set(other && (t.name || t.standing.status !== 'finished') ? { ...shown, word: other } : shown)
     attr(cell, 'title', 'since ' + moment(t.standing.since))
   }
 }
@@ -206,6 +208,7 @@ function errorCell(cell) {
     const [code, words] = key.split('\n')
     replace(el, code ? [h('code', { class: 'code' }, code), ' ', words] : NONE)
     attr(cell, 'title', words || null)
+    attr(cell, 'data-none', code ? null : true)
   })
   return (/** @type {Item} */ t) => draw(t.standing.error ? t.standing.error.code + '\n' + t.standing.error.what : t.mark ? 'RESYNC_NEEDED\n' + t.mark : '\n')
 }
@@ -229,7 +232,7 @@ function tableColumns() {
         attr(cell, 'title', t.name + (t.apart ? '\napart: ' + t.apart : ''))
       }
     } },
-    { id: 'rows', label: 'Rows', sorts: [{ key: 'rows', label: 'Rows', down: true }], make: plain((t) => `${count(t.done ?? 0)} of ${rows(t) === null ? UNKNOWN : '~' + short(rows(t))}`) },
+    { id: 'rows', label: 'Rows', sorts: [{ key: 'rows', label: 'Rows', down: true }], make: plain((t) => (t.standing.status === 'finished' && t.done ? count(t.done) : `${count(t.done ?? 0)} of ${rows(t) === null ? UNKNOWN : '~' + short(rows(t))}`)) },
     { id: 'done', label: 'Done', sorts: [{ key: 'done', label: '%', down: true }], make: (cell) => {
       const bar = h('i')
       const el = line()

@@ -69,7 +69,9 @@ function read(job, now, pace) {
   const going = moves(job)
   const flow = going ? `${rate(value).replace('/s', '')} ${unit}, ${byteRate(p?.bytes_s)}` : 'nothing moves'
   const middle = [p?.phase ?? 'not started']
-  if (p?.brake) middle.push(`brake: ${[p.brake.sink, p.brake.stage].filter(Boolean).join('.')} ${Math.round(p.brake.share * 100)} %`)
+  // Who has caught up waits for the source: that is no brake.
+  if (p?.stream?.lag?.state === 'caught_up') middle.push('as fast as the source')
+  else if (p?.brake) middle.push(`brake: ${[p.brake.sink, p.brake.stage].filter(Boolean).join('.')} ${Math.round(p.brake.share * 100)} %`)
   else if (going && p) middle.push('nothing here is the brake')
   if (p?.memory?.used) middle.push(`memory ${bytes(p.memory.used)}${p.memory.limit ? ' of ' + bytes(p.memory.limit) : ''}`)
   const at = date(p?.sampled_at)?.getTime() ?? now
@@ -91,36 +93,48 @@ function read(job, now, pace) {
 
 /** @param {number} x @param {number} y @param {number} w @param {number} height @param {string} name @param {string[]} lines @param {string} [kind] */
 function box(x, y, w, height, name, lines, kind) {
-  return s('g', { class: 'box ' + (kind ?? '') }, s('rect', { x, y, width: w, height, rx: 6 }), s('text', { class: 'name', x: x + 12, y: y + 22 }, clip(name, w, 8.4)),
+  return s('g', { class: 'box ' + (kind ?? '') }, s('title', {}, name), s('rect', { x, y, width: w, height, rx: 6 }), s('text', { class: 'name', x: x + 12, y: y + 22 }, clip(name, w, 8.4)),
     lines.map((t, i) => s('text', { x: x + 12, y: y + 41 + i * 17 }, clip(t, w, 6.6))))
+}
+
+/** middle leaves out what is in the middle of a long text: of a path its end says most. @param {string} t @param {number} most letters */
+export function middle(t, most) {
+  if (t.length <= most) return t
+  const head = Math.ceil(most / 3)
+  return t.slice(0, head) + '…' + t.slice(t.length - (most - head - 1))
+}
+
+/** shortWay is a way whose ends can all be told in a line. @param {string} t */
+export function shortWay(t) {
+  return t.split(' → ').map((end) => end.split(', ').map((one) => middle(one, 34)).join(', ')).join(' → ')
 }
 
 /** clip what is too long for a box. @param {string} t @param {number} w @param {number} each width of a letter, about */
 function clip(t, w, each) {
   const most = Math.floor((w - 16) / each)
-  return t.length > most ? t.slice(0, most - 1) + '…' : t
+  return middle(t, most)
 }
 
 /** @param {SVGElement} svg @param {ReturnType<typeof read>} f */
 function draw(svg, f) {
   const height = Math.max(1.1, f.sinks.length) * SINK
-  const middle = height / 2
+  const half = height / 2
   svg.setAttribute('viewBox', `0 0 ${W} ${height + 4}`)
   const [flowRows, flowBytes] = f.flow.split(', ')
   replace(svg,
-    box(2, middle - 34, 200, 68, f.source, f.going ? ['source'] : ['source', 'idle']),
-    s('path', { class: 'arrow', d: `M204 ${middle}H316l-8 -5m8 5l-8 5` }),
-    s('text', { class: 'on', x: 260, y: middle - 9, 'text-anchor': 'middle' }, flowRows), s('text', { class: 'on', x: 260, y: middle + 20, 'text-anchor': 'middle' }, flowBytes ?? ''),
-    box(320, middle - 44, 200, 88, 'godwit', f.middle), f.sinks.map((k, i) => sink(k, i * SINK, middle)).flat())
+    box(2, half - 34, 200, 68, f.source, f.going ? ['source'] : ['source', 'idle']),
+    s('path', { class: 'arrow', d: `M204 ${half}H316l-8 -5m8 5l-8 5` }),
+    s('text', { class: 'on', x: 260, y: half - 9, 'text-anchor': 'middle' }, flowRows), s('text', { class: 'on', x: 260, y: half + 20, 'text-anchor': 'middle' }, flowBytes ?? ''),
+    box(320, half - 44, 200, 88, 'godwit', f.middle), f.sinks.map((k, i) => sink(k, i * SINK + (height - f.sinks.length * SINK) / 2, half)).flat())
 }
 
-/** sink draws one, and the arrow to it with what waits on it, on the side where the arrow does not come from. @param {Drawn} k @param {number} top @param {number} middle */
-function sink(k, top, middle) {
+/** sink draws one, and the arrow to it with what waits on it, on the side where the arrow does not come from. @param {Drawn} k @param {number} top @param {number} half the middle of it all */
+function sink(k, top, half) {
   const y = top + SINK / 2
-  const below = y > middle + 1
+  const below = y > half + 1
   const bar = { x: 550, y: below ? y + 8 : y - 13, height: 5, rx: 2 }
   return [
-    s('path', { class: 'arrow' + (k.stalled ? ' bad' : ''), d: `M520 ${middle}C580 ${middle} 550 ${y} 632 ${y}l-8 -5m8 5l-8 5` }),
+    s('path', { class: 'arrow' + (k.stalled ? ' bad' : ''), d: `M520 ${half}C580 ${half} 550 ${y} 632 ${y}l-8 -5m8 5l-8 5` }),
     k.queueWords ? s('rect', { class: 'queue', width: 70, ...bar }) : null, k.queueWords ? s('rect', { class: 'queue full', width: 70 * k.fill, ...bar }) : null,
     s('text', { class: 'on', x: 585, y: below ? y + 28 : y - 19, 'text-anchor': 'middle' }, k.rate),
     box(636, top + 4, 242, SINK - 10, k.name, [k.stalled ? 'stalled · ' + k.commit : k.commit, [k.lag, k.rows].filter(Boolean).join(' · ')].filter(Boolean), k.stalled ? 'bad' : ''),

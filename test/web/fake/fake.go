@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -42,7 +44,8 @@ type Server struct {
 	watchers map[chan event]bool
 	seconds  int
 	broken   map[string]int // status codes by path, instead of an answer
-	Requests map[string]int // by method and path
+	late     map[string]chan struct{}
+	requests map[string]int // by method and path
 }
 
 type event struct {
@@ -55,7 +58,7 @@ type event struct {
 func New(jobs, tables int) *Server {
 	s := &Server{
 		started: time.Now(), tables: tables, byName: map[string]*api.Job{}, settle: map[string]func(*api.Job){},
-		mended: map[string]bool{}, watchers: map[chan event]bool{}, broken: map[string]int{}, Requests: map[string]int{}, next: 1,
+		mended: map[string]bool{}, watchers: map[chan event]bool{}, broken: map[string]int{}, late: map[string]chan struct{}{}, requests: map[string]int{}, next: 1,
 	}
 	for i := range jobs {
 		j := s.make(i)
@@ -77,9 +80,19 @@ func (s *Server) Handler() http.Handler {
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		s.Requests[r.Method+" "+r.URL.Path]++
-		status := s.broken[r.URL.Path]
+		s.requests[r.Method+" "+r.URL.Path]++
+		status, late := s.broken[r.URL.Path], s.late[r.URL.Path]
 		s.mu.Unlock()
+		if late != nil {
+			kept := httptest.NewRecorder()
+			defer func(w http.ResponseWriter) {
+				<-late
+				maps.Copy(w.Header(), kept.Header())
+				w.WriteHeader(kept.Code)
+				_, _ = kept.Body.WriteTo(w)
+			}(w)
+			w = kept
+		}
 		switch {
 		case status != 0:
 			refuse(w, status, "INTERNAL", "it was broken on purpose", "wait until the test mends it")
@@ -111,11 +124,33 @@ func page(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, files, name)
 }
 
+// Asked is how often something was asked for: "GET /api/v1/jobs".
+func (s *Server) Asked(what string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests[what]
+}
+
 // Break makes a path answer with a status until it is mended with 0.
 func (s *Server) Break(path string, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.broken[path] = status
+}
+
+// Withhold keeps back the answers of a path, which are of when they were asked for,
+// until they are let go.
+func (s *Server) Withhold(path string) (letGo func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	late := make(chan struct{})
+	s.late[path] = late
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.late, path)
+		close(late)
+	})
 }
 
 func role(r *http.Request) api.Role {

@@ -187,7 +187,7 @@ func (s *Server) table(j *api.Job, k int) api.Table {
 		t.Standing.Status, t.Standing.Attempt, t.Standing.Worker, t.Done, t.RowsS = api.StatusRunning, 1, "host-a:4711", rows/3, &speed
 	case k%1000 == 17 && !s.mended[j.Name+"/"+t.Name] && !s.mended[j.Name+"/"+taskID(k)]:
 		t.Standing.Status, t.Standing.Attempt, t.Standing.Fruitless = api.StatusRetrying, 3, 2
-		t.Standing.NextRetryAt = time.Now().Add(40 * time.Second).UTC()
+		t.Standing.NextRetryAt = s.started.Add(40 * time.Second).UTC()
 		t.Standing.Error = &api.Fault{Class: api.FaultClassRetry, Code: "SOURCE_BUSY", What: "a lock wait ended the query", Where: t.Name, Cause: "ERROR 1205 (HY000): Lock wait timeout exceeded", Hint: "look for a long transaction at the source"}
 	case k%3 == 0:
 		t.Standing.Status, t.Done, t.ChunksDone = api.StatusFinished, rows, t.Chunks
@@ -253,6 +253,23 @@ func (s *Server) History(w http.ResponseWriter, _ *http.Request, name api.Name, 
 	case api.N7D:
 		n, step = 2016, 300
 	}
+	answer(w, waves(j, n, step))
+}
+
+// Histories implements the API.
+func (s *Server) Histories(w http.ResponseWriter, _ *http.Request, p api.HistoriesParams) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	items := []api.JobHistory{}
+	for _, name := range p.Job {
+		if j := s.byName[name]; j != nil {
+			items = append(items, api.JobHistory{Name: name, History: waves(j, p.Points, 900/p.Points)})
+		}
+	}
+	answer(w, map[string]any{"items": items})
+}
+
+func waves(j *api.Job, n, step int) api.History {
 	h := api.History{StepS: step, From: time.Now().Add(-time.Duration(n*step) * time.Second).UTC()}
 	add := func(name api.HistorySeriesName, unit api.HistorySeriesUnit, base float64) {
 		values := make([]*float32, n)
@@ -260,7 +277,7 @@ func (s *Server) History(w http.ResponseWriter, _ *http.Request, name api.Name, 
 			if i > n/3 && i < n/3+n/12 {
 				continue
 			}
-			v := float32(base * (1 + .3*math.Sin(float64(i)/40) + .1*math.Sin(float64(i*i))))
+			v := float32(base * (1 + .3*math.Sin(float64(i*step)/40) + .1*math.Sin(float64(i*i))))
 			values[i] = &v
 		}
 		h.Series = append(h.Series, struct {
@@ -277,5 +294,5 @@ func (s *Server) History(w http.ResponseWriter, _ *http.Request, name api.Name, 
 	}
 	add(api.HistorySeriesNameMemory, api.B, 96<<20)
 	add(api.HistorySeriesNameQueue, api.B, 20<<20)
-	answer(w, h)
+	return h
 }

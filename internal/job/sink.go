@@ -42,6 +42,15 @@ func (s State) SinkStanding(name string) Standing {
 	return out
 }
 
+// After is a standing that follows on another one of the same sink: it has stood so
+// since then where the status is the same.
+func (a Standing) After(before Standing) Standing {
+	if a.Status == before.Status && before.Since.Before(a.Since) {
+		a.Since = before.Since
+	}
+	return a
+}
+
 // carries reports whether a sink gets what the task moves.
 func (t *Task) carries(sink string) bool {
 	if t.Sinks == "" || t.Sinks == sink {

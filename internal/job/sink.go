@@ -1,6 +1,7 @@
 package job
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,10 @@ func (a Standing) After(before Standing) Standing {
 	}
 	return a
 }
+
+// Sinks are the names of the sinks of a job file that was kept, in order; of a file
+// job there are none.
+func (k Kept) Sinks() []string { return slices.Sorted(maps.Keys(sinkNames(k))) }
 
 // carries reports whether a sink gets what the task moves.
 func (t *Task) carries(sink string) bool {

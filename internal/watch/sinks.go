@@ -15,6 +15,7 @@ type sink struct {
 	rows, commits atomic.Int64
 	queue, limit  atomic.Int64
 	last          atomic.Pointer[commit]
+	stands        stands
 }
 
 type commit struct {
@@ -115,7 +116,7 @@ func (j *Job) sinkList(now time.Time) (out []Sink, worst Lag) {
 	j.sinks.Range(func(_, v any) bool {
 		s := v.(*sink)
 		c := s.last.Load()
-		o := Sink{Name: s.name, Rows: s.rows.Load(), Commits: s.commits.Load(), Queue: s.queue.Load(), QueueLimit: s.limit.Load(), Lag: j.lag(c, now)}
+		o := Sink{Name: s.name, Rows: s.rows.Load(), Commits: s.commits.Load(), Queue: s.queue.Load(), QueueLimit: s.limit.Load(), Lag: j.lag(c, now), Standing: s.stands.last.Load()}
 		if c != nil {
 			o.Position = j.text(c.at)
 			if !c.when.IsZero() {

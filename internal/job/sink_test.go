@@ -65,7 +65,7 @@ func TestSinkStanding_when_tasks_carry_some(t *testing.T) {
 func TestSinkStanding_when_the_job_ends(t *testing.T) {
 	l := newLife(t, Options{EndOnFailure: true}).planned(stream).do(Event{Kind: TaskFailed, ID: "s", Failure: full("b")})
 	l.sinks("stopped: the job ends: sink b, TARGET_FULL; failed: TARGET_FULL")
-	l = newLife(t, Options{}).planned(stream).do(Event{Kind: TaskFinished, ID: "s"}).sinks("finished: ; finished: ")
+	newLife(t, Options{}).planned(stream).do(Event{Kind: TaskFinished, ID: "s"}).sinks("finished: ; finished: ")
 }
 
 func TestSinkStanding_since(t *testing.T) {

@@ -14,9 +14,9 @@ func TestStep_keeps_times_as_they_are_read_again(t *testing.T) {
 	s := New(Options{}, 1, now())
 	check := func(what string) {
 		t.Helper()
-		b, err := json.Marshal(s)
+		b, _ := json.Marshal(s)
 		var read State
-		if err = json.Unmarshal(b, &read); err != nil || !same(read, s) {
+		if err := json.Unmarshal(b, &read); err != nil || !same(read, s) {
 			t.Errorf("%s: %v\n%+v\nread again\n%+v", what, err, s, read)
 		}
 	}

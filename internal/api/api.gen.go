@@ -327,6 +327,30 @@ func (e Kind) Valid() bool {
 	}
 }
 
+// Defines values for LagState.
+const (
+	LagStateBehind   LagState = "behind"
+	LagStateCaughtUp LagState = "caught_up"
+	LagStateIdle     LagState = "idle"
+	LagStateUnknown  LagState = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the LagState enum.
+func (e LagState) Valid() bool {
+	switch e {
+	case LagStateBehind:
+		return true
+	case LagStateCaughtUp:
+		return true
+	case LagStateIdle:
+		return true
+	case LagStateUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Role.
 const (
 	Operate Role = "operate"
@@ -681,8 +705,11 @@ type Fault struct {
 	Class FaultClass `json:"class"`
 	Code  string     `json:"code"`
 	Hint  string     `json:"hint,omitempty,omitzero"`
-	What  string     `json:"what"`
-	Where string     `json:"where,omitempty,omitzero"`
+
+	// Sink that caused it; absent: something else did
+	Sink  string `json:"sink,omitempty,omitzero"`
+	What  string `json:"what"`
+	Where string `json:"where,omitempty,omitzero"`
 }
 
 // FaultClass defines model for Fault.Class.
@@ -764,6 +791,9 @@ type Job struct {
 	Run      int64     `json:"run,omitempty,omitzero"`
 	Schedule *Schedule `json:"schedule,omitempty"`
 
+	// Sinks by name; a file job has one, `target`
+	Sinks []Sink `json:"sinks,omitempty,omitzero"`
+
 	// Standing What is, and what is wanted.
 	Standing  Standing   `json:"standing"`
 	Tasks     TaskCounts `json:"tasks"`
@@ -802,6 +832,18 @@ type JobPage struct {
 
 // Kind defines model for Kind.
 type Kind string
+
+// Lag How far a sink is behind the end of the source's log. Absent where there is no log.
+type Lag struct {
+	// Seconds absent: not known
+	Seconds *float64 `json:"seconds,omitempty"`
+
+	// State caught_up: it has committed all that there is; idle: nothing is to be read now
+	State LagState `json:"state"`
+}
+
+// LagState caught_up: it has committed all that there is; idle: nothing is to be read now
+type LagState string
 
 // Name defines model for Name.
 type Name = string
@@ -891,6 +933,33 @@ type Silence struct {
 
 	// Seconds 0 ends the silence
 	Seconds int `json:"seconds"`
+}
+
+// Sink Where a sink stands. Its `error` is one that it caused; where something else did, it waits (`unassigned`) and says for what.
+// What is measured is of the run that goes on, or was the last.
+type Sink struct {
+	// Commits in the run; absent: not known
+	Commits *int64 `json:"commits,omitempty"`
+
+	// CommittedAt the last commit of the run; of a file job when an object was done last
+	CommittedAt time.Time `json:"committed_at,omitempty,omitzero"`
+	Lag         *Lag      `json:"lag,omitempty"`
+	Name        string    `json:"name"`
+
+	// Position committed, as the source describes it
+	Position string `json:"position,omitempty,omitzero"`
+
+	// QueueBytes that wait for it; of a file job those in flight; absent: not known
+	QueueBytes *int64 `json:"queue_bytes,omitempty"`
+
+	// QueueLimitBytes absent: there is none
+	QueueLimitBytes int64 `json:"queue_limit_bytes,omitempty,omitzero"`
+
+	// Rows committed in the run; of a file job the objects copied in the round; absent: not known
+	Rows *int64 `json:"rows,omitempty"`
+
+	// Standing What is, and what is wanted.
+	Standing Standing `json:"standing"`
 }
 
 // Standing What is, and what is wanted.

@@ -95,7 +95,7 @@ func faultOf(f *api.Fault) *fault.Error {
 	if f == nil {
 		return nil
 	}
-	e := &fault.Error{Code: fault.Code(f.Code), What: f.What, Where: f.Where, Hint: f.Hint}
+	e := &fault.Error{Code: fault.Code(f.Code), What: f.What, Where: f.Where, Hint: f.Hint, Sink: f.Sink}
 	if f.Cause != "" {
 		e.Cause = errors.New(f.Cause)
 	}

@@ -36,6 +36,7 @@ func (v view) block(p watch.Progress) []string {
 	if l := v.sinkLine(p); l != "" {
 		out = append(out, l)
 	}
+	out = append(out, v.troubleLines(p)...)
 	return append(out, v.lastLine(p))
 }
 
@@ -178,6 +179,8 @@ func (v view) lagText(l watch.Lag, sinks int) string {
 		return "lag " + durationText(seconds(*l.Seconds)) + of
 	case l.State == watch.Behind:
 		return "behind" + of
+	case l.State == watch.Idle:
+		return "idle" + of
 	}
 	return "lag unknown" + of
 }

@@ -69,6 +69,9 @@ func faultLines(e *fault.Error, c colours) []string {
 	} else {
 		out = append(out, "  class  "+class)
 	}
+	if e.Sink != "" {
+		out = append(out, "  sink   "+clean(e.Sink))
+	}
 	if e.Cause != nil {
 		out = append(out, label("cause", cleanLines(e.Cause.Error()))...)
 	}
@@ -95,7 +98,7 @@ func label(word string, lines []string) []string {
 
 // masked returns e with secrets masked in all its texts.
 func masked(e *fault.Error, hide func(string) string) *fault.Error {
-	out := &fault.Error{Code: e.Code, What: hide(e.What), Where: hide(e.Where), Hint: hide(e.Hint)}
+	out := &fault.Error{Code: e.Code, What: hide(e.What), Where: hide(e.Where), Hint: hide(e.Hint), Sink: e.Sink}
 	if e.Cause != nil {
 		out.Cause = errors.New(hide(e.Cause.Error()))
 	}
@@ -114,10 +117,11 @@ type errorLine struct {
 	Where string `json:"where,omitempty"`
 	Cause string `json:"cause,omitempty"`
 	Hint  string `json:"hint,omitempty"`
+	Sink  string `json:"sink,omitempty"` // that caused it
 }
 
 func newErrorLine(e *fault.Error, job string, now time.Time) errorLine {
-	l := errorLine{V: 1, Type: "error", T: stamp(now), Job: job, Code: string(e.Code), Class: e.Class().String(), What: e.What, Where: e.Where, Hint: e.Hint}
+	l := errorLine{V: 1, Type: "error", T: stamp(now), Job: job, Code: string(e.Code), Class: e.Class().String(), What: e.What, Where: e.Where, Hint: e.Hint, Sink: e.Sink}
 	if e.Cause != nil {
 		l.Cause = e.Cause.Error()
 	}

@@ -34,6 +34,7 @@ func (v view) fileBlock(p watch.Progress) []string {
 			out = append(out, l)
 		}
 	}
+	out = append(out, v.troubleLines(p)...)
 	last := " memory    " + bytesText(float64(p.Memory.Used))
 	if p.Memory.Limit > 0 {
 		last += " of " + bytesText(float64(p.Memory.Limit))

@@ -430,8 +430,9 @@ func jobLines(j api.Job, v view, now time.Time) []string {
 			out = append(out, "  "+l)
 		}
 	}
+	out = append(out, sinkLines(j, v, now)...)
 	if j.Progress != nil {
-		out = append(out, v.away(*j.Progress)...)
+		out = append(out, v.away(withoutSinks(j))...)
 		out = append(out, "  as of "+j.Progress.Sampled.Local().Format("15:04:05 -07:00"))
 	}
 	return out

@@ -61,6 +61,9 @@ func timedLine(p watch.Progress) string {
 	if br := p.Brake; br != nil {
 		put("brake", strings.TrimPrefix(br.Sink+"."+br.Stage, "."))
 	}
+	if s := sinksPlain(p); s != "" {
+		put("sinks", s)
+	}
 	if len(p.Marked) > 0 {
 		put("resync_needed", strconv.Itoa(len(p.Marked)))
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -71,6 +72,9 @@ func OutputSchema() []byte {
 
 // typeSchema describes a Go type as encoding/json writes it.
 func typeSchema(t reflect.Type) map[string]any {
+	if t.Kind() == reflect.Uint8 && t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+		return map[string]any{"type": "string"} // a number that is written as a word
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return typeSchema(t.Elem())
@@ -104,7 +108,7 @@ func fieldSchemas(t reflect.Type, props map[string]any, required *[]string) {
 			continue
 		}
 		props[name] = typeSchema(f.Type)
-		if !strings.HasPrefix(rest, "omitempty") {
+		if !strings.HasPrefix(rest, "omitempty") && !strings.HasPrefix(rest, "omitzero") {
 			*required = append(*required, name)
 		}
 	}

@@ -125,7 +125,7 @@ type display interface {
 func (a *app) newRunner(spec *job.Spec, o Options, every time.Duration) *runner {
 	r := &runner{a: a, spec: spec, o: o, act: a.engine.Run, marks: map[string]bool{}}
 	w := watch.Options{Job: spec.Name, Mode: modeOf(spec), Now: a.p.Now, ProcessStart: a.p.Start,
-		Parallel: o.Parallel, Resident: watch.Resident, MemoryLimit: o.Memory}
+		Parallel: o.Parallel, Resident: watch.Resident, MemoryLimit: o.Memory, Hide: a.hide}
 	if spec.Kind == job.KindFiles {
 		r.o.Files = watch.NewFiles(w)
 		r.w = r.o.Files

@@ -23,6 +23,13 @@ type Work interface {
 	RunTask(ctx context.Context, id string, attempt uint64) (progressed bool, err error)
 }
 
+// Follower is Work that wants to know how its job stands.
+type Follower interface {
+	// Follow is told of each state after it was kept, by one goroutine. It must be
+	// quick.
+	Follow(job.State)
+}
+
 // Driving says how work is driven, by whoever keeps the life of a job. Such a keeper
 // hands on what is wanted in one of two ways, never in both at once: to work that is
 // driven by Commands, and while none is by job.Step, on the state that was kept last.

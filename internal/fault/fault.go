@@ -44,6 +44,7 @@ type Error struct {
 	Code  Code
 	What  string // one sentence: what went wrong, naming the thing
 	Where string // job.yaml:4:3, job/table/chunk, host:port; may be empty
+	Sink  string // the sink of a job that caused it; empty: something else did
 	Cause error  // verbatim, may be nil
 	Hint  string // what to do, a command where there is one; may be empty
 }
@@ -66,6 +67,19 @@ func (e *Error) By(cause error) *Error { e.Cause = cause; return e }
 func (e *Error) Try(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)
 	return e
+}
+
+// InSink returns err as one that a sink of a job caused, nil when err is nil: its
+// outermost Error, with the name of the sink unless that names one already.
+func InSink(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := *Of(err)
+	if e.Sink == "" {
+		e.Sink = name
+	}
+	return &e
 }
 
 // Error returns code, what, where and cause on one line.

@@ -24,6 +24,21 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
+func TestInSink(t *testing.T) {
+	full := New(TargetFull, "no space")
+	err := InSink("lake", fmt.Errorf("chunk 3: %w", full))
+	if e := Of(err); e.Sink != "lake" || e.Code != TargetFull || Of(InSink("pg", err)).Sink != "lake" {
+		t.Errorf("%+v", e)
+	}
+	cause := errors.New("x")
+	if err := InSink("lake", cause); Of(err).Code != Internal || !errors.Is(err, cause) || Of(err).Sink != "lake" {
+		t.Errorf("%+v", err)
+	}
+	if full.Sink != "" || InSink("lake", nil) != nil {
+		t.Error("an error that others may hold was changed, or one was made of none")
+	}
+}
+
 func TestError_when_wrapped(t *testing.T) {
 	cause := errors.New("ERROR 1045")
 	err := fmt.Errorf("opening: %w", New(SourceAuth, "user %q was refused", "u").At("h:1").By(cause).Try("check the password"))

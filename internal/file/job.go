@@ -78,7 +78,7 @@ func (e Engine) connect(ctx context.Context, j *opened) error {
 	}
 	target, err := e.store(ctx, j, j.spec.Files.Sink)
 	if err != nil {
-		return errors.Join(at(err, j.spec.Files.Sink), source.Close())
+		return errors.Join(fault.InSink(watch.Target, at(err, j.spec.Files.Sink)), source.Close())
 	}
 	j.source, j.target = source, target
 	return nil
@@ -126,14 +126,15 @@ func (j *opened) way() string { return where(j.source) + " → " + where(j.targe
 // probe makes sure that both stores answer and may be listed, so that a run that
 // cannot work ends at once and says why.
 func (j *opened) probe(ctx context.Context) error {
-	for _, end := range []struct {
-		of store.Store
-		v  option.Values
-	}{{j.source, j.spec.Files.Source}, {j.target, j.spec.Files.Sink}} {
-		if _, err := listOne(ctx, end.of); err != nil {
-			if f := fault.Of(err); f.Where == "" {
-				err = f.At("%s", where(end.of))
-			}
+	for _, end := range []store.Store{j.source, j.target} {
+		_, err := listOne(ctx, end)
+		if f := fault.Of(err); err != nil && f.Where == "" {
+			err = f.At("%s", where(end))
+		}
+		if end == j.target {
+			err = fault.InSink(watch.Target, err)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -57,6 +57,9 @@ func (w *work) opened(ctx context.Context) (*transfer.Transfer, error) {
 	return w.transfer, err
 }
 
+// Follow tells the record how the target stands.
+func (w *work) Follow(s job.State) { w.record.TargetStands(s.SinkStanding(watch.Target)) }
+
 // know notes which range has a number, from 1. It is the same one whenever it is
 // found.
 func (w *work) know(n int, r transfer.Range) {

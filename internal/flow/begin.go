@@ -48,7 +48,8 @@ func (j *Job) Find(ctx context.Context) ([]*SinkState, error) {
 }
 
 // load fills s from a stream shard's Set.
-func (s *SinkState) load(ctx context.Context, set position.Set) error {
+func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
+	defer func() { err = s.Sink.blame(ctx, err) }()
 	at, ok := set[keyStream]
 	if !ok {
 		return nil
@@ -66,11 +67,11 @@ func (s *SinkState) load(ctx context.Context, set position.Set) error {
 	s.Copied, s.complete = set[keyCopied], bitmapOf(set[keyComplete])
 	_, s.Whole = set[keyWhole]
 	s.marks = map[uint32]position.Position{}
-	if s.Shapes, err = loadShapes(ctx, s.Sink.Sink, set[keySchemas].Token()); err != nil {
+	if s.Shapes, err = loadShapes(ctx, s.Sink, set[keySchemas].Token()); err != nil {
 		return err
 	}
 	if s.Generation > 0 {
-		s.snapshot, err = loadShapes(ctx, s.Sink.Sink, set[keySnapshot].Token())
+		s.snapshot, err = loadShapes(ctx, s.Sink, set[keySnapshot].Token())
 	}
 	return err
 }
@@ -178,7 +179,7 @@ func (j *Job) begin(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	if err := s.Sink.Prepare(ctx, at.tables); err != nil {
 		return err
 	}
-	if err := at.keep(ctx, s.Sink.Sink, nil); err != nil {
+	if err := at.keep(ctx, s.Sink, nil); err != nil {
 		return err
 	}
 	w, set, err := s.Sink.Open(ctx, j.shard(s.Sink, streamTask), claim)
@@ -274,7 +275,7 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 			return err
 		}
 	}
-	if err := at.keep(ctx, s.Sink.Sink, nil); err != nil {
+	if err := at.keep(ctx, s.Sink, nil); err != nil {
 		return err
 	}
 	set = position.Set{

@@ -35,7 +35,7 @@ func (j *Job) RunChunks(ctx context.Context, t *ChunkTask, claim connector.Claim
 			return err
 		}
 		lanes = append(lanes, l)
-		done, err := chunksOf(l.set)
+		done, err := s.Sink.chunks(l.set)
 		if err != nil {
 			return err
 		}

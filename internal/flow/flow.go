@@ -22,6 +22,8 @@ type Sink struct {
 	// uncommitted row, or when that much is staged.
 	Every time.Duration
 	Bytes int64
+
+	waiting atomic.Int64 // bytes in the queues of all tasks
 }
 
 // Job is what all tasks of one run of a job share. Its fields are not changed

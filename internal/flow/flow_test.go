@@ -57,10 +57,12 @@ func TestFlow_when_crashed_at_every_step(t *testing.T) {
 			src := newLogSource(uint64(n), 60)
 			a, b := newMemSink(), newMemSink()
 			a.crash, b.crash = &crash{at: n, after: after}, &crash{at: -1}
-			err := run(t.Context(), newJob(src, a, b), connector.Claim{Run: 1}, 50)
-			if err != nil && !errors.Is(err, errCrash) {
-				t.Fatalf("step %d after=%v: %v", n, after, err)
+			j := newJob(src, a, b)
+			err := run(t.Context(), j, connector.Claim{Run: 1}, 50)
+			if err != nil && (!errors.Is(err, errCrash) || fault.Of(err).Sink != "s0") {
+				t.Fatalf("step %d after=%v, blamed is %q: %v", n, after, fault.Of(err).Sink, err)
 			}
+			nothingWaits(t, j)
 			for i, m := range []*memSink{a, b} {
 				if err := judge(src, m); err != nil {
 					t.Fatalf("step %d after=%v, at the crash, sink %d: %v", n, after, i, err)
@@ -92,6 +94,57 @@ func TestFlow_when_crashed_at_every_step(t *testing.T) {
 		}
 	}
 	t.Logf("%d crash points", points)
+}
+
+// nothingWaits checks that a run that has ended tells of no queues.
+func nothingWaits(t *testing.T, j *Job) {
+	t.Helper()
+	for _, s := range j.Record.Snapshot().Sinks {
+		if s.Queue != 0 {
+			t.Errorf("%d bytes wait for sink %s", s.Queue, s.Name)
+		}
+	}
+}
+
+// failing is a source that fails after a number of batches.
+type failing struct {
+	*logSource
+	left int
+}
+
+func (f *failing) Read(ctx context.Context, s connector.Split, from position.Position, emit func(*row.Batch) error) error {
+	return f.logSource.Read(ctx, s, from, func(b *row.Batch) error {
+		if f.left--; f.left < 0 {
+			b.Release()
+			return fault.New(fault.SourceUnreachable, "gone")
+		}
+		return emit(b)
+	})
+}
+
+func TestFlow_when_the_source_fails(t *testing.T) {
+	for n := range 20 {
+		src := newLogSource(uint64(n), 60)
+		j := newJob(src, newMemSink(), newMemSink())
+		j.Source = &failing{src, n}
+		err := runAs(t.Context(), j, src, connector.Claim{Run: 1}, 60)
+		if e := fault.Of(err); e.Code != fault.SourceUnreachable || e.Sink != "" {
+			t.Errorf("after %d batches sink %q is blamed: %v", n, e.Sink, err)
+		}
+		nothingWaits(t, j)
+	}
+}
+
+func TestFlow_when_a_sink_is_cancelled(t *testing.T) {
+	s := &Sink{Name: "s"}
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := s.blame(ctx, errCrash); fault.Of(err).Sink != "s" || s.blame(ctx, nil) != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := s.blame(ctx, ctx.Err()); err != context.Canceled {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestFlow_when_paused_at_random(t *testing.T) {

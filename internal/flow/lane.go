@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"godwit/internal/connector"
@@ -24,7 +23,6 @@ type lane struct {
 	writer     connector.Writer
 	set        position.Set // what is committed
 	queue      chan item
-	bytes      atomic.Int64  // waiting in queue
 	rows       int64         // applied since the last commit
 	committing time.Duration // spent in commits so far
 }
@@ -71,7 +69,7 @@ func startGroup(ctx context.Context, lanes []*lane, appliers []applier) *group {
 				fail(err) // first of all: it is what ends the reader
 			}
 			for it := range l.queue { // finish closes it
-				it.release()
+				l.drop(it)
 			}
 		})
 	}
@@ -91,7 +89,7 @@ func (g *group) reading(ctx context.Context) context.Context {
 func (g *group) put(ctx context.Context, l *lane, it item) error {
 	if it.batch != nil {
 		it.batch.Retain()
-		l.job.Record.Queue(l.sink.Name, l.bytes.Add(int64(it.batch.Payload())), l.job.QueueBytes)
+		l.waits(int64(it.batch.Payload()))
 	}
 	select {
 	case l.queue <- it:
@@ -104,18 +102,25 @@ func (g *group) put(ctx context.Context, l *lane, it item) error {
 	case l.queue <- it:
 		return nil
 	case <-g.work.Done():
-		it.release()
+		l.drop(it)
 		return context.Cause(g.work)
 	case <-ctx.Done():
-		it.release()
+		l.drop(it)
 		return context.Cause(ctx)
 	}
 }
 
-func (it item) release() {
+// drop lets go of an item that is not carried out.
+func (l *lane) drop(it item) {
 	if it.batch != nil {
+		l.waits(-int64(it.batch.Payload()))
 		it.batch.Release()
 	}
+}
+
+// waits notes that so many bytes more wait for the sink, in whichever task.
+func (l *lane) waits(bytes int64) {
+	l.job.Record.Queue(l.sink.Name, l.sink.waiting.Add(bytes), l.job.QueueBytes)
 }
 
 // finish ends the queues, waits for the lanes and returns the task's error: a
@@ -173,7 +178,7 @@ func (l *lane) handle(ctx context.Context, a applier, it item) error {
 		return it.act(ctx)
 	}
 	defer it.batch.Release()
-	l.job.Record.Queue(l.sink.Name, l.bytes.Add(-int64(it.batch.Payload())), l.job.QueueBytes)
+	l.waits(-int64(it.batch.Payload()))
 	l.rows += int64(it.batch.Rows())
 	start := time.Now()
 	committing := l.committing

@@ -31,7 +31,7 @@ func (j *Job) tableMark(ctx context.Context, s *SinkState, number uint32) (great
 		if err != nil {
 			return greatest, 0, err
 		}
-		done, err := chunksOf(set)
+		done, err := s.Sink.chunks(set)
 		if err != nil {
 			return greatest, 0, err
 		}

@@ -57,7 +57,13 @@ func planOf(ctx context.Context, s *Sink, generation, number uint32) (*tablePlan
 	if err != nil || b == nil {
 		return nil, nil, err
 	}
-	return parsePlan(b)
+	return s.plan(b)
+}
+
+// plan reads a plan that the sink kept.
+func (s *Sink) plan(b []byte) (*tablePlan, []byte, error) {
+	p, kept, err := parsePlan(b)
+	return p, kept, fault.InSink(s.Name, err)
 }
 
 func parsePlan(b []byte) (*tablePlan, []byte, error) {
@@ -148,7 +154,7 @@ func (j *Job) keepPlan(ctx context.Context, t *row.Table, s *SinkState) (*tableP
 	if kept, err = s.Sink.Once(ctx, planKey(s.Generation, t.Number), b); err != nil {
 		return nil, nil, err
 	}
-	return parsePlan(kept)
+	return s.Sink.plan(kept)
 }
 
 func (j *Job) divide(ctx context.Context, t *row.Table, generation uint32) (*tablePlan, error) {
@@ -181,12 +187,12 @@ func (j *Job) Lacking(ctx context.Context, t *ChunkTask) (n int, settled bool, e
 		if err != nil {
 			return 0, false, err
 		}
-		done, err := chunksOf(set)
+		done, err := s.Sink.chunks(set)
 		if err != nil {
 			return 0, false, err
 		}
-		if q, ok := s.Sink.Sink.(connector.Settler); settled && ok {
-			if settled, err = q.Settled(ctx, j.shard(s.Sink, t.Shard)); err != nil {
+		if settled {
+			if settled, err = s.Sink.settled(ctx, j.shard(s.Sink, t.Shard)); err != nil {
 				return 0, false, err
 			}
 		}

@@ -106,9 +106,5 @@ func (j *Job) Progress(ctx context.Context, name row.Name, states []*SinkState) 
 // Settled reports whether a sink's stream has no commit that its next Open must
 // finish.
 func (j *Job) Settled(ctx context.Context, s *SinkState) (bool, error) {
-	q, ok := s.Sink.Sink.(connector.Settler)
-	if !ok {
-		return true, nil
-	}
-	return q.Settled(ctx, j.shard(s.Sink, streamTask))
+	return s.Sink.settled(ctx, j.shard(s.Sink, streamTask))
 }

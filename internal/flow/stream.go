@@ -205,7 +205,7 @@ type streamApplier struct {
 func (j *Job) streamApplier(ctx context.Context, s *SinkState, l *lane) (*streamApplier, error) {
 	at, ok := l.set[keyStream]
 	if !ok {
-		return nil, fault.New(fault.TargetBroken, "the stream of sink %q has no place", s.Sink.Name)
+		return nil, s.Sink.blame(ctx, fault.New(fault.TargetBroken, "the stream of sink %q has no place", s.Sink.Name))
 	}
 	if err := s.load(ctx, l.set); err != nil {
 		return nil, err
@@ -419,7 +419,7 @@ func (a *streamApplier) announce(ctx context.Context) error {
 	if d, ok := a.lane.job.Source.(connector.Describer); ok {
 		described = d.Describe(at)
 	}
-	return sink.Announce(ctx, at, described, a.completions())
+	return a.lane.sink.blame(ctx, sink.Announce(ctx, at, described, a.completions()))
 }
 
 // traceable refuses the one change that no reader could make whole: a row that

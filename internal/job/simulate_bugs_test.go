@@ -2,6 +2,7 @@ package job
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -136,6 +137,28 @@ func defects() map[string]machine {
 		"an outdated attempt counts": onActions(func(next *State, _ Event, as []Action) []Action {
 			for i := range next.Tasks {
 				next.Tasks[i].Outdated = false
+			}
+			return as
+		}),
+		"nobody is blamed": onEvents(func(_ State, e *Event) bool {
+			if e.Failure != nil {
+				f := *e.Failure
+				f.Sink, e.Failure = "", &f
+			}
+			return true
+		}),
+		"another sink is blamed": onEvents(func(_ State, e *Event) bool {
+			if e.Failure != nil && e.Failure.Sink != "" {
+				f := *e.Failure
+				f.Sink, e.Failure = "c", &f
+			}
+			return true
+		}),
+		"a sink is forgotten": onActions(func(next *State, _ Event, as []Action) []Action {
+			for i := range next.Tasks {
+				if t := &next.Tasks[i]; t.live() {
+					t.Sinks = strings.TrimSuffix(t.Sinks, " a")
+				}
 			}
 			return as
 		}),

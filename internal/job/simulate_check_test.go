@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -196,6 +197,32 @@ func (s *simulation) checkLife(next State) {
 	if paused := s.paused && !s.stopped && !s.failing && len(s.live) == 0 && !next.Ended; paused != (next.Status == Paused) && s.paused {
 		s.fail("paused, and is %v", next.Status)
 	}
+	s.checkSinks(next)
+}
+
+// checkSinks checks how sinks stand, one at a time.
+func (s *simulation) checkSinks(next State) {
+	name := [...]string{"a", "b"}[s.IntN(2)]
+	caused, lives, alone := false, false, true
+	for _, t := range next.Tasks {
+		if t.Sinks != "" && !slices.Contains(strings.Fields(t.Sinks), name) {
+			continue
+		}
+		failed := t.Status == Failed || t.Status == Retrying
+		caused = caused || failed && s.blamed[t.ID] == name
+		lives = lives || s.live[t.ID] != nil
+		alone = alone && (failed || t.Status == Finished || t.Status == Unassigned)
+	}
+	got := next.SinkStanding(name)
+	s.seen.note("sink", got.Status)
+	switch failed := got.Status == Failed || got.Status == Retrying; {
+	case failed && !caused, (got.Failure != nil) != caused, caused && got.Failure.Sink != name:
+		s.fail("sink %s is %v by %+v, caused something: %v: %s", name, got.Status, got.Failure, caused, describe(next))
+	case caused && alone && !failed:
+		s.fail("sink %s is %v, though it failed: %s", name, got.Status, describe(next))
+	case lives != (got.Status == Running || got.Status == Preparing || got.Status == Stopping):
+		s.fail("sink %s is %v, something lives: %v: %s", name, got.Status, lives, describe(next))
+	}
 }
 
 // checkIdle: nothing waits that could run, or without being woken.
@@ -307,7 +334,7 @@ func (c *coverage) check(t *testing.T) {
 		want = append(want, fmt.Sprint("action", k))
 	}
 	for k := Unassigned; k <= Finished; k++ {
-		want = append(want, fmt.Sprint("task", k))
+		want = append(want, fmt.Sprint("task", k), fmt.Sprint("sink", k))
 		if k != Unassigned {
 			want = append(want, fmt.Sprint("job", k))
 		}

@@ -24,12 +24,13 @@ type model struct {
 	done            map[Task]bool
 	fails           map[string]int // fruitless, in a row, and nobody asked for another try
 	earliest        map[string]time.Time
+	blamed          map[string]string // tasks: the sink that caused their last failure
 	finishes        int
 }
 
 func newModel() model {
 	return model{tables: map[string]bool{}, tasks: map[string]bool{}, most: map[string]uint64{}, found: map[string]Task{},
-		done: map[Task]bool{}, fails: map[string]int{}, earliest: map[string]time.Time{}}
+		done: map[Task]bool{}, fails: map[string]int{}, earliest: map[string]time.Time{}, blamed: map[string]string{}}
 }
 
 func (s *simulation) fail(format string, args ...any) {
@@ -121,6 +122,10 @@ func (s *simulation) failed(run *attempt, e Event) {
 	retry := e.Failure == nil || e.Failure.Class == fault.Retry
 	if retry && run.cancelled > 0 {
 		return
+	}
+	s.blamed[id] = ""
+	if e.Failure != nil {
+		s.blamed[id] = e.Failure.Sink
 	}
 	s.fails[id]++
 	if e.Progressed {

@@ -34,7 +34,8 @@ import (
 //  14. Each failed task has an alarm; alarms are raised once and resolved when they no longer hold.
 //  15. What starts is told the version of the job file that is carried out.
 //  16. Two streams never carry one table, and nothing starts on a table that is still held by what is to end.
-//  17. Whatever happened before: when all goes well again and everything is resumed and retried, the job ends and everything is done.
+//  17. A sink has failed only by a failure that it caused, and one that caused it has no other way to stand while nothing else carries it. It runs while something that carries it does.
+//  18. Whatever happened before: when all goes well again and everything is resumed and retried, the job ends and everything is done.
 
 // machine is Step and Resume, or a defect of them.
 type machine struct {
@@ -227,7 +228,7 @@ func (s *simulation) plan(v view) (out []Task) {
 			own = ""
 		}
 		for i := range s.copies[name] {
-			t := Task{ID: fmt.Sprintf("%s.%d.%d", name, s.generations[name], i), Kind: Copy, Table: own, Revision: fmt.Sprint(s.revision[name])}
+			t := Task{ID: fmt.Sprintf("%s.%d.%d", name, s.generations[name], i), Kind: Copy, Table: own, Revision: fmt.Sprint(s.revision[name]), Sinks: [...]string{"", "a", "b a", "b"}[(i+len(s.names))%4]}
 			if !s.settled[t] || i%2 == 0 { // some planners tell what is done already, others do not
 				out = append(out, t)
 			}
@@ -380,6 +381,11 @@ func (s *simulation) failure() Event {
 		e.Failure = FailureOf(fault.New(fault.FencedOff, "another one"))
 	case 2:
 		e.Kind, e.Failure = TaskStopped, nil // though nobody asked
+	}
+	if e.Failure != nil {
+		f := *e.Failure
+		f.Sink = [...]string{"", "a", "b"}[s.IntN(3)]
+		e.Failure = &f
 	}
 	return e
 }

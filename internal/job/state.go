@@ -56,6 +56,9 @@ type Task struct {
 	// more are to be found: the copies of its table, or of all that do not stand
 	// apart.
 	AfterCopies bool `json:"after_copies,omitempty"`
+	// Sinks are the names of the sinks that the task carries, with a blank between;
+	// empty: all that the job has.
+	Sinks string `json:"sinks,omitempty"`
 }
 
 // Wish is who asked for something, and why.
@@ -163,13 +166,14 @@ type Failure struct {
 	Where string      `json:"where,omitempty"`
 	Cause string      `json:"cause,omitempty"`
 	Hint  string      `json:"hint,omitempty"`
+	Sink  string      `json:"sink,omitempty"` // that caused it; empty: something else did
 }
 
 // FailureOf returns err as data. Its texts are cut where they are longer than a
 // State should keep.
 func FailureOf(err error) *Failure {
 	f := fault.Of(err)
-	out := &Failure{Class: f.Class(), Code: f.Code, What: cut(f.What), Where: cut(f.Where), Hint: cut(f.Hint)}
+	out := &Failure{Class: f.Class(), Code: f.Code, What: cut(f.What), Where: cut(f.Where), Hint: cut(f.Hint), Sink: cut(f.Sink)}
 	if f.Cause != nil {
 		out.Cause = cut(f.Cause.Error())
 	}
@@ -178,7 +182,7 @@ func FailureOf(err error) *Failure {
 
 // Err returns the failure as an error again.
 func (f *Failure) Err() *fault.Error {
-	out := &fault.Error{Code: f.Code, What: f.What, Where: f.Where, Hint: f.Hint}
+	out := &fault.Error{Code: f.Code, What: f.What, Where: f.Where, Hint: f.Hint, Sink: f.Sink}
 	if f.Cause != "" {
 		out.Cause = errors.New(f.Cause)
 	}

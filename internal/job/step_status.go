@@ -49,6 +49,9 @@ func (s State) TableStatus(name string) (Status, string) {
 	return s.combined(func(t *TaskState) bool { return t.Table == name })
 }
 
+// lively has all statuses, the liveliest first.
+var lively = []Status{Running, Preparing, Stopping, Retrying, Failed, Paused, Unassigned, Stopped, Finished}
+
 // combined is the status of several tasks together: the liveliest counts, and
 // failures of some do not hide that others go on.
 func (s *State) combined(which func(*TaskState) bool) (Status, string) {
@@ -67,7 +70,7 @@ func (s *State) combined(which func(*TaskState) bool) (Status, string) {
 			seen[status], reasons[status] = true, t.Reason
 		}
 	}
-	for _, status := range []Status{Running, Preparing, Stopping, Retrying, Failed, Paused, Unassigned, Stopped} {
+	for _, status := range lively {
 		if seen[status] {
 			return status, reasons[status]
 		}

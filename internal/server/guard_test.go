@@ -247,3 +247,22 @@ func TestNotes_when_somebody_tries_many_tokens(t *testing.T) {
 		t.Error("that a token is missing is nothing to note")
 	}
 }
+
+func TestCounts_when_names_come_and_go(t *testing.T) {
+	c := newCounts(2)
+	for i := range 1000 {
+		name := fmt.Sprint(i)
+		if !c.enter(name) || !c.enter(name) || c.enter(name) || c.total() != 2 {
+			t.Fatalf("%s: %+v", name, c)
+		}
+		c.leave(name)
+		if !c.enter(name) {
+			t.Fatalf("%s left, and may not enter", name)
+		}
+		c.leave(name)
+		c.leave(name)
+	}
+	if len(c.have) > 0 || c.total() != 0 {
+		t.Errorf("%d names are remembered for ever", len(c.have))
+	}
+}

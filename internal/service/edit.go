@@ -194,6 +194,7 @@ func (j *living) accept(who Who, e api.EditRequest, a accepted) error {
 	if err != nil {
 		return err
 	}
+	j.newSinks(sinkNames(r.kind, a.spec.Kept()))
 	j.s.tellEntry(entry)
 	l := j.lifeNow()
 	switch {

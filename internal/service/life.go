@@ -56,7 +56,7 @@ func (j *living) newLife(spec *job.Spec) *life {
 	l.log, l.file = local.NewLog(l.hide, func(level slog.Level, line string) {
 		j.s.o.Log.Log(context.Background(), level, line, "job", j.name)
 	})
-	o := watch.Options{Job: j.name, Mode: string(spec.Mode), Now: j.s.o.Now, Parallel: spec.Parallel, Resident: j.s.resident, MemoryLimit: j.s.o.Memory}
+	o := watch.Options{Job: j.name, Mode: string(spec.Mode), Now: j.s.o.Now, Parallel: spec.Parallel, Resident: j.s.resident, MemoryLimit: j.s.o.Memory, Hide: l.hide}
 	if spec.Kind == job.KindFiles {
 		o.Mode = string(spec.Kind)
 		l.record = watch.NewFiles(o)

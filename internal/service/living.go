@@ -30,20 +30,22 @@ type living struct {
 	card     card
 	state    job.State
 	counts   api.TaskCounts
-	life     *life           // nil: none goes on
-	progress *watch.Progress // of the life, a second old at most; then of the last one
-	again    time.Time       // when a life is tried again by itself; zero: it is not
-	tries    int             // how often it was
-	retry    bool            // the next life does only what the last one left undone
-	told     api.Status      // to followers
-	toldAt   time.Time       // when they were
-	toldOf   *watch.Progress // and of what progress
-	news     bool            // there is something that they were not told
-	keptAt   time.Time       // when the state was kept last
-	gone     int64           // commands up to this one have gone into what is kept
-	unkept   bool            // the state in memory is newer than what is kept
-	due      due             // when its schedule asks for the next run
-	takenUp  bool            // its life was taken up again when the server started
+	sinks    []string                // of its job file, by name
+	stands   map[string]job.Standing // the sinks in state
+	life     *life                   // nil: none goes on
+	progress *watch.Progress         // of the life, a second old at most; then of the last one
+	again    time.Time               // when a life is tried again by itself; zero: it is not
+	tries    int                     // how often it was
+	retry    bool                    // the next life does only what the last one left undone
+	told     api.Status              // to followers
+	toldAt   time.Time               // when they were
+	toldOf   *watch.Progress         // and of what progress
+	news     bool                    // there is something that they were not told
+	keptAt   time.Time               // when the state was kept last
+	gone     int64                   // commands up to this one have gone into what is kept
+	unkept   bool                    // the state in memory is newer than what is kept
+	due      due                     // when its schedule asks for the next run
+	takenUp  bool                    // its life was taken up again when the server started
 }
 
 // show returns the card as it is now.
@@ -117,6 +119,7 @@ func (j *living) takeOver(s job.State, unkept bool, through int64, now time.Time
 	j.mu.Lock()
 	changed := s.Status != j.state.Status
 	j.state, j.counts, j.unkept, j.gone = s, counts, unkept, max(j.gone, through)
+	j.stands = standings(j.sinks, &s, j.stands)
 	if !unkept {
 		j.keptAt = now
 	}

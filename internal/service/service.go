@@ -133,6 +133,9 @@ func (s *Service) load() error {
 			j.card.trouble = job.FailureOf(err)
 		}
 		j.state, j.counts = state, countTasks(state)
+		if v, err := s.folder.version(r.name, r.version); err == nil {
+			j.newSinks(sinkNames(r.kind, v.kept))
+		}
 		s.jobs[r.name] = j
 	}
 	return nil

@@ -202,6 +202,7 @@ func (s *Service) newJob(who Who, in api.Submission) (j *living, v kept, e api.E
 	j.state = job.New(job.Options{Parallel: parallel(spec)}, 1, now)
 	j.counts = countTasks(j.state)
 	v = kept{Version: api.Version{Version: 1, At: now, By: who.Name, File: in.File}, kept: spec.Kept()}
+	j.newSinks(sinkNames(j.card.kind, v.kept))
 	return j, v, e, nil
 }
 

@@ -53,6 +53,7 @@ func (j *living) view(fresh bool) api.Job {
 			out.Schedule.Next = nextStarts(r, j.s.o.Now())
 		}
 	}
+	out.Sinks = j.viewSinks(out.Standing)
 	out.Health = health(out)
 	return out
 }
@@ -121,7 +122,7 @@ func faultOf(f *job.Failure) *api.Fault {
 	if f == nil {
 		return nil
 	}
-	return &api.Fault{Class: api.FaultClass(f.Class.String()), Code: string(f.Code), What: f.What, Where: f.Where, Cause: f.Cause, Hint: f.Hint}
+	return &api.Fault{Class: api.FaultClass(f.Class.String()), Code: string(f.Code), What: f.What, Where: f.Where, Cause: f.Cause, Hint: f.Hint, Sink: f.Sink}
 }
 
 // health is how much a job needs somebody to look at it.

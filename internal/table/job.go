@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"godwit/internal/connector"
+	"godwit/internal/fault"
 	"godwit/internal/flow"
 	"godwit/internal/job"
 	"godwit/internal/limit"
@@ -57,7 +58,7 @@ func open(ctx context.Context, spec *job.Spec, e env) (*opened, error) {
 		driver, _ := e.registry.Sink(s.Driver)
 		sink, err := driver.Open(ctx, s.Values, connector.Env{Budget: e.budget, Log: e.log, Job: spec.Name, Name: s.Name, Getenv: e.getenv, Parallel: e.parallel})
 		if err != nil {
-			return nil, errors.Join(err, o.close())
+			return nil, errors.Join(fault.InSink(s.Name, err), o.close())
 		}
 		o.sinks = append(o.sinks, sink)
 		f := &flow.Sink{Sink: sink, Name: s.Name, Every: 10 * time.Second, Bytes: 64 << 20}

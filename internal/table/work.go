@@ -336,7 +336,26 @@ func (w *work) addStream(id string, sinks []*flow.SinkState, found func(job.Task
 	w.mu.Lock()
 	w.streams[id] = &flow.StreamTask{Sinks: sinks, Until: w.until, ToMarks: w.spec.Mode == job.Snapshot, Reached: w.reached()}
 	w.mu.Unlock()
-	found(job.Task{ID: id, Kind: job.Stream, AfterCopies: id == streamAfter, Revision: w.revision(id)})
+	found(job.Task{ID: id, Kind: job.Stream, AfterCopies: id == streamAfter, Revision: w.revision(id), Sinks: w.carried(sinks)})
+}
+
+// carried names the sinks of a task (job.Task.Sinks); empty: they are all there are.
+func (w *work) carried(sinks []*flow.SinkState) string {
+	if len(sinks) == len(w.spec.Sinks) {
+		return ""
+	}
+	names := make([]string, len(sinks))
+	for i, s := range sinks {
+		names[i] = s.Sink.Name
+	}
+	return strings.Join(names, " ")
+}
+
+// Follow tells the record how the sinks stand.
+func (w *work) Follow(s job.State) {
+	for _, sink := range w.spec.Sinks {
+		w.record.SinkStands(sink.Name, s.SinkStanding(sink.Name))
+	}
 }
 
 // revision tells what is to be done now from what an earlier life had done under the
@@ -424,7 +443,7 @@ func (w *work) findTable(ctx context.Context, number uint32, sinks []*flow.SinkS
 	}
 	w.record.Phase(watch.Snapshot)
 	for _, task := range open {
-		found(job.Task{ID: task.ID, Kind: job.Copy, Table: name, Revision: w.revision(task.ID)})
+		found(job.Task{ID: task.ID, Kind: job.Copy, Table: name, Revision: w.revision(task.ID), Sinks: w.carried(task.Sinks)})
 	}
 	return nil
 }

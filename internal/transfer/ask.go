@@ -6,6 +6,7 @@ import (
 	"godwit/internal/fault"
 	"godwit/internal/store"
 	"godwit/internal/transfer/page"
+	"godwit/internal/watch"
 )
 
 // askAtOnce is how many objects are asked for side by side.
@@ -94,7 +95,7 @@ func (a *asker) listed(o store.Object, oerr error) answer {
 	there, err := store.Find(a.ctx, a.t.Target, name)
 	switch {
 	case wide(a.ctx, err):
-		return answer{err: err}
+		return answer{err: fault.InSink(watch.Target, err)}
 	case fault.Has(err, fault.NameRefused):
 		err = nil // carrying says so
 	}

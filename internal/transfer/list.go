@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"godwit/internal/fault"
@@ -10,6 +11,7 @@ import (
 	"godwit/internal/transfer/page"
 	"godwit/internal/transfer/pair"
 	"godwit/internal/transfer/selection"
+	"godwit/internal/watch"
 )
 
 // sealAfter bounds how long the first item of a page waits for others.
@@ -144,7 +146,7 @@ func (s *sealer) flush(end bool) error {
 // are in the order of the keys they come from.
 func (t *Transfer) join(ctx context.Context, after string, upto func() string, emit func(seen) bool) error {
 	a := pair.Listing{Name: "the source", Objects: selection.List(ctx, t.Source, t.selected.Keys(), after, upto)}
-	b := pair.Listing{Name: "the target", Objects: selection.List(ctx, t.Target, t.selected.Stretches(), after, upto)}
+	b := pair.Listing{Name: "the target", Objects: blamed(selection.List(ctx, t.Target, t.selected.Stretches(), after, upto))}
 	for p, err := range pair.Join(ctx, a, b) {
 		if err != nil {
 			return err
@@ -161,6 +163,17 @@ func (t *Transfer) join(ctx context.Context, after string, upto func() string, e
 		}
 	}
 	return nil
+}
+
+// blamed lists the target: what goes wrong is its fault.
+func blamed(objects iter.Seq2[store.Object, error]) iter.Seq2[store.Object, error] {
+	return func(yield func(store.Object, error) bool) {
+		for o, err := range objects {
+			if !yield(o, fault.InSink(watch.Target, err)) {
+				return
+			}
+		}
+	}
 }
 
 // lookUp lists the source and asks the target for each name, as their order is not

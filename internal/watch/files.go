@@ -27,7 +27,9 @@ type Files struct {
 	flying, flyingB   atomic.Int64
 	flown, flownB     atomic.Int64 // what has landed in this round
 	lanes             atomic.Int64
+	landedAt          atomic.Int64 // unix nanoseconds; 0: nothing has
 	nextTick          atomic.Int64 // unix nanoseconds of the next sample
+	stands            stands
 
 	mu    sync.Mutex
 	run   uint64
@@ -168,6 +170,7 @@ func (f *Files) Flying(objects int, bytes int64) {
 	if objects < 0 {
 		f.flown.Add(int64(-objects))
 		f.flownB.Add(-bytes)
+		f.landedAt.Store(f.o.Now().UnixNano())
 		f.tick()
 	}
 }

@@ -22,6 +22,8 @@ type Options struct {
 	// unknown. MemoryLimit is its ceiling.
 	Resident    func() int64
 	MemoryLimit int64
+	// Hide masks what must not be shown in the texts of errors; nil: nothing.
+	Hide func(string) string
 }
 
 // Job records what a run does. All methods may be called concurrently; those

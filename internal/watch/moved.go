@@ -1,5 +1,7 @@
 package watch
 
+import "godwit/internal/job"
+
 // Moved reports whether p tells something else than an earlier o, but for the time
 // that passes, what follows from it alone (rates, ends) and memory.
 func (p *Progress) Moved(o *Progress) bool { return p.mark() != o.mark() }
@@ -14,6 +16,7 @@ type mark struct {
 	marked                      int
 	sinkRows, commits           int64
 	objects                     [9]Ended
+	standing                    int64 // of all sinks, summed up
 }
 
 func (p *Progress) mark() mark {
@@ -27,9 +30,19 @@ func (p *Progress) mark() mark {
 	for _, s := range p.Sinks {
 		m.sinkRows += s.Rows
 		m.commits += s.Commits
+		m.standing += stood(s.Standing)
 	}
 	if f := p.Files; f != nil {
 		m.objects = [9]Ended{f.Listed, f.Copied, f.Same, f.Skipped, f.Deleted, f.Failed, f.Gone, f.Left, f.Flying}
+		m.standing = stood(f.Target)
 	}
 	return m
+}
+
+// stood is another number whenever a sink stands otherwise.
+func stood(s *job.Standing) int64 {
+	if s == nil {
+		return 0
+	}
+	return s.Since.UnixNano() + int64(s.Status) + int64(s.Attempt) //nolint:gosec // attempts are few
 }

@@ -2,6 +2,8 @@ package watch
 
 import (
 	"time"
+
+	"godwit/internal/job"
 )
 
 // Objects is what a Progress has of a file job, of the round that is going on.
@@ -21,6 +23,10 @@ type Objects struct {
 	Flying       Ended  `json:"in_flight"` // the objects' whole sizes
 	Lanes        int    `json:"lanes"`     // requests that may be under way at once
 	FirstMillis  *int64 `json:"first_object_ms,omitempty"`
+	// LandedAt is when an object was done last, however it ended.
+	LandedAt *time.Time `json:"landed_at,omitempty"`
+	// Target is where the target stands, and why; nil: no engine has said so.
+	Target *job.Standing `json:"target,omitempty"`
 
 	ListRate *float64 `json:"listed_s,omitempty"`  // objects listed a second
 	Rate     *float64 `json:"objects_s,omitempty"` // objects landed a second
@@ -104,7 +110,7 @@ func (f *Files) Snapshot() Progress {
 // objects counts by state; f.mu is held.
 func (f *Files) objects(all bool) *Objects {
 	o := &Objects{
-		Round: f.round, ListedAll: all,
+		Target: f.stands.last.Load(), Round: f.round, ListedAll: all,
 		Listed: Ended{f.listed.Load(), f.listedB.Load()},
 		Ranges: int(f.ranges.Load()), RangesListed: int(f.rangeDone.Load()),
 		Copied: f.ended[stateCopied], Same: f.ended[stateSame], Skipped: f.ended[stateSkipped],
@@ -119,6 +125,10 @@ func (f *Files) objects(all bool) *Objects {
 	if f.first > 0 {
 		ms := (int64(f.first) + int64(time.Millisecond) - 1) / int64(time.Millisecond)
 		o.FirstMillis = &ms
+	}
+	if n := f.landedAt.Load(); n > 0 {
+		at := time.Unix(0, n).UTC()
+		o.LandedAt = &at
 	}
 	return o
 }

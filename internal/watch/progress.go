@@ -2,7 +2,11 @@
 // and people can trust: rates, ends, lags, and what is the brake.
 package watch
 
-import "time"
+import (
+	"time"
+
+	"godwit/internal/job"
+)
 
 // Phases of a run, in order. A run may skip some.
 const (
@@ -27,6 +31,7 @@ const (
 	CaughtUp = "caught_up" // the place committed is the head, and the head was read just now
 	Behind   = "behind"
 	Unknown  = "unknown" // the head was not read lately
+	Idle     = "idle"    // nothing is to be read now: paused, stopped or finished
 )
 
 // Progress is a job at one moment. Its JSON form is that of `--json` and of the
@@ -144,6 +149,8 @@ type Sink struct {
 	Queue       int64      `json:"queue_bytes"`
 	QueueLimit  int64      `json:"queue_limit_bytes"`
 	Lag         Lag        `json:"lag"`
+	// Standing is where it stands, and why; nil: no engine has said so.
+	Standing *job.Standing `json:"standing,omitempty"`
 }
 
 // Brake is the stage that is busy while others wait for it.

@@ -16,6 +16,7 @@ type sink struct {
 	queue, limit  atomic.Int64
 	last          atomic.Pointer[commit]
 	whole         atomic.Int64 // until when nothing is missing in it: microseconds UTC by the source; 0 unknown
+	stands        stands
 }
 
 type commit struct {
@@ -134,7 +135,7 @@ func (j *Job) sinkList(now time.Time) (out []Sink, worst Lag) {
 	j.sinks.Range(func(_, v any) bool {
 		s := v.(*sink)
 		c := s.last.Load()
-		o := Sink{Name: s.name, Rows: s.rows.Load(), Commits: s.commits.Load(), Queue: s.queue.Load(), QueueLimit: s.limit.Load(), Lag: j.lag(s, now)}
+		o := Sink{Name: s.name, Rows: s.rows.Load(), Commits: s.commits.Load(), Queue: s.queue.Load(), QueueLimit: s.limit.Load(), Lag: j.lag(s, now), Standing: s.stands.last.Load()}
 		if c != nil {
 			o.Position = j.text(c.at)
 			if !c.when.IsZero() {

@@ -62,8 +62,15 @@ type event struct {
 		Changes int64 `json:"changes"`
 	} `json:"stream"`
 	Sinks []struct {
-		Commits int64 `json:"commits"`
-		Rows    int64 `json:"rows"`
+		Sink     string `json:"sink"`
+		Commits  int64  `json:"commits"`
+		Rows     int64  `json:"rows"`
+		Standing struct {
+			Status string `json:"status"`
+			Error  *struct {
+				Sink string `json:"sink"`
+			} `json:"error"`
+		} `json:"standing"`
 	} `json:"sinks"`
 	Files *struct {
 		Copied struct {

@@ -114,6 +114,9 @@ var defects = map[string]Drive{
 			return nil
 		})
 	},
+	"the work is not told how its job stands": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return sound(ctx, struct{ engine.Work }{w}, from, c, save)
+	},
 	"tasks do not learn their attempt": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
 		return sound(ctx, sameAttempt{w}, from, c, save)
 	},

@@ -69,6 +69,7 @@ func Cases() []Case {
 		{"paused and resumed", pausedAndResumed},
 		{"one task is paused", onePaused},
 		{"edited while it runs", edited},
+		{"its work follows", followed},
 		{"crashes after each step was kept", func(ctx context.Context, d Drive) error { return crashes(ctx, d, true, nil) }},
 		{"crashes before each step was kept", func(ctx context.Context, d Drive) error { return crashes(ctx, d, false, nil) }},
 		{"crashes while it fails, after each step was kept", func(ctx context.Context, d Drive) error { return crashes(ctx, d, true, fatal) }},
@@ -319,6 +320,29 @@ func edited(ctx context.Context, d Drive) error {
 	}
 	if !slices.Equal(t.ran, []string{"a 1", "a 2"}) {
 		return fmt.Errorf("ran %q", t.ran)
+	}
+	return nil
+}
+
+// following is work that follows how its job stands.
+type following struct {
+	*script
+	kept, told []job.Status
+}
+
+func (f *following) Follow(s job.State) { f.told = append(f.told, s.Status) }
+
+// followed is a job whose work is told of each state, after it was kept.
+func followed(ctx context.Context, d Drive) error {
+	w := &following{script: &script{tasks: copies}}
+	early := false
+	err := d(ctx, w, job.New(asRun, 1, time.Now()), nil, func(s job.State) error {
+		early = early || len(w.told) != len(w.kept)
+		w.kept = append(w.kept, s.Status)
+		return nil
+	})
+	if err != nil || early || len(w.kept) == 0 || !slices.Equal(w.kept, w.told) {
+		return fmt.Errorf("ended with %v; kept were %v, told %v, one before it was kept: %v", err, w.kept, w.told, early)
 	}
 	return nil
 }

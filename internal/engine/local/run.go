@@ -146,6 +146,9 @@ func (r *runner) follow(next job.State, actions []job.Action) error {
 			return err
 		}
 	}
+	if f, ok := r.work.(engine.Follower); ok {
+		f.Follow(next)
+	}
 	for _, a := range actions {
 		switch a.Kind {
 		case job.StartTask:

@@ -147,3 +147,61 @@ func TestRun_when_nothing_can_be_found(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestRun_when_a_task_fails_its_error_is_returned_and_told(t *testing.T) {
+	mine := fault.New(fault.TargetFull, "no space")
+	var lines []string
+	log, _ := NewLog(func(s string) string { return s }, func(_ slog.Level, line string) { lines = append(lines, line) })
+	s := &script{tasks: copies("a")}
+	s.run = func(context.Context, string, uint64) error { return mine }
+	if _, err := Run(t.Context(), s, nil, 1, log); err != error(mine) {
+		t.Errorf("not the error itself: %v", err)
+	}
+	if len(lines) != 1 || lines[0] != `task failed  task=a  error="TARGET_FULL: no space"` {
+		t.Errorf("%q", lines)
+	}
+	lines, s.find = nil, func(context.Context) error { return mine }
+	if _, err := Run(t.Context(), s, nil, 1, log); err != error(mine) || len(lines) > 0 && lines[0] != `task failed  task=a  error="TARGET_FULL: no space"` {
+		t.Errorf("what ends the run is told twice: %v, %q", err, lines)
+	}
+}
+
+// fruitful is work that commits something each time, and fails.
+type fruitful struct {
+	*script
+	most int
+}
+
+func (f *fruitful) RunTask(ctx context.Context, id string, attempt uint64) (bool, error) {
+	_, err := f.script.RunTask(ctx, id, attempt)
+	if attempt >= uint64(f.most) {
+		err = nil
+	}
+	return true, err
+}
+
+func TestRun_when_a_task_fails_and_gets_on(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{tasks: []job.Task{{ID: "a", Kind: job.Copy}}}
+		s.run = func(context.Context, string, uint64) error { return fault.New(fault.SourceBusy, "busy") }
+		begin := time.Now()
+		if _, err := Run(t.Context(), &fruitful{s, 3 * job.MaxFruitless}, nil, 1, quiet); err != nil || len(s.ran) != 3*job.MaxFruitless {
+			t.Errorf("%v, %d attempts", err, len(s.ran))
+		}
+		if took := time.Since(begin); took > time.Minute {
+			t.Errorf("it took %v, as if nothing had been committed", took)
+		}
+	})
+}
+
+func TestRun_when_planning_is_stopped_and_says_something_else(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &script{find: func(ctx context.Context) error {
+		cancel()
+		<-ctx.Done()
+		return fault.New(fault.SourceUnreachable, "broken off")
+	}}
+	if stopped, err := Run(ctx, s, nil, 1, quiet); !stopped || err != nil {
+		t.Errorf("%v, %v", stopped, err)
+	}
+}

@@ -328,3 +328,22 @@ func BenchmarkSecond(b *testing.B) {
 	all.Wait()
 	b.ReportMetric(float64(seen.Load())/float64(b.N), "seen/op")
 }
+
+func TestTellNow_when_something_else_of_the_job_waits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(nil)
+		defer h.Close()
+		f := start(t, h, 0, "", nil)
+		h.Tell(Job, "a", 1)
+		h.TellNow("audit", "a", 2)
+		f.took(t, "audit a 2")
+		time.Sleep(calm)
+		f.took(t, "job a 1")
+		h.Tell(Job, "a", 3)
+		h.TellNow(Gone, "a", 4)
+		time.Sleep(calm)
+		f.took(t, "gone a 4")
+		f.stop()
+		<-f.end
+	})
+}

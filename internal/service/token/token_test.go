@@ -456,3 +456,13 @@ func BenchmarkBearer(b *testing.B) {
 		}
 	}
 }
+
+func TestNew_without_a_clock(t *testing.T) {
+	b, err := New(database(t, filepath.Join(t.TempDir(), "server.db")), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made := b.make(t, "ana", time.Time{}); time.Since(made.Token.Created).Abs() > time.Minute {
+		t.Errorf("created at %v", made.Token.Created)
+	}
+}

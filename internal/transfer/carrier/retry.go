@@ -10,6 +10,7 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
+	"godwit/internal/watch"
 )
 
 // How often something is tried, by what went wrong.
@@ -43,13 +44,13 @@ func ofSource(err error) error {
 	return err
 }
 
-// ofTarget gives an error of the target a code.
+// ofTarget gives an error of the target a code, and blames the target for it.
 func ofTarget(err error) error {
 	var e *fault.Error
-	if errors.As(err, &e) {
-		return err
+	if !errors.As(err, &e) {
+		err = fault.New(fault.StoreFailed, "writing to the target failed").By(err)
 	}
-	return fault.New(fault.StoreFailed, "writing to the target failed").By(err)
+	return fault.InSink(watch.Target, err)
 }
 
 // stops returns err where the whole job cannot go on, nil where other objects may

@@ -190,6 +190,24 @@ func TestFolder_when_many_are_at_it(t *testing.T) {
 	f.clean()
 }
 
+// TestFolder_when_somebody_watches says that who watches a server that is killed does not
+// take its folder, and goes on with the next one.
+func TestFolder_when_somebody_watches(t *testing.T) {
+	f := newFolder(t)
+	p := f.serve()
+	f.gets(0, "job submit "+f.files.path("job.yaml")+" --paused")
+	w := startAs(t, f.who, "", "job", "watch", "media-move", "--json", "--state", f.state)
+	w.shows(`"desired":"paused"`)
+	p.kill()
+	f.gets(0, "job list", noServer) // the folder is free
+	p = f.serve()
+	f.gets(0, "job resume media-move", "asked to resume")
+	w.shows(`"desired":"running"`)
+	w.kill()
+	p.signal(syscall.SIGTERM)
+	p.wait(time.Minute)
+}
+
 // TestFolder_when_it_is_not_ours says what is said of folders that cannot be asked, and
 // that nothing is changed in them.
 func TestFolder_when_it_is_not_ours(t *testing.T) {
@@ -231,20 +249,26 @@ func TestFolder_when_it_is_not_ours(t *testing.T) {
 func (f *folder) until(name, words string) {
 	f.t.Helper()
 	p := startAs(f.t, f.who, "", "job", "watch", name, "--json", "--state", f.state)
+	p.shows(words)
+	p.kill()
+}
+
+// shows waits until a process has printed some words.
+func (p *process) shows(words string) {
+	p.t.Helper()
 	for end := time.After(time.Minute); ; {
 		p.mu.Lock()
 		moved, found := p.moved, bytes.Contains(p.out.Bytes(), []byte(words))
 		p.mu.Unlock()
 		if found {
-			p.kill()
 			return
 		}
 		select {
 		case <-moved:
 		case <-p.ended:
-			f.t.Fatalf("watching %s ended\n%s", name, clip(p.said()))
+			p.t.Fatalf("it ended before it showed %s\n%s", words, clip(p.said()))
 		case <-end:
-			f.t.Fatalf("%s never showed %s\n%s", name, words, clip(p.said()))
+			p.t.Fatalf("it never showed %s\n%s", words, clip(p.said()))
 		}
 	}
 }

@@ -109,7 +109,7 @@ func TestKeepProgress_while_a_run_goes_on(t *testing.T) {
 			t.Fatalf("%+v, %v", p, err)
 		}
 		begin, rows := time.Now(), int64(0)
-		stop := s.KeepProgress(t.Context(), func() watch.Progress {
+		stop := s.KeepProgress(t.Context(), false, func() watch.Progress {
 			return watch.Progress{Elapsed: time.Since(begin).Seconds(), Rows: watch.Count{Done: rows}}
 		})
 		kept := func(after time.Duration) float64 {

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"godwit/internal/connector"
 	"godwit/internal/fault"
 	"godwit/internal/job"
 	"godwit/internal/watch"
@@ -27,7 +26,9 @@ func opened(t *testing.T, root, name string) *State {
 
 // specOf is a job that reads tables.
 func specOf(tables string, parallel int) *job.Spec {
-	return &job.Spec{Name: "shop", File: "job.yaml", Kind: job.KindTables, Mode: job.Snapshot, Parallel: parallel, Tables: connector.Selector{Patterns: []string{tables}}}
+	s := &job.Spec{Name: "shop", File: "job.yaml", Kind: job.KindTables, Mode: job.Snapshot, Parallel: parallel}
+	s.Tables.Patterns = []string{tables}
+	return s
 }
 
 func TestAccept_when_the_job_file_was_edited(t *testing.T) {
@@ -114,7 +115,7 @@ func TestKeepProgress_while_a_run_goes_on(t *testing.T) {
 		})
 		kept := func(after time.Duration) float64 {
 			t.Helper()
-			time.Sleep(after)
+			<-time.After(after)
 			synctest.Wait()
 			p, err := s.Progress(t.Context())
 			if err != nil || p == nil {
@@ -135,7 +136,7 @@ func TestKeepProgress_while_a_run_goes_on(t *testing.T) {
 		if at := kept(keepEvery); at != 44 {
 			t.Errorf("something moved, and kept is that of %v s", at)
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		stop()
 		if p, err := s.Progress(t.Context()); err != nil || p.Elapsed != 44.001 {
 			t.Errorf("at the end: %+v, %v", p, err)

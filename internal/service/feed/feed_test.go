@@ -337,11 +337,11 @@ func TestTellNow_when_something_else_of_the_job_waits(t *testing.T) {
 		h.Tell(Job, "a", 1)
 		h.TellNow("audit", "a", 2)
 		f.took(t, "audit a 2")
-		time.Sleep(calm)
+		<-time.After(calm)
 		f.took(t, "job a 1")
 		h.Tell(Job, "a", 3)
 		h.TellNow(Gone, "a", 4)
-		time.Sleep(calm)
+		<-time.After(calm)
 		f.took(t, "gone a 4")
 		f.stop()
 		<-f.end

@@ -88,6 +88,12 @@ func (p *tab) lookAtTables(r *real) {
 	p.click(".tbody .row input", "")
 	p.click(".picker button", "Pause")
 	p.says(".note.bad", "NOT_NOW: nothing of table shop.")
+	p.click(".picker button", "Resync")
+	p.says("dialog", "from the first row to the last")
+	p.keys("they differ\r")
+	p.says("dialog .problem", "NOT_NOW")
+	p.shot("real-resync")
+	p.click("dialog button", "Cancel")
 }
 
 func (p *tab) lookAtErrors() {

@@ -31,7 +31,7 @@ export function mount(root, name) {
     void load()
   })
   const list = h('tbody')
-  replace(root, h('div', { class: 'tools' }, ...opener((t) => take(t)), back, title), newer, edit.el, h('div', { class: 'acts end' }, look), failed, effects, confirm,
+  replace(root, h('div', { class: 'tools' }, ...(whyNot() ? [] : opener((t) => take(t))), back, title), newer, edit.el, h('div', { class: 'acts end' }, look), failed, effects, confirm,
     h('section', { class: 'panel', 'aria-labelledby': 's-versions' }, h('h2', { id: 's-versions' }, 'Versions'),
       h('div', { class: 'scroll' }, h('table', { class: 'plain' }, h('thead', {}, h('tr', {}, ['Version', 'When', 'By', 'Reason', 'Changed', ''].map((t) => h('th', { scope: 'col' }, t)))), list))))
   const running = new AbortController()

@@ -266,7 +266,7 @@ function stage(g) {
 
 /** parts of a whole, but for those that are none. @param {[number, string][]} list @param {number} whole */
 function parts(list, whole) {
-  return list.filter(([n]) => n).map(([n, word]) => `${count(n)} ${word}`).join(', ') + ` of ${count(whole)}`
+  return (list.filter(([n]) => n).map(([n, word]) => `${count(n)} ${word}`).join(', ') || 'none') + (whole ? ` of ${count(whole)}` : '')
 }
 
 /** numbers of a job's progress. @param {Job} j @param {any} p watch.Progress @returns {[string, string][]} */
@@ -281,7 +281,7 @@ function numbers(j, p) {
     out.push(['listed', (f.listed_all ? '' : 'at least ') + of(f.listed) + `; ${count(f.ranges_listed)} of ${count(f.ranges)} key ranges`], ['copied', of(f.copied)], ['same', of(f.same)], ['failed', of(f.failed)], ['left', (f.listed_all ? '' : 'at least ') + of(f.left)], ['in flight', of(f.in_flight)])
     if (f.deleted?.objects) out.push(['deleted in the target', of(f.deleted)])
     if (f.skipped?.objects) out.push(['skipped', of(f.skipped)])
-  } else if (p.progress) {
+  } else if (p.progress && p.phase !== 'starting') {
     const c = p.progress
     out.push(['rows', c.total_kind === 'growing' ? `${count(c.done)}, more than estimated (${count(c.estimated)})` : `${count(c.done)} of ${total(c, count)}${typeof c.pct === 'number' ? ` (${percent(c.pct)})` : ''}`])
     if (p.tables) out.push(['tables', parts([[p.tables.done, 'done'], [p.tables.active, 'active'], [p.tables.waiting, 'waiting'], [p.tables.marked, 'need a resync']], p.tables.total)])

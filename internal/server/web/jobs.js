@@ -60,8 +60,9 @@ export function mount(root, query) {
   })
   const fault = h('div')
   let wholeFilter = false
+  const tools = h('div', { class: 'tools' }, h('label', { class: 'search' }, icon('search'), search, h('kbd', { 'aria-hidden': 'true' }, '/')), chips, kinds, matching)
   replace(root, h('h1', { class: 'hidden' }, 'Jobs'), sentence.el, needed.el,
-    h('div', { class: 'tools' }, h('label', { class: 'search' }, icon('search'), search, h('kbd', { 'aria-hidden': 'true' }, '/')), chips, kinds, matching), fault, table.element, pick.el)
+    tools, fault, table.element, pick.el)
   document.title = 'Jobs · Godwit'
 
   const keep = () => choose({ q: want.q, status: want.status, kind: want.kind, group: want.group, needs: want.needs ? '1' : '', sort: want.sort === 'health' ? '' : want.sort })
@@ -78,6 +79,9 @@ export function mount(root, query) {
     narrow(asked())
     draw()
     say(matching.textContent ?? '')
+  }
+  function filtered() {
+    return Boolean(want.q || want.status.length || want.kind || want.group || want.needs)
   }
   function asked() {
     return { ...(want.q ? { q: want.q } : {}), ...(want.status.length ? { status: want.status } : {}), ...(want.kind ? { kind: want.kind } : {}), ...(want.group ? { group: want.group } : {}) }
@@ -116,7 +120,9 @@ export function mount(root, query) {
     const items = sorted([...store.jobs.values()].filter(matches), BY[want.sort.replace(/^-/, '')], down, (j) => j.name)
     table.setSort(want.sort)
     attr(table.grid, 'aria-busy', store.loaded ? null : 'true')
-    show(table.grid, store.loaded)
+    const some = !store.loaded || store.total > 0 || filtered()
+    show(table.grid, store.loaded && some)
+    show(tools, some)
     table.set(items, store.loaded ? emptiness() : store.failure ? null : h('div', { class: 'skeleton tall' }))
     text(matching, store.loaded ? `${count(items.length)} of ${plural(store.total, 'job')}${store.partial ? ` (of those the first ${count(store.jobs.size)} are here: narrow the filter)` : ''}` : '')
     replace(fault, store.failure && !store.loaded ? problem(store.failure, () => void load()) : null)
@@ -128,7 +134,7 @@ export function mount(root, query) {
   }
 
   function emptiness() {
-    if (store.total === 0) {
+    if (store.total === 0 && !filtered()) {
       return h('div', {}, h('h2', {}, 'No job lives here yet'), h('p', {}, 'A job moves data from one store to others and proves that what arrived is what left. It is one file:'),
         h('p', {}, h('a', { class: 'button', href: '/submit' }, 'Submit a job'), ' or ', h('code', {}, 'godwit job submit job.yaml')), h('p', { class: 'muted' }, 'To look at one first: ', h('code', {}, 'godwit plan job.yaml'), '; the examples of the project have some to begin with.'))
     }
@@ -159,7 +165,7 @@ export function mount(root, query) {
     setNeeds('Needs you', want.needs, false)
     for (const c of kindChips) c.set(c.k === 'tables' ? 'Tables' : 'Files', want.kind === c.k, true)
     setGroup('Group ' + want.group, want.group !== '', false)
-    setClear('Clear filters', false, Boolean(want.q || want.status.length || want.kind || want.group || want.needs))
+    setClear('Clear filters', false, filtered())
   }
 
   /** @param {import('./store.js').News} news */

@@ -410,16 +410,16 @@ func (e TaskKind) Valid() bool {
 
 // Defines values for Verdict.
 const (
-	Different Verdict = "different"
-	Equal     Verdict = "equal"
+	VerdictDifferent Verdict = "different"
+	VerdictEqual     Verdict = "equal"
 )
 
 // Valid indicates whether the value is a known member of the Verdict enum.
 func (e Verdict) Valid() bool {
 	switch e {
-	case Different:
+	case VerdictDifferent:
 		return true
-	case Equal:
+	case VerdictEqual:
 		return true
 	default:
 		return false

@@ -27,7 +27,7 @@ func (f *editFlags) add(c *cobra.Command) {
 
 func (a *app) jobEditCommand() *cobra.Command {
 	var f editFlags
-	var note, group, schedule string
+	var note, group, schedule, verify string
 	c := &cobra.Command{
 		Use:   "edit NAME FILE",
 		Short: "Give a job another file; tells first what each change does",
@@ -46,6 +46,9 @@ only if the job still has the version that was edited.`,
 			if c.Flags().Changed("schedule") {
 				e.Schedule = &schedule
 			}
+			if c.Flags().Changed("verify-schedule") {
+				e.VerifySchedule = &verify
+			}
 			return inFile(a.edit(c.Context(), args[0], e, f), args[1])
 		},
 	}
@@ -54,6 +57,7 @@ only if the job still has the version that was edited.`,
 	c.Flags().StringVar(&note, "note", "", "another `TEXT` for people")
 	c.Flags().StringVar(&group, "group", "", "another group, by its `NAME`")
 	c.Flags().StringVar(&schedule, "schedule", "", "another `CRON` line; empty: none")
+	c.Flags().StringVar(&verify, "verify-schedule", "", "another `CRON` line by which source and target are compared; empty: none")
 	return a.onJob(c)
 }
 

@@ -120,6 +120,7 @@ func (c calls) SubmitJob(w http.ResponseWriter, r *http.Request, p api.SubmitJob
 	f.text("group", in.Group, maxWord)
 	f.text("note", in.Note, maxText)
 	f.text("schedule", in.Schedule, 100)
+	f.text("verify_schedule", in.VerifySchedule, 100)
 	if f.refused(w, r) {
 		return
 	}
@@ -243,6 +244,9 @@ func (c calls) EditJob(w http.ResponseWriter, r *http.Request, name api.Name) {
 	f.text("reason", e.Reason, maxText)
 	if e.Schedule != nil {
 		f.text("schedule", *e.Schedule, 100)
+	}
+	if e.VerifySchedule != nil {
+		f.text("verify_schedule", *e.VerifySchedule, 100)
 	}
 	if f.refused(w, r) {
 		return

@@ -25,7 +25,7 @@ func (j *living) heldAlarms(actions []job.Action) {
 	}
 	j.resolve(func(a api.Alarm) bool {
 		switch a.Kind {
-		case alarmResync, alarm.Desired, alarm.Lag, alarm.Retention, alarm.Differences:
+		case alarmResync, alarmVerify, alarm.Desired, alarm.Lag, alarm.Retention, alarm.Differences:
 			return false // those who raise them resolve them
 		}
 		return !held[job.Alarm{Kind: job.AlarmKind(a.Kind), On: a.On}]
@@ -35,7 +35,13 @@ func (j *living) heldAlarms(actions []job.Action) {
 // allClear resolves all alarms of a job that has ended, but those about what it left
 // behind.
 func (j *living) allClear() {
-	j.resolve(func(a api.Alarm) bool { return a.Kind != alarmResync && a.Kind != alarmObjects })
+	j.resolve(func(a api.Alarm) bool {
+		switch a.Kind {
+		case alarmResync, alarmObjects, alarmVerify, alarm.Differences:
+			return false
+		}
+		return true
+	})
 }
 
 func (j *living) resolve(which func(api.Alarm) bool) {

@@ -24,7 +24,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childDir) != "" {
+	switch {
+	case os.Getenv(childVerifies) != "":
+		verifyingChild()
+		return
+	case os.Getenv(childDir) != "":
 		child()
 		return
 	}

@@ -56,6 +56,7 @@ func (j *living) second() {
 	if x := j.verifyingNow(); x != nil {
 		x.second()
 	}
+	j.recovered(j.s.o.Now())
 	j.begins(j.s.o.Now())
 	j.verifyWhenDue(j.s.o.Now())
 }

@@ -61,6 +61,9 @@ type script struct {
 	before func(ctx context.Context, o engine.Options) (watch.Outcome, error)
 	around func(ctx context.Context, o engine.Options) // goes on beside the tasks
 	failed int64                                       // objects, of the outcome
+	marked []watch.Mark                                // of the outcome
+
+	fruitless bool // its attempts commit nothing
 
 	mu  sync.Mutex
 	ran []string // "id attempt"
@@ -83,7 +86,7 @@ func (w *script) RunTask(ctx context.Context, id string, attempt uint64) (bool, 
 	w.ran = append(w.ran, fmt.Sprint(id, " ", attempt))
 	w.mu.Unlock()
 	if w.run != nil {
-		return true, w.run(ctx, id, attempt)
+		return !w.fruitless, w.run(ctx, id, attempt)
 	}
 	<-ctx.Done()
 	return true, ctx.Err()
@@ -158,7 +161,7 @@ func (f *fake) Run(ctx context.Context, s *job.Spec, o engine.Options) (watch.Ou
 		defer cancel()
 	}
 	err := local.Drive(ctx, w, *o.Driving)
-	out := watch.Outcome{Stopped: ctx.Err() != nil, Failed: w.failed}
+	out := watch.Outcome{Stopped: ctx.Err() != nil, Failed: w.failed, Marked: w.marked}
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil
 	}

@@ -32,7 +32,7 @@ func (e Engine) Verify(ctx context.Context, s *job.Spec, o engine.Options, each 
 	}
 	c := objects.Config{
 		Source: j.source, Target: j.target, Choose: choose,
-		Budget: limit.NewBudget(o.Memory / 2), Parallel: j.options.Parallel, Record: j.record,
+		Budget: limit.NewBudget(o.Memory / 2), Parallel: j.options.Parallel, Record: j.record, Limits: j.limits,
 		Strength: objects.Strongest, Found: func(f objects.Finding) error { return each(difference(f)) },
 	}
 	if s.Files.List != nil {

@@ -234,10 +234,8 @@ func (s *Service) share() int64 {
 		if j.lifeNow() != nil {
 			lives++
 		}
-		if j.verifyingNow() != nil {
-			lives++
-		}
 	}
+	lives += int64(len(s.verifies)) // those who wait take none
 	return max(s.o.Memory/lives, leastShare)
 }
 

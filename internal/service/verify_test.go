@@ -68,15 +68,17 @@ func (w *world) alarmsOf(name string) (out []string) {
 
 // held is a verification that goes on until it is let go.
 type held struct {
-	begun chan string
-	let   chan watch.VerifyReport
+	begun  chan string
+	memory chan int64 // that each was given
+	let    chan watch.VerifyReport
 }
 
 func (w *world) holds() held {
-	h := held{make(chan string, 10), make(chan watch.VerifyReport)}
+	h := held{make(chan string, 10), make(chan int64, 10), make(chan watch.VerifyReport)}
 	w.engine.verify = func(ctx context.Context, s *job.Spec, o engine.Options, _ func(watch.Difference) error) (watch.VerifyReport, error) {
 		o.Files.Ended("equal", 3, 30)
 		h.begun <- s.Name
+		h.memory <- o.Memory
 		select {
 		case r := <-h.let:
 			return r, nil
@@ -263,9 +265,12 @@ func TestVerify_when_many_ask(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		w.once(name)
 	}
-	for _, name := range []string{"a", "b"} {
+	for n, name := range []string{"a", "b"} {
 		w.verifies(name)
 		<-h.begun
+		if got, want := <-h.memory, w.o.Memory/int64(n+2); got != want {
+			t.Errorf("%s got %d bytes, expected %d", name, got, want)
+		}
 	}
 	w.verifies("c")
 	if err := w.awaits("c", "its turn"); err != nil {

@@ -5,8 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"godwit/internal/limit"
+	"godwit/internal/store"
 	"godwit/internal/store/mem"
 	"godwit/internal/watch"
 )
@@ -102,4 +107,21 @@ func TestVerify_when_the_target_may_have_more(t *testing.T) {
 	if len(found) > 0 || r.ExtraUnknown != "it may" || r.Whole() {
 		t.Errorf("%q, %+v", found, r)
 	}
+}
+
+// What is read of both sides counts against the limits of the job.
+func TestVerify_when_bytes_are_limited(t *testing.T) {
+	none := mem.Options{Sums: []store.Algorithm{}}
+	a, b := mem.New(none), mem.New(none)
+	text := strings.Repeat("x", 32<<10)
+	put(t, a, "k", text)
+	put(t, b, "k", text)
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		r, err := Verify(t.Context(), Config{Source: a, Target: b, Choose: choose(t, everything), Limits: limit.NewRates(limit.Rate{PerSecond: 16 << 10}, limit.Rate{}, nil)})
+		took := time.Since(began)
+		if err != nil || !r.Whole() || r.Read != 64<<10 || took < 3*time.Second || took > 5*time.Second {
+			t.Errorf("%+v, %v, %v", r, took, err)
+		}
+	})
 }

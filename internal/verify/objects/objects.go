@@ -85,6 +85,7 @@ type Config struct {
 	Parallel int
 	// Budget is the memory of buffers; nil: unbounded but for Parallel.
 	Budget *limit.Budget
+	Limits *limit.Rates // of bytes read from both sides; nil: none
 	Record *watch.Files // may be nil
 	// ExtraUnknown says why the target may have more than the source, so that what only
 	// it has is not looked for; empty: it may not.

@@ -1041,6 +1041,8 @@ type Verdict string
 
 // Verification defines model for Verification.
 type Verification struct {
+	// Again so far: objects that differ, may be on their way, and are judged again at the end
+	Again int64     `json:"again,omitempty,omitzero"`
 	Asked time.Time `json:"asked"`
 
 	// By the name of a token, or "schedule"
@@ -1055,6 +1057,9 @@ type Verification struct {
 	// Differences the first 200 that were found; the counts tell how many there are
 	Differences []Difference `json:"differences,omitempty,omitzero"`
 	Different   int64        `json:"different,omitempty,omitzero"`
+
+	// Differing so far: objects not found equal
+	Differing int64 `json:"differing,omitempty,omitzero"`
 
 	// Ended absent of what was broken off by the death of its server
 	Ended time.Time        `json:"ended,omitempty,omitzero"`

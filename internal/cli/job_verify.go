@@ -139,6 +139,14 @@ func currentText(v api.Verification) string {
 	if v.Compared != nil {
 		out += ", " + objectsText(watch.Ended{Objects: v.Compared.Objects, Bytes: v.Compared.Bytes}) + " compared"
 	}
+	for _, k := range []struct {
+		n    int64
+		text string
+	}{{v.Differing, "not equal"}, {v.Again, "to be judged again"}} {
+		if k.n > 0 {
+			out += ", " + grouped(k.n) + " " + k.text
+		}
+	}
 	if v.WaitsFor != "" {
 		out += "; waits for " + clean(v.WaitsFor)
 	}

@@ -91,6 +91,9 @@ func TestJobVerify_when_not_waited_for(t *testing.T) {
 	th.try("job", "verify", "media", "--last").want(2, "", "error[NOT_NOW]: no verification of media has ended yet")
 	th.try("job", "verify", "media").want(0, "", "media: verification 7 begins. Next: godwit job verify media --last --wait")
 	th.try("job", "verify", "media").want(2, "", "error[NOT_NOW]")
+	th.proofs.current.State, th.proofs.current.Compared, th.proofs.current.Again, th.proofs.current.Differing = api.VerificationStateRunning, &api.ObjectsAndBytes{Objects: 3, Bytes: 30}, 2, 1
+	th.proofs.looks = 1
+	th.try("job", "verify", "media", "--last").want(2, "", "media: verification 7, running, 3 objects, 30 B compared, 1 not equal, 2 to be judged again; waits for the end of the run")
 	th.try("job", "verify", "none").want(2, "", "error[JOB_UNKNOWN]")
 	th.try("job", "verify", "media", "--last", "--wait").want(4, "missing         a", "")
 	th.try("job", "verify", "media", "--cancel").want(0, "", "is not verified any more")

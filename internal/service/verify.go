@@ -157,11 +157,13 @@ func (s *Service) Verifications(_ context.Context, name string) (api.Verificatio
 		case out.Last == nil:
 			out.Last = v
 		default:
-			v.Differences = nil
 			out.Earlier = append(out.Earlier, *v)
 		}
 	}
-	return out, nil
+	if out.Last != nil {
+		out.Last.Differences, err = s.parts.proofs.Differences(out.Last.ID)
+	}
+	return out, s.folder.check(err)
 }
 
 // learn takes over how a verification is now, for whoever looks at the job.

@@ -128,6 +128,7 @@ func (x *verifying) now() api.Verification {
 	if v.State == api.VerificationStateRunning {
 		p := x.record.Verified()
 		v.Compared = &api.ObjectsAndBytes{Objects: p.Compared.Objects, Bytes: p.Compared.Bytes}
+		v.Differing, v.Again = p.Differing, p.Again
 	}
 	return v
 }

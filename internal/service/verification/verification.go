@@ -5,6 +5,7 @@ package verification
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"godwit/internal/api"
@@ -19,7 +20,7 @@ const Version = 1
 const Kept = 5
 
 const schema = `
-CREATE TABLE IF NOT EXISTS verification (id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, state TEXT NOT NULL, report TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS verification (id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, state TEXT NOT NULL, report TEXT NOT NULL, differences TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS verification_job ON verification (job, id);
 CREATE TABLE IF NOT EXISTS verify_schedule (job TEXT PRIMARY KEY, schedule TEXT NOT NULL, since TEXT NOT NULL) STRICT;`
 
@@ -31,7 +32,8 @@ var Tables = [...]string{"verification", "verify_schedule"}
 // through the transactions of others, so that it is there together with what they write.
 type Keeper struct{ db *sql.DB }
 
-// stored is a report as it is stored.
+// stored is a report as it is stored; its differences, which may be long, stand beside
+// it.
 type stored struct {
 	V            int              `json:"v"`
 	Verification api.Verification `json:"verification"`
@@ -57,7 +59,7 @@ func Open(db *sql.DB) (*Keeper, error) {
 		if Ended(v.State) {
 			continue
 		}
-		v.State, v.WaitsFor = api.VerificationStateBrokenOff, ""
+		v.State, v.WaitsFor, v.Compared = api.VerificationStateBrokenOff, "", nil
 		if err := put(db, v); err != nil {
 			return nil, err
 		}
@@ -100,15 +102,33 @@ func (k *Keeper) read(query string, args ...any) (out []api.Verification, err er
 	return out, nil
 }
 
-// Of returns the reports of a job that are kept, newest first.
+// Of returns the reports of a job that are kept, newest first and without their
+// differences.
 func (k *Keeper) Of(job string) ([]api.Verification, error) {
 	return k.read("SELECT id, report FROM verification WHERE job = ? ORDER BY id DESC", job)
+}
+
+// Differences returns those that a verification found and that are kept; one that is
+// not kept any more has none.
+func (k *Keeper) Differences(id int64) (out []api.Difference, err error) {
+	var text []byte
+	err = k.db.QueryRow("SELECT differences FROM verification WHERE id = ?", id).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &out)
+	}
+	if err != nil {
+		return nil, broken(err)
+	}
+	return out, nil
 }
 
 // Begin keeps a verification that begins, gives it its number, and drops what is too
 // much of its job.
 func Begin(tx *sql.Tx, v *api.Verification) error {
-	done, err := tx.Exec("INSERT INTO verification (job, state, report) VALUES (?, ?, '')", v.Job, v.State)
+	done, err := tx.Exec("INSERT INTO verification (job, state, report, differences) VALUES (?, ?, '', '')", v.Job, v.State)
 	if err != nil {
 		return broken(err)
 	}
@@ -135,11 +155,16 @@ type writer interface {
 }
 
 func put(to writer, v api.Verification) error {
+	differences, err := json.Marshal(append([]api.Difference{}, v.Differences...))
+	if err != nil {
+		return err
+	}
+	v.Differences = nil
 	text, err := json.Marshal(stored{Version, v})
 	if err != nil {
 		return err
 	}
-	if _, err := to.Exec("UPDATE verification SET state = ?, report = ? WHERE id = ?", v.State, string(text), v.ID); err != nil {
+	if _, err := to.Exec("UPDATE verification SET state = ?, report = ?, differences = ? WHERE id = ?", v.State, string(text), string(differences), v.ID); err != nil {
 		return broken(err)
 	}
 	return nil

@@ -85,9 +85,16 @@ func TestOpen_when_written_by_version_1(t *testing.T) {
 	}
 	v := all[2]
 	if v.Verdict != api.VerdictDifferent || v.Missing != 1 || v.NotComparable != 2 || v.Equal.Objects != 20 || v.EqualBy[0].By != "md5" || v.NotCompared[0].Objects != 2 ||
-		v.Differences[0] != (watch.Difference{Kind: "missing", Key: "k05", Reason: "it is not in the target"}) || v.Strength != "strongest" || v.NotLookedFor == "" ||
+		v.Differences != nil || v.Strength != "strongest" || v.NotLookedFor == "" ||
 		!v.Source.From.Equal(time.Date(2026, 11, 26, 4, 0, 1, 0, time.UTC)) || !v.Target.To.Equal(v.Ended) || v.BytesRead != 7 || v.Reason != "weekly" || v.Version != 2 {
 		t.Errorf("%+v", v)
+	}
+	d, err := k.Differences(v.ID)
+	if err != nil || len(d) != 1 || d[0] != (watch.Difference{Kind: "missing", Key: "k05", Reason: "it is not in the target"}) {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if d, err := k.Differences(99); err != nil || len(d) > 0 {
+		t.Errorf("%+v, %v", d, err)
 	}
 	if s, err := k.Schedules(); err != nil || len(s) != 1 || s["media"].Text != "0 4 * * *" || s["media"].Since.Year() != 2026 {
 		t.Errorf("%+v, %v", s, err)

@@ -432,6 +432,54 @@ func (e TaskKind) Valid() bool {
 	}
 }
 
+// Defines values for Verdict.
+const (
+	VerdictDifferent Verdict = "different"
+	VerdictEqual     Verdict = "equal"
+)
+
+// Valid indicates whether the value is a known member of the Verdict enum.
+func (e Verdict) Valid() bool {
+	switch e {
+	case VerdictDifferent:
+		return true
+	case VerdictEqual:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for VerificationState.
+const (
+	VerificationStateBrokenOff VerificationState = "broken off"
+	VerificationStateCancelled VerificationState = "cancelled"
+	VerificationStateFailed    VerificationState = "failed"
+	VerificationStateFinished  VerificationState = "finished"
+	VerificationStateRunning   VerificationState = "running"
+	VerificationStateWaiting   VerificationState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the VerificationState enum.
+func (e VerificationState) Valid() bool {
+	switch e {
+	case VerificationStateBrokenOff:
+		return true
+	case VerificationStateCancelled:
+		return true
+	case VerificationStateFailed:
+		return true
+	case VerificationStateFinished:
+		return true
+	case VerificationStateRunning:
+		return true
+	case VerificationStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HistoriesParamsSeries.
 const (
 	HistoriesParamsSeriesBytes   HistoriesParamsSeries = "bytes"
@@ -646,6 +694,9 @@ type CheckResult struct {
 // Desired defines model for Desired.
 type Desired string
 
+// Difference As `godwit verify --json` gives it.
+type Difference = watch.Difference
+
 // Draft defines model for Draft.
 type Draft struct {
 	Deep bool   `json:"deep,omitempty,omitzero"`
@@ -668,6 +719,9 @@ type EditRequest struct {
 
 	// Schedule absent: as it is; empty: none
 	Schedule *string `json:"schedule,omitempty"`
+
+	// VerifySchedule absent: as it is; empty: none
+	VerifySchedule *string `json:"verify_schedule,omitempty"`
 
 	// Version the version that was edited; another one that lives is VERSION_CHANGED
 	Version int64 `json:"version"`
@@ -795,10 +849,12 @@ type Job struct {
 	Sinks []Sink `json:"sinks,omitempty,omitzero"`
 
 	// Standing What is, and what is wanted.
-	Standing  Standing   `json:"standing"`
-	Tasks     TaskCounts `json:"tasks"`
-	Updated   time.Time  `json:"updated"`
-	UpdatedBy string     `json:"updated_by,omitempty,omitzero"`
+	Standing       Standing   `json:"standing"`
+	Tasks          TaskCounts `json:"tasks"`
+	Updated        time.Time  `json:"updated"`
+	UpdatedBy      string     `json:"updated_by,omitempty,omitzero"`
+	Verification   *Verified  `json:"verification,omitempty"`
+	VerifySchedule *Schedule  `json:"verify_schedule,omitempty"`
 
 	// Version of its job file
 	Version int64 `json:"version"`
@@ -852,6 +908,18 @@ type Name = string
 type NewToken struct {
 	Text  string `json:"text"`
 	Token Token  `json:"token"`
+}
+
+// NotCompared defines model for NotCompared.
+type NotCompared struct {
+	Objects int64  `json:"objects"`
+	Reason  string `json:"reason"`
+}
+
+// ObjectsAndBytes defines model for ObjectsAndBytes.
+type ObjectsAndBytes struct {
+	Bytes   int64 `json:"bytes"`
+	Objects int64 `json:"objects"`
 }
 
 // Overview defines model for Overview.
@@ -915,6 +983,13 @@ type Problem struct {
 // Progress How far it is; the same as `godwit run --json` gives (`godwit schema --output`). Absent while nothing is known.
 type Progress = watch.Progress
 
+// Proof defines model for Proof.
+type Proof struct {
+	// By an algorithm, bytes, size
+	By      string `json:"by"`
+	Objects int64  `json:"objects"`
+}
+
 // Role read: look at everything; operate: change everything too
 type Role string
 
@@ -925,6 +1000,12 @@ type Schedule struct {
 
 	// Text cron, with its zone; or every DURATION
 	Text string `json:"text"`
+}
+
+// Seen Between which times a side was looked at, each object once.
+type Seen struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
 }
 
 // Silence defines model for Silence.
@@ -990,6 +1071,9 @@ type Submission struct {
 
 	// Schedule of snapshot and file jobs: cron with five fields, `CRON_TZ=Europe/Berlin` before it or UTC
 	Schedule string `json:"schedule,omitempty,omitzero"`
+
+	// VerifySchedule of file jobs: when source and target are compared, as in schedule
+	VerifySchedule string `json:"verify_schedule,omitempty,omitzero"`
 }
 
 // Table defines model for Table.
@@ -1080,6 +1164,113 @@ type TokenRequest struct {
 
 	// Role read: look at everything; operate: change everything too
 	Role Role `json:"role"`
+}
+
+// Verdict different: something is not proven to be equal
+type Verdict string
+
+// Verification defines model for Verification.
+type Verification struct {
+	// Again so far: objects that differ, may be on their way, and are judged again at the end
+	Again int64     `json:"again,omitempty,omitzero"`
+	Asked time.Time `json:"asked"`
+
+	// By the name of a token, or "schedule"
+	By string `json:"by"`
+
+	// BytesRead from both sides
+	BytesRead int64 `json:"bytes_read,omitempty,omitzero"`
+
+	// Compared so far
+	Compared *ObjectsAndBytes `json:"compared,omitempty"`
+
+	// Differences the first 200 that were found; the counts tell how many there are
+	Differences []Difference `json:"differences,omitempty,omitzero"`
+	Different   int64        `json:"different,omitempty,omitzero"`
+
+	// Differing so far: objects not found equal
+	Differing int64 `json:"differing,omitempty,omitzero"`
+
+	// Ended absent of what was broken off by the death of its server
+	Ended time.Time        `json:"ended,omitempty,omitzero"`
+	Equal *ObjectsAndBytes `json:"equal,omitempty"`
+
+	// EqualBy what proved it
+	EqualBy []Proof `json:"equal_by,omitempty,omitzero"`
+	Error   *Fault  `json:"error,omitempty"`
+
+	// Extra in the target
+	Extra int64 `json:"extra,omitempty,omitzero"`
+	ID    int64 `json:"id"`
+	Job   Name  `json:"job"`
+
+	// Missing in the target
+	Missing       int64 `json:"missing,omitempty,omitzero"`
+	NotComparable int64 `json:"not_comparable,omitempty,omitzero"`
+
+	// NotCompared why some were not compared, at most 20 reasons
+	NotCompared []NotCompared `json:"not_compared,omitempty,omitzero"`
+
+	// NotLookedFor why what only the target has was not looked for; absent: it was
+	NotLookedFor string `json:"not_looked_for,omitempty,omitzero"`
+	Reason       string `json:"reason,omitempty,omitzero"`
+	Source       *Seen  `json:"source,omitempty"`
+
+	// Started when comparing began
+	Started time.Time `json:"started,omitempty,omitzero"`
+
+	// State broken off: the server ended meanwhile; only of what is finished there is a verdict
+	State VerificationState `json:"state"`
+
+	// Strength strongest: the strongest proof that both sides give; bytes: both sides were read
+	Strength string `json:"strength,omitempty,omitzero"`
+	Target   *Seen  `json:"target,omitempty"`
+
+	// Verdict different: something is not proven to be equal
+	Verdict Verdict `json:"verdict,omitempty,omitzero"`
+
+	// Version of the job file
+	Version int64 `json:"version"`
+
+	// WaitsFor while it waits
+	WaitsFor string `json:"waits_for,omitempty,omitzero"`
+	Way      string `json:"way,omitempty,omitzero"`
+}
+
+// VerificationState broken off: the server ended meanwhile; only of what is finished there is a verdict
+type VerificationState string
+
+// Verifications defines model for Verifications.
+type Verifications struct {
+	// Current that waits or runs
+	Current *Verification `json:"current,omitempty"`
+
+	// Earlier those before it, newest first and without differences
+	Earlier []Verification `json:"earlier"`
+
+	// Last the newest that has ended, however it did
+	Last *Verification `json:"last,omitempty"`
+}
+
+// Verified Of the verifications of a job, the newest and the last verdict.
+type Verified struct {
+	// Differences objects that it did not find equal
+	Differences int64 `json:"differences,omitempty,omitzero"`
+
+	// ID of the newest
+	ID int64 `json:"id"`
+
+	// Since when it came to this state
+	Since time.Time `json:"since"`
+
+	// State broken off: the server ended meanwhile; only of what is finished there is a verdict
+	State VerificationState `json:"state"`
+
+	// Verdict of the last that finished; absent before the first
+	Verdict Verdict `json:"verdict,omitempty,omitzero"`
+
+	// VerdictAt when that ended
+	VerdictAt time.Time `json:"verdict_at,omitempty,omitzero"`
 }
 
 // Version defines model for Version.
@@ -1227,6 +1418,16 @@ type ListTasksParams struct {
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 }
 
+// CancelVerificationParams defines parameters for CancelVerification.
+type CancelVerificationParams struct {
+	Reason string `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+}
+
+// StartVerificationParams defines parameters for StartVerification.
+type StartVerificationParams struct {
+	Reason string `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+}
+
 // SilenceAlarmJSONRequestBody defines body for SilenceAlarm for application/json ContentType.
 type SilenceAlarmJSONRequestBody = Silence
 
@@ -1353,8 +1554,9 @@ type ClientInterface interface {
 	//
 	// Each event has an id; `Last-Event-ID` (or `after`) goes on behind it, and where it is too old to be known
 	// the first event is `reset`: read everything anew. Types: `job` (a `Job`, whenever its state changes and at most
-	// once a second while it runs), `gone` (`{"name": …}`), `alarm` (an `Alarm`), `audit` (an `Entry`), `reset`. A comment
-	// comes every 15 s while nothing else does.
+	// once a second while it runs), `gone` (`{"name": …}`), `alarm` (an `Alarm`), `audit` (an `Entry`), `verification` (a
+	// `Verification` without its differences, whenever its state changes and at most once a second while it runs), `reset`.
+	// A comment comes every 15 s while nothing else does.
 	//
 	// Corresponds with GET /api/v1/events (the `Events` operationId).
 	Events(ctx context.Context, params *EventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1445,6 +1647,25 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/jobs/{name}/tasks (the `ListTasks` operationId).
 	ListTasks(ctx context.Context, name Name, params *ListTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelVerification Break off the verification that goes on.
+	//
+	// Corresponds with DELETE /api/v1/jobs/{name}/verification (the `CancelVerification` operationId).
+	CancelVerification(ctx context.Context, name Name, params *CancelVerificationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowVerification The verification that goes on, and those that have ended.
+	//
+	// Corresponds with GET /api/v1/jobs/{name}/verification (the `ShowVerification` operationId).
+	ShowVerification(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartVerification Compare source and target, and change neither. One at a time of each job (NOT_NOW); of file jobs (NOT_VERIFIABLE).
+	//
+	// It goes on by itself; what it finds is in `GET`. While a run moves objects it waits for the end of that, and what
+	// differed while others were moved is judged again before it counts. What differs raises the alarm `differences`,
+	// which holds until a later verification finds everything equal.
+	//
+	// Corresponds with POST /api/v1/jobs/{name}/verification (the `StartVerification` operationId).
+	StartVerification(ctx context.Context, name Name, params *StartVerificationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListVersions The versions of a job's file, newest first, without the texts.
 	//
@@ -1625,8 +1846,9 @@ func (c *Client) Audit(ctx context.Context, params *AuditParams, reqEditors ...R
 //
 // Each event has an id; `Last-Event-ID` (or `after`) goes on behind it, and where it is too old to be known
 // the first event is `reset`: read everything anew. Types: `job` (a `Job`, whenever its state changes and at most
-// once a second while it runs), `gone` (`{"name": …}`), `alarm` (an `Alarm`), `audit` (an `Entry`), `reset`. A comment
-// comes every 15 s while nothing else does.
+// once a second while it runs), `gone` (`{"name": …}`), `alarm` (an `Alarm`), `audit` (an `Entry`), `verification` (a
+// `Verification` without its differences, whenever its state changes and at most once a second while it runs), `reset`.
+// A comment comes every 15 s while nothing else does.
 //
 // Corresponds with GET /api/v1/events (the `Events` operationId).
 func (c *Client) Events(ctx context.Context, params *EventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1868,6 +2090,55 @@ func (c *Client) ListTables(ctx context.Context, name Name, params *ListTablesPa
 // Corresponds with GET /api/v1/jobs/{name}/tasks (the `ListTasks` operationId).
 func (c *Client) ListTasks(ctx context.Context, name Name, params *ListTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListTasksRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelVerification Break off the verification that goes on.
+//
+// Corresponds with DELETE /api/v1/jobs/{name}/verification (the `CancelVerification` operationId).
+func (c *Client) CancelVerification(ctx context.Context, name Name, params *CancelVerificationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelVerificationRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowVerification The verification that goes on, and those that have ended.
+//
+// Corresponds with GET /api/v1/jobs/{name}/verification (the `ShowVerification` operationId).
+func (c *Client) ShowVerification(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowVerificationRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartVerification Compare source and target, and change neither. One at a time of each job (NOT_NOW); of file jobs (NOT_VERIFIABLE).
+//
+// It goes on by itself; what it finds is in `GET`. While a run moves objects it waits for the end of that, and what
+// differed while others were moved is judged again before it counts. What differs raises the alarm `differences`,
+// which holds until a later verification finds everything equal.
+//
+// Corresponds with POST /api/v1/jobs/{name}/verification (the `StartVerification` operationId).
+func (c *Client) StartVerification(ctx context.Context, name Name, params *StartVerificationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartVerificationRequest(c.Server, name, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3169,6 +3440,154 @@ func NewListTasksRequest(server string, name Name, params *ListTasksParams) (*ht
 	return req, nil
 }
 
+// NewCancelVerificationRequest constructs an http.Request for the CancelVerification method
+func NewCancelVerificationRequest(server string, name Name, params *CancelVerificationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/jobs/%s/verification", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewShowVerificationRequest constructs an http.Request for the ShowVerification method
+func NewShowVerificationRequest(server string, name Name) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/jobs/%s/verification", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewStartVerificationRequest constructs an http.Request for the StartVerification method
+func NewStartVerificationRequest(server string, name Name, params *StartVerificationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/jobs/%s/verification", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListVersionsRequest constructs an http.Request for the ListVersions method
 func NewListVersionsRequest(server string, name Name) (*http.Request, error) {
 	var err error
@@ -3703,8 +4122,9 @@ type ClientWithResponsesInterface interface {
 	//
 	// Each event has an id; `Last-Event-ID` (or `after`) goes on behind it, and where it is too old to be known
 	// the first event is `reset`: read everything anew. Types: `job` (a `Job`, whenever its state changes and at most
-	// once a second while it runs), `gone` (`{"name": …}`), `alarm` (an `Alarm`), `audit` (an `Entry`), `reset`. A comment
-	// comes every 15 s while nothing else does.
+	// once a second while it runs), `gone` (`{"name": …}`), `alarm` (an `Alarm`), `audit` (an `Entry`), `verification` (a
+	// `Verification` without its differences, whenever its state changes and at most once a second while it runs), `reset`.
+	// A comment comes every 15 s while nothing else does.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3815,6 +4235,31 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/jobs/{name}/tasks (the `ListTasks` operationId).
 	ListTasksWithResponse(ctx context.Context, name Name, params *ListTasksParams, reqEditors ...RequestEditorFn) (*ListTasksResponse, error)
+
+	// CancelVerificationWithResponse Break off the verification that goes on.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/jobs/{name}/verification (the `CancelVerification` operationId).
+	CancelVerificationWithResponse(ctx context.Context, name Name, params *CancelVerificationParams, reqEditors ...RequestEditorFn) (*CancelVerificationResponse, error)
+
+	// ShowVerificationWithResponse The verification that goes on, and those that have ended.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/jobs/{name}/verification (the `ShowVerification` operationId).
+	ShowVerificationWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ShowVerificationResponse, error)
+
+	// StartVerificationWithResponse Compare source and target, and change neither. One at a time of each job (NOT_NOW); of file jobs (NOT_VERIFIABLE).
+	//
+	// It goes on by itself; what it finds is in `GET`. While a run moves objects it waits for the end of that, and what
+	// differed while others were moved is judged again before it counts. What differs raises the alarm `differences`,
+	// which holds until a later verification finds everything equal.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/jobs/{name}/verification (the `StartVerification` operationId).
+	StartVerificationWithResponse(ctx context.Context, name Name, params *StartVerificationParams, reqEditors ...RequestEditorFn) (*StartVerificationResponse, error)
 
 	// ListVersionsWithResponse The versions of a job's file, newest first, without the texts.
 	//
@@ -4702,6 +5147,143 @@ func (r ListTasksResponse) ContentType() string {
 	return ""
 }
 
+type CancelVerificationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CancelVerificationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelVerificationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelVerificationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelVerificationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelVerificationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowVerificationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Verifications
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowVerificationResponse) GetJSON200() *Verifications {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ShowVerificationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowVerificationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowVerificationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowVerificationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowVerificationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StartVerificationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Verification
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r StartVerificationResponse) GetJSON202() *Verification {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StartVerificationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StartVerificationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartVerificationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartVerificationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartVerificationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListVersionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5417,8 +5999,9 @@ func (c *ClientWithResponses) AuditWithResponse(ctx context.Context, params *Aud
 //
 // Each event has an id; `Last-Event-ID` (or `after`) goes on behind it, and where it is too old to be known
 // the first event is `reset`: read everything anew. Types: `job` (a `Job`, whenever its state changes and at most
-// once a second while it runs), `gone` (`{"name": …}`), `alarm` (an `Alarm`), `audit` (an `Entry`), `reset`. A comment
-// comes every 15 s while nothing else does.
+// once a second while it runs), `gone` (`{"name": …}`), `alarm` (an `Alarm`), `audit` (an `Entry`), `verification` (a
+// `Verification` without its differences, whenever its state changes and at most once a second while it runs), `reset`.
+// A comment comes every 15 s while nothing else does.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5624,6 +6207,49 @@ func (c *ClientWithResponses) ListTasksWithResponse(ctx context.Context, name Na
 		return nil, err
 	}
 	return ParseListTasksResponse(rsp)
+}
+
+// CancelVerificationWithResponse Break off the verification that goes on.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/jobs/{name}/verification (the `CancelVerification` operationId).
+func (c *ClientWithResponses) CancelVerificationWithResponse(ctx context.Context, name Name, params *CancelVerificationParams, reqEditors ...RequestEditorFn) (*CancelVerificationResponse, error) {
+	rsp, err := c.CancelVerification(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelVerificationResponse(rsp)
+}
+
+// ShowVerificationWithResponse The verification that goes on, and those that have ended.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/jobs/{name}/verification (the `ShowVerification` operationId).
+func (c *ClientWithResponses) ShowVerificationWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ShowVerificationResponse, error) {
+	rsp, err := c.ShowVerification(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowVerificationResponse(rsp)
+}
+
+// StartVerificationWithResponse Compare source and target, and change neither. One at a time of each job (NOT_NOW); of file jobs (NOT_VERIFIABLE).
+//
+// It goes on by itself; what it finds is in `GET`. While a run moves objects it waits for the end of that, and what
+// differed while others were moved is judged again before it counts. What differs raises the alarm `differences`,
+// which holds until a later verification finds everything equal.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/jobs/{name}/verification (the `StartVerification` operationId).
+func (c *ClientWithResponses) StartVerificationWithResponse(ctx context.Context, name Name, params *StartVerificationParams, reqEditors ...RequestEditorFn) (*StartVerificationResponse, error) {
+	rsp, err := c.StartVerification(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartVerificationResponse(rsp)
 }
 
 // ListVersionsWithResponse The versions of a job's file, newest first, without the texts.
@@ -6381,6 +7007,101 @@ func ParseListTasksResponse(rsp *http.Response) (*ListTasksResponse, error) {
 	return response, nil
 }
 
+// ParseCancelVerificationResponse parses an HTTP response from a CancelVerificationWithResponse call
+func ParseCancelVerificationResponse(rsp *http.Response) (*CancelVerificationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelVerificationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowVerificationResponse parses an HTTP response from a ShowVerificationWithResponse call
+func ParseShowVerificationResponse(rsp *http.Response) (*ShowVerificationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowVerificationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Verifications
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStartVerificationResponse parses an HTTP response from a StartVerificationWithResponse call
+func ParseStartVerificationResponse(rsp *http.Response) (*StartVerificationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartVerificationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Verification
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListVersionsResponse parses an HTTP response from a ListVersionsWithResponse call
 func ParseListVersionsResponse(rsp *http.Response) (*ListVersionsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6879,6 +7600,15 @@ type ServerInterface interface {
 	// ListTasks The tasks of a job, as found.
 	// (GET /api/v1/jobs/{name}/tasks)
 	ListTasks(w http.ResponseWriter, r *http.Request, name Name, params ListTasksParams)
+	// CancelVerification Break off the verification that goes on.
+	// (DELETE /api/v1/jobs/{name}/verification)
+	CancelVerification(w http.ResponseWriter, r *http.Request, name Name, params CancelVerificationParams)
+	// ShowVerification The verification that goes on, and those that have ended.
+	// (GET /api/v1/jobs/{name}/verification)
+	ShowVerification(w http.ResponseWriter, r *http.Request, name Name)
+	// StartVerification Compare source and target, and change neither. One at a time of each job (NOT_NOW); of file jobs (NOT_VERIFIABLE).
+	// (POST /api/v1/jobs/{name}/verification)
+	StartVerification(w http.ResponseWriter, r *http.Request, name Name, params StartVerificationParams)
 	// ListVersions The versions of a job's file, newest first, without the texts.
 	// (GET /api/v1/jobs/{name}/versions)
 	ListVersions(w http.ResponseWriter, r *http.Request, name Name)
@@ -7777,6 +8507,116 @@ func (siw *ServerInterfaceWrapper) ListTasks(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// CancelVerification operation middleware
+func (siw *ServerInterfaceWrapper) CancelVerification(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelVerificationParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelVerification(w, r, name, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ShowVerification operation middleware
+func (siw *ServerInterfaceWrapper) ShowVerification(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ShowVerification(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// StartVerification operation middleware
+func (siw *ServerInterfaceWrapper) StartVerification(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartVerificationParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.StartVerification(w, r, name, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListVersions operation middleware
 func (siw *ServerInterfaceWrapper) ListVersions(w http.ResponseWriter, r *http.Request) {
 
@@ -8157,6 +8997,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/tables", wrapper.ListTables)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/v1/jobs/{name}/positions", wrapper.ResetPositions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/positions", wrapper.Positions)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/v1/jobs/{name}/verification", wrapper.CancelVerification)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/verification", wrapper.ShowVerification)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/v1/jobs/{name}/verification", wrapper.StartVerification)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/versions", wrapper.ListVersions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/versions/{version}", wrapper.ShowVersion)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/history", wrapper.History)

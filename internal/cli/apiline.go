@@ -54,6 +54,10 @@ type (
 		head
 		Name string `json:"name"`
 	}
+	verificationLine struct {
+		head
+		api.Verification
+	}
 	alarmLine struct {
 		head
 		api.Alarm
@@ -98,6 +102,8 @@ const (
 	lineAudit   = "audit_entry"
 	lineToken   = "token"
 	lineServer  = "server"
+
+	lineVerification = "job_verification"
 
 	lineTokenGone = "token_revoked"
 )

@@ -22,7 +22,7 @@ func (a *app) jobCommand() *cobra.Command {
 		a.jobSubmitCommand(), a.jobListCommand(), a.jobShowCommand(), a.jobWatchCommand(),
 		a.jobCheckCommand(), a.jobPlanCommand(), a.jobEditCommand(), a.jobVersionsCommand(), a.jobDiffCommand(), a.jobRollbackCommand(),
 		a.jobActCommand(actPause), a.jobActCommand(actResume), a.jobActCommand(actRetry), a.jobActCommand(actStop), a.jobActCommand(actStart),
-		a.jobResyncCommand(), a.jobDeleteCommand(), a.jobResetCommand(),
+		a.jobVerifyCommand(), a.jobResyncCommand(), a.jobDeleteCommand(), a.jobResetCommand(),
 		a.jobTasksCommand(), a.jobPositionsCommand(), a.jobAuditCommand(), a.jobAlarmsCommand())
 	c.Long = `The server is the one of --server; else the one that has the folder of --state; else the one of $GODWIT_SERVER; else the one that has the
 usual state folder. While no server has the folder of --state, the command asks the folder itself: it shows what was kept last, and what it is
@@ -52,6 +52,7 @@ func (a *app) jobSubmitCommand() *cobra.Command {
 	f.StringVar(&in.Group, "group", "", "a `NAME` to find it by, with others")
 	f.StringVar(&in.Note, "note", "", "a `TEXT` for people")
 	f.StringVar(&in.Schedule, "schedule", "", "start it again by this `CRON` line, UTC or with CRON_TZ=ZONE before it (snapshot and file jobs)")
+	f.StringVar(&in.VerifySchedule, "verify-schedule", "", "compare source and target by this `CRON` line (file jobs)")
 	f.StringVar(&key, "key", "", "a `KEY` that makes a second submission the first one again, for a day (default: one of this call)")
 	completeFiles(c)
 	return c
@@ -417,6 +418,10 @@ func jobLines(j api.Job, v view, now time.Time) []string {
 			next[i] = stampOf(t)
 		}
 		put("schedule", j.Schedule.Text+"; next "+strings.Join(next, ", "))
+	}
+	put("verified", verifiedText(j, now))
+	if j.VerifySchedule != nil {
+		put("verify at", j.VerifySchedule.Text)
 	}
 	if s.Status == api.StatusRetrying {
 		put("retry", fmt.Sprintf("attempt %d, next %s", s.Attempt, stampOf(s.NextRetryAt)))

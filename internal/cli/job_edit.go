@@ -27,7 +27,7 @@ func (f *editFlags) add(c *cobra.Command) {
 
 func (a *app) jobEditCommand() *cobra.Command {
 	var f editFlags
-	var note, group, schedule string
+	var note, group, schedule, verify string
 	c := &cobra.Command{
 		Use:   "edit NAME FILE",
 		Short: "Give a job another file; tells first what each change does",
@@ -43,7 +43,8 @@ only if the job still has the version that was edited.`,
 				return err
 			}
 			e := api.EditRequest{Version: f.version, File: text, Reason: f.reason}
-			e.Note, e.Group, e.Schedule = ifGiven(c, "note", &note), ifGiven(c, "group", &group), ifGiven(c, "schedule", &schedule)
+			e.Note, e.Group = ifGiven(c, "note", &note), ifGiven(c, "group", &group)
+			e.Schedule, e.VerifySchedule = ifGiven(c, "schedule", &schedule), ifGiven(c, "verify-schedule", &verify)
 			return inFile(a.edit(c.Context(), args[0], e, f), args[1])
 		},
 	}
@@ -52,6 +53,7 @@ only if the job still has the version that was edited.`,
 	c.Flags().StringVar(&note, "note", "", "another `TEXT` for people; empty: none")
 	c.Flags().StringVar(&group, "group", "", "another group, by its `NAME`; empty: none")
 	c.Flags().StringVar(&schedule, "schedule", "", "another `CRON` line; empty: none")
+	c.Flags().StringVar(&verify, "verify-schedule", "", "another `CRON` line by which source and target are compared; empty: none")
 	return a.onJob(c)
 }
 

@@ -42,6 +42,7 @@ func OutputSchema() []byte {
 		{[]string{lineDiff}, jobDiffLine{}},
 		{[]string{lineAct}, jobActLine{}},
 		{[]string{lineGone}, goneLine{}},
+		{[]string{lineVerification}, verificationLine{}},
 		{[]string{lineAlarm}, alarmLine{}},
 		{[]string{lineAudit}, auditLine{}},
 		{[]string{lineToken}, tokenLine{}},

@@ -43,6 +43,7 @@ type there struct {
 	jobs     map[string]api.Job
 	versions map[string][]api.Version
 	tokens   map[string]api.Token
+	proofs   proofs
 	follow   chan string // what a stream sends, as it is; closing it ends the stream
 	lastIDs  []string    // Last-Event-ID of each stream
 }

@@ -36,7 +36,8 @@ type Files interface {
 	// ones, task by task, and tells the rest at the end. It disturbs no run.
 	Report(ctx context.Context, s *job.Spec, o Options, failed bool, each func(watch.Object) error) (watch.FilesReport, error)
 	// Verify compares source and target and changes neither. It calls each with
-	// every difference as it is found.
+	// every difference as it is found; with Options.Moving only with those that are left
+	// when what was on its way has arrived.
 	Verify(ctx context.Context, s *job.Spec, o Options, each func(watch.Difference) error) (watch.VerifyReport, error)
 }
 
@@ -59,10 +60,13 @@ type Options struct {
 	// job one round is run, and the next Run begins the next one. How many tasks run at
 	// once the engine sets in From. A table job's commands go through ForCopies.
 	Driving *Driving
-	// Watch records the run of a table job, Files that of a file job; nil for other
-	// acts than Run and Retry.
+	// Watch records the run of a table job, Files that of a file job, or a Verify of
+	// it; nil for other acts.
 	Watch *watch.Job
 	Files *watch.Files
+	// Moving, of Verify alone, says that somebody may run the job meanwhile; nil:
+	// nobody does.
+	Moving *Moving
 	// Getenv looks up the environment of the process; nil: nothing is set.
 	Getenv func(name string) (string, bool)
 	// Reload receives the job file of a file job when it was read again while the job

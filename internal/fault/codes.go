@@ -64,6 +64,7 @@ const (
 	VersionChanged Code = "VERSION_CHANGED"
 	NotNow         Code = "NOT_NOW"
 	NotAllowed     Code = "NOT_ALLOWED_HERE"
+	NotVerifiable  Code = "NOT_VERIFIABLE"
 	BadRequest     Code = "BAD_REQUEST"
 	TooMany        Code = "TOO_MANY_REQUESTS"
 	TokenMissing   Code = "TOKEN_MISSING"
@@ -160,6 +161,7 @@ var Catalogue = []Info{
 	{VersionChanged, User, ExitRequest, "the job file was changed meanwhile", "Somebody else edited the job after the version that was edited here. Look at the new version and edit again; nothing was changed."},
 	{NotNow, User, ExitRequest, "not possible in this state", "The job, table or task is in a state that does not allow the act. The message says which, and what to do first."},
 	{NotAllowed, User, ExitRequest, "not allowed on this server", "A job that is submitted may read variables, secret files and local paths only as far as the server was started with --allow-env, --secrets and --data. Ask whoever runs the server, or write the job otherwise."},
+	{NotVerifiable, User, ExitRequest, "what the job moves cannot be verified", "`godwit job verify` compares the objects of file jobs. Values of tables cannot be compared yet: what a table job has committed is told by `godwit job positions`."},
 	{BadRequest, User, ExitRequest, "the request is not understood", "A parameter or the body does not have the form the API asks for. The message names the field. The contract is at /api/v1/openapi.yaml."},
 	{TooMany, Retry, ExitEnvironment, "too many requests", "The server bounds how many requests a token may send, and how many it works on at once. Wait as long as the answer says."},
 	{TokenMissing, User, ExitRequest, "no token", "The server answers only to those who show a token: `godwit token create` makes one on the server's machine; give it as GODWIT_TOKEN or in the file that --token-file names."},

@@ -32,11 +32,17 @@ func (e Engine) Verify(ctx context.Context, s *job.Spec, o engine.Options, each 
 	}
 	c := objects.Config{
 		Source: j.source, Target: j.target, Choose: choose,
-		Budget: limit.NewBudget(o.Memory / 2), Parallel: j.options.Parallel,
-		Found: func(f objects.Finding) error { return each(difference(f)) },
+		Budget: limit.NewBudget(o.Memory / 2), Parallel: j.options.Parallel, Record: j.record, Limits: j.limits,
+		Strength: objects.Strongest, Found: func(f objects.Finding) error { return each(difference(f)) },
 	}
 	if s.Files.List != nil {
 		c.List = j.named(s.Files.List)
+	}
+	if o.Moving != nil {
+		c.Moving = &objects.Moving{Now: o.Moving.Now, Over: o.Moving.Over}
+	}
+	if s.Files.Erase {
+		c.ExtraUnknown = "the job deletes in the source what it has moved"
 	}
 	if s.Files.ReadBack {
 		c.Strength = objects.Bytes
@@ -46,6 +52,7 @@ func (e Engine) Verify(ctx context.Context, s *job.Spec, o engine.Options, each 
 		Description: j.way(), Started: found.Started, Ended: found.Started.Add(time.Duration(found.Seconds * float64(time.Second))),
 		Equal: found.Verdicts[objects.Equal], Missing: found.Verdicts[objects.Missing].Objects, Extra: found.Verdicts[objects.Extra].Objects,
 		Different: found.Verdicts[objects.Different].Objects, Read: found.Read, ExtraUnknown: found.ExtraUnknown,
+		Strength: string(c.Strength),
 	}
 	for _, v := range []objects.Verdict{objects.Incomparable, objects.Unreadable, objects.Changing} {
 		r.NotComparable += found.Verdicts[v].Objects

@@ -120,6 +120,7 @@ func (c calls) SubmitJob(w http.ResponseWriter, r *http.Request, p api.SubmitJob
 	f.text("group", in.Group, maxWord)
 	f.text("note", in.Note, maxText)
 	f.text("schedule", in.Schedule, 100)
+	f.text("verify_schedule", in.VerifySchedule, 100)
 	if f.refused(w, r) {
 		return
 	}
@@ -242,6 +243,7 @@ func (c calls) EditJob(w http.ResponseWriter, r *http.Request, name api.Name) {
 	f.textGiven("group", e.Group, maxWord)
 	f.textGiven("note", e.Note, maxText)
 	f.textGiven("schedule", e.Schedule, 100)
+	f.textGiven("verify_schedule", e.VerifySchedule, 100)
 	if f.refused(w, r) {
 		return
 	}

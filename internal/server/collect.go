@@ -205,6 +205,7 @@ func (m *meters) Collect(to chan<- prometheus.Metric) {
 		}
 		seen[j.Name] = true
 		out.job(j)
+		out.verification(j)
 		out.progress(j)
 	}
 }

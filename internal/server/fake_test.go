@@ -27,6 +27,7 @@ type fake struct {
 	tokens  map[string]*api.Token // by text
 	audit   []api.Entry
 	alarms  []api.Alarm
+	proofs  map[string]api.Verification // that go on
 	feed    []service.Happening
 	changed chan struct{} // closed when feed grows
 	first   uint64        // the least id that is still known
@@ -50,7 +51,7 @@ const (
 )
 
 func newFake() *fake {
-	f := &fake{jobs: map[string]*fakeJob{}, keys: map[string]api.Job{}, changed: make(chan struct{}), first: 1}
+	f := &fake{jobs: map[string]*fakeJob{}, proofs: map[string]api.Verification{}, keys: map[string]api.Job{}, changed: make(chan struct{}), first: 1}
 	f.tokens = map[string]*api.Token{
 		operator: {Name: "ana", Role: api.Operate, Created: anyTime},
 		reader:   {Name: "bob", Role: api.Read, Created: anyTime},
@@ -407,6 +408,50 @@ func (f *fake) Alarms(ctx context.Context, q api.ListAlarmsParams) ([]api.Alarm,
 	err := f.enter(ctx, "Alarms")
 	defer f.mu.Unlock()
 	return slices.Clone(f.alarms), err
+}
+
+func (f *fake) Verifications(ctx context.Context, name string) (out api.Verifications, err error) {
+	err = f.enter(ctx, "Verifications")
+	defer f.mu.Unlock()
+	_, unknown := f.job(name)
+	if v, ok := f.proofs[name]; ok {
+		out.Current = &v
+	}
+	out.Last = &api.Verification{ID: 1, Job: name, State: api.VerificationStateFinished, Verdict: api.VerdictDifferent, Asked: anyTime, By: "ana", Version: 1,
+		Differences: []watch.Difference{{Kind: watch.Missing, Key: "k"}}, Equal: &api.ObjectsAndBytes{Objects: 3}}
+	return out, cmp.Or(err, unknown)
+}
+
+func (f *fake) StartVerification(ctx context.Context, w service.Who, name, reason string) (api.Verification, error) {
+	err := f.enter(ctx, "StartVerification")
+	defer f.mu.Unlock()
+	if err != nil {
+		return api.Verification{}, err
+	}
+	if _, err := f.job(name); err != nil {
+		return api.Verification{}, err
+	}
+	if _, ok := f.proofs[name]; ok {
+		return api.Verification{}, fault.New(fault.NotNow, "%s is being verified already", name)
+	}
+	f.proofs[name] = api.Verification{ID: 2, Job: name, State: api.VerificationStateWaiting, Asked: anyTime, By: w.Name, Reason: reason, Version: 1}
+	return f.proofs[name], nil
+}
+
+func (f *fake) CancelVerification(ctx context.Context, w service.Who, name, reason string) error {
+	err := f.enter(ctx, "CancelVerification")
+	defer f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if _, err := f.job(name); err != nil {
+		return err
+	}
+	if _, ok := f.proofs[name]; !ok {
+		return fault.New(fault.NotNow, "%s is not being verified", name)
+	}
+	delete(f.proofs, name)
+	return nil
 }
 
 func (f *fake) Silence(ctx context.Context, w service.Who, id string, in api.Silence) (api.Alarm, error) {

@@ -36,8 +36,11 @@ func TestMetrics_when_read(t *testing.T) {
 		Error: &api.Fault{Class: "lost", Code: "SOURCE_LOST", What: "gone"},
 	}
 	x.fake.jobs["media"].job.Progress = &watch.Progress{Job: "media", Bytes: 10, Files: &watch.Objects{Copied: watch.Ended{Objects: 4}, Left: watch.Ended{Objects: 6}}}
+	x.fake.jobs["media"].job.Verification = &api.Verified{ID: 3, State: api.VerificationStateRunning, Since: anyTime, Verdict: api.VerdictDifferent, VerdictAt: anyTime, Differences: 12}
+	x.fake.jobs["old"].job.Verification = &api.Verified{ID: 4, State: api.VerificationStateBrokenOff, Since: anyTime}
 	text := x.metrics()
 	for _, want := range []string{
+		`godwit_job_differences{job="media"} 12`, `godwit_job_verified_timestamp_seconds{job="media"} 1.7956944e+09`, `godwit_job_verifying{job="media"} 1`, `godwit_job_verifying{job="old"} 0`,
 		`godwit_build_info{version="v1"} 1`, `godwit_scrape_failed 0`,
 		`godwit_jobs{status="running"} 3`, `godwit_jobs{status="failed"} 1`, `godwit_jobs{status="paused"} 0`, `godwit_jobs_needing_you 1`,
 		`godwit_job_status{job="shop",status="running"} 1`, `godwit_job_error{class="lost",code="SOURCE_LOST",job="broken"} 1`,
@@ -52,8 +55,9 @@ func TestMetrics_when_read(t *testing.T) {
 		}
 	}
 	for _, not := range []string{
-		`godwit_job_lag_seconds{job="shop",sink="pg"}`,                      // unknown is no 0
-		`godwit_job_sink_committed_timestamp_seconds{job="shop",sink="pg"}`, // nor is never
+		`godwit_job_lag_seconds{job="shop",sink="pg"}`,                                                                              // unknown is no 0
+		`godwit_job_sink_committed_timestamp_seconds{job="shop",sink="pg"}`,                                                         // nor is never
+		`godwit_job_differences{job="old"}`, `godwit_job_verified_timestamp_seconds{job="old"}`, `godwit_job_verifying{job="shop"}`, // nothing is known
 		`godwit_job_rows_total{job="media"}`, `godwit_job_rows_total{job="old"}`, `godwit_least_kept_seconds `,
 	} {
 		if strings.Contains(text, "\n"+not) {
@@ -181,6 +185,7 @@ func TestMetrics_when_named(t *testing.T) {
 // notShown are metrics that neither the dashboard nor an alert has, and why.
 var notShown = map[string]string{
 	"godwit_job_desired":                          "a word, not a curve; the page has it",
+	"godwit_job_verifying":                        "the page and godwit job show have it",
 	"godwit_job_run":                              "to tell runs apart in one's own queries",
 	"godwit_job_version":                          "to mark edits in one's own queries",
 	"godwit_job_attempts":                         "the fruitless ones matter",

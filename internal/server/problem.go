@@ -91,6 +91,7 @@ var statuses = map[fault.Code]int{
 	fault.TooManyDeletes:    http.StatusUnprocessableEntity,
 	fault.ObjectsFailed:     http.StatusUnprocessableEntity,
 	fault.DifferencesFound:  http.StatusUnprocessableEntity,
+	fault.NotVerifiable:     http.StatusUnprocessableEntity,
 
 	// What is there is another than what was asked for.
 	fault.SourceShape:    http.StatusConflict,

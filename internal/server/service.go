@@ -40,11 +40,14 @@ type acts interface {
 	ActOnAll(ctx context.Context, who service.Who, a api.BulkAct) (api.BulkResult, error)
 	Delete(ctx context.Context, who service.Who, name, reason string) error
 	ResetPositions(ctx context.Context, who service.Who, name, confirm, reason string) error
+	StartVerification(ctx context.Context, who service.Who, name, reason string) (api.Verification, error)
+	CancelVerification(ctx context.Context, who service.Who, name, reason string) error
 	Silence(ctx context.Context, who service.Who, id string, in api.Silence) (api.Alarm, error)
 }
 
 type watching interface {
 	Overview(ctx context.Context) (api.Overview, error)
+	Verifications(ctx context.Context, name string) (api.Verifications, error)
 	History(ctx context.Context, name string, q api.HistoryParams) (api.History, error)
 	Audit(ctx context.Context, q api.AuditParams) (api.AuditPage, error)
 	Alarms(ctx context.Context, q api.ListAlarmsParams) ([]api.Alarm, error)

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"godwit/internal/api"
 	"godwit/internal/job"
@@ -17,25 +18,56 @@ const (
 )
 
 // heldAlarms resolves the alarms of a job that do not hold when it begins, by what
-// its resumption says. Those that do are raised again by its first step.
+// its resumption says. Those that do are raised again by its first step. That it cannot
+// live holds until it does: it has been tried before.
 func (j *living) heldAlarms(actions []job.Action) {
+	j.mu.Lock()
+	struggles := j.tries >= mostTries
+	j.mu.Unlock()
 	held := map[job.Alarm]bool{}
 	for _, a := range actions {
 		held[job.Alarm{Kind: a.Alarm.Kind, On: a.Alarm.On}] = a.Kind == job.RaiseAlarm
 	}
 	j.resolve(func(a api.Alarm) bool {
 		switch a.Kind {
-		case alarmResync, alarm.Desired, alarm.Lag, alarm.Retention, alarm.Differences:
+		case alarmResync, alarmVerify, alarm.Desired, alarm.Lag, alarm.Retention, alarm.Differences:
 			return false // those who raise them resolve them
+		case string(job.AlarmJob):
+			if struggles {
+				return false
+			}
 		}
 		return !held[job.Alarm{Kind: job.AlarmKind(a.Kind), On: a.On}]
 	})
 }
 
+// livesAgain is how long a life must go on until what kept the job from living is over.
+const livesAgain = time.Minute
+
+// recovered sees to it that a job that lives again struggles no more.
+func (j *living) recovered(now time.Time) {
+	j.mu.Lock()
+	is := j.tries > 0 && j.life != nil && now.Sub(j.life.began) >= livesAgain
+	loud := is && j.tries >= mostTries && j.state.Status != job.Failed
+	if is {
+		j.tries = 0
+	}
+	j.mu.Unlock()
+	if loud {
+		j.s.parts.board.Resolve(j.name, string(job.AlarmJob), "")
+	}
+}
+
 // allClear resolves all alarms of a job that has ended, but those about what it left
 // behind.
 func (j *living) allClear() {
-	j.resolve(func(a api.Alarm) bool { return a.Kind != alarmResync && a.Kind != alarmObjects })
+	j.resolve(func(a api.Alarm) bool {
+		switch a.Kind {
+		case alarmResync, alarmObjects, alarmVerify, alarm.Differences:
+			return false
+		}
+		return true
+	})
 }
 
 func (j *living) resolve(which func(api.Alarm) bool) {

@@ -53,7 +53,12 @@ func (j *living) second() {
 	if news {
 		j.tell()
 	}
+	if x := j.verifyingNow(); x != nil {
+		x.second()
+	}
+	j.recovered(j.s.o.Now())
 	j.begins(j.s.o.Now())
+	j.verifyWhenDue(j.s.o.Now())
 }
 
 // begins begins what has to begin by now: a run that is scheduled, or another try of

@@ -63,8 +63,12 @@ func (s *Service) delete(who Who, e api.Entry) (gone <-chan error, err error) {
 
 // leave waits for the end of a job's life and forgets everything of the job.
 func (j *living) leave() error {
+	j.breakOff(errLeaving)
 	if l := j.lifeNow(); l != nil {
 		<-l.over
+	}
+	if x := j.verifyingNow(); x != nil {
+		<-x.over
 	}
 	s := j.s
 	if err := os.RemoveAll(filepath.Join(s.o.Dir, j.name)); err != nil {

@@ -10,6 +10,7 @@ import (
 	"godwit/internal/api"
 	"godwit/internal/fault"
 	"godwit/internal/job"
+	"godwit/internal/service/verification"
 )
 
 // Edit gives a job a new file, or tells what that would change.
@@ -65,6 +66,13 @@ func (j *living) edit(who Who, e api.EditRequest) (out api.EditResult, err error
 	if schedule, err = newSchedule(spec, schedule); err != nil {
 		return out, err
 	}
+	var verify *verification.Schedule
+	if e.VerifySchedule != nil {
+		verify = &verification.Schedule{Since: j.s.o.Now().UTC()}
+		if verify.Text, err = newVerifySchedule(spec.Kind, j.name, *e.VerifySchedule); err != nil {
+			return out, err
+		}
+	}
 	changes, effects, err := j.changes(spec)
 	if err != nil {
 		return out, err
@@ -79,7 +87,7 @@ func (j *living) edit(who Who, e api.EditRequest) (out api.EditResult, err error
 	if !same {
 		out.Version++
 	}
-	return out, j.accept(who, e, accepted{spec: spec, text: text, schedule: schedule, version: out.Version, changes: changes, effects: effects})
+	return out, j.accept(who, e, accepted{spec: spec, text: text, schedule: schedule, verify: verify, version: out.Version, changes: changes, effects: effects})
 }
 
 // wanted is the text that an edit asks for; same: the one that lives.
@@ -151,6 +159,7 @@ func refusedChange(name string, changes []api.Change) error {
 type accepted struct {
 	spec           *job.Spec
 	text, schedule string
+	verify         *verification.Schedule // nil: as it is
 	version        int64
 	changes        []api.Change
 	effects        []effect
@@ -189,12 +198,20 @@ func (j *living) accept(who Who, e api.EditRequest, a accepted) error {
 				return err
 			}
 		}
+		if a.verify != nil {
+			if err := verification.SetSchedule(tx, j.name, *a.verify); err != nil {
+				return err
+			}
+		}
 		return j.s.putEntry(tx, &entry)
 	})
 	if err != nil {
 		return err
 	}
 	j.newSinks(sinkNames(r.kind, a.spec.Kept()))
+	if a.verify != nil {
+		j.setVerifySchedule(*a.verify)
+	}
 	j.s.tellEntry(entry)
 	l := j.lifeNow()
 	switch {

@@ -36,7 +36,7 @@ var systems = job.Systems{
 			{Name: "roll", Kind: option.Object, Live: true, Fields: []option.Field{{Name: "size", Kind: option.Size, Default: int64(128 << 20)}}},
 		}}},
 	},
-	Stores: store.Registry{{Name: "disk", Schemes: []string{"file"}, Options: []option.Field{{Name: "path", Kind: option.Text, Required: true}}}},
+	Stores: store.Registry{{Name: "disk", Schemes: []string{"file"}, Options: []option.Field{{Name: "path", Kind: option.Text, Required: true}, {Name: "key", Kind: option.Secret}}}},
 }
 
 // tableFile is the file of a job that streams.
@@ -62,6 +62,9 @@ type script struct {
 	around func(ctx context.Context, o engine.Options) // goes on beside the tasks
 	failed int64                                       // objects, of the outcome
 	round  func() time.Time                            // of the outcome: when its round began
+	marked []watch.Mark                                // of the outcome
+
+	fruitless bool // its attempts commit nothing
 
 	mu  sync.Mutex
 	ran []string // "id attempt"
@@ -84,7 +87,7 @@ func (w *script) RunTask(ctx context.Context, id string, attempt uint64) (bool, 
 	w.ran = append(w.ran, fmt.Sprint(id, " ", attempt))
 	w.mu.Unlock()
 	if w.run != nil {
-		return true, w.run(ctx, id, attempt)
+		return !w.fruitless, w.run(ctx, id, attempt)
 	}
 	<-ctx.Done()
 	return true, ctx.Err()
@@ -104,6 +107,8 @@ type fake struct {
 	lives map[string][]*job.Spec // the job files that were run
 	reset []string
 	tried []string // jobs of which what had failed was tried again
+	// verify is what a verification does; nil: all is equal.
+	verify func(ctx context.Context, s *job.Spec, o engine.Options, each func(watch.Difference) error) (watch.VerifyReport, error)
 }
 
 var (
@@ -157,7 +162,7 @@ func (f *fake) Run(ctx context.Context, s *job.Spec, o engine.Options) (watch.Ou
 		defer cancel()
 	}
 	err := local.Drive(ctx, w, *o.Driving)
-	out := watch.Outcome{Stopped: ctx.Err() != nil, Failed: w.failed}
+	out := watch.Outcome{Stopped: ctx.Err() != nil, Failed: w.failed, Marked: w.marked}
 	if w.round != nil {
 		began := w.round()
 		out.Began = &began
@@ -179,8 +184,11 @@ func (f *fake) Report(context.Context, *job.Spec, engine.Options, bool, func(wat
 	return watch.FilesReport{}, nil
 }
 
-func (f *fake) Verify(context.Context, *job.Spec, engine.Options, func(watch.Difference) error) (watch.VerifyReport, error) {
-	return watch.VerifyReport{}, nil
+func (f *fake) Verify(ctx context.Context, s *job.Spec, o engine.Options, each func(watch.Difference) error) (watch.VerifyReport, error) {
+	if f.verify == nil {
+		return watch.VerifyReport{}, nil
+	}
+	return f.verify(ctx, s, o, each)
 }
 
 func (f *fake) Check(context.Context, *job.Spec, engine.Options) (watch.CheckReport, error) {
@@ -216,6 +224,7 @@ type world struct {
 	engine  *fake
 	secrets map[string]string
 	mu      sync.Mutex
+	tune    func(*Options) // nil: nothing is otherwise
 	*Service
 }
 
@@ -254,7 +263,11 @@ func (w *world) options() Options {
 
 func (w *world) open() {
 	w.t.Helper()
-	s, err := Open(w.t.Context(), w.options())
+	o := w.options()
+	if w.tune != nil {
+		w.tune(&o)
+	}
+	s, err := Open(w.t.Context(), o)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ type recorder interface{ Snapshot() watch.Progress }
 // ended, drained or failed.
 type life struct {
 	j      *living
+	began  time.Time
 	ctx    context.Context
 	cancel context.CancelFunc // drains it
 	record recorder
@@ -49,7 +50,7 @@ const stopPatience = 3 * time.Second
 // newLife makes a life; run begins it.
 func (j *living) newLife(spec *job.Spec) *life {
 	l := &life{
-		j: j, hide: wording(spec), reload: make(chan *job.Spec, 1),
+		j: j, began: j.s.o.Now(), hide: wording(spec), reload: make(chan *job.Spec, 1),
 		commands: make(chan job.Event), returned: make(chan struct{}), over: make(chan struct{}), more: make(chan struct{}, 1),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())

@@ -146,6 +146,9 @@ func (s *Service) List(_ context.Context, q api.ListJobsParams) (api.JobPage, er
 // withStarts fills in the next starts of jobs that are listed.
 func (s *Service) withStarts(items []api.Job) {
 	for i := range items {
+		if v := items[i].VerifySchedule; v != nil {
+			v.Next = nextStarts(card{schedule: v.Text}, s.o.Now())
+		}
 		if items[i].Schedule == nil {
 			continue
 		}

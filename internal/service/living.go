@@ -46,6 +46,8 @@ type living struct {
 	unkept   bool                    // the state in memory is newer than what is kept
 	due      due                     // when its schedule asks for the next run
 	takenUp  bool                    // its life was taken up again when the server started
+	lives    int                     // how many have begun in this process
+	proof    proof                   // of its verifications
 }
 
 // show returns the card as it is now.
@@ -260,6 +262,7 @@ func (j *living) begin(r card, s job.State) {
 	j.mu.Lock()
 	again := j.retry
 	j.life, j.again, j.retry, j.progress = l, time.Time{}, false, nil
+	j.lives++
 	j.mu.Unlock()
 	if j.s.closing() {
 		j.drain()

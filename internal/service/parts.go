@@ -9,6 +9,7 @@ import (
 	"godwit/internal/service/feed"
 	"godwit/internal/service/history"
 	"godwit/internal/service/token"
+	"godwit/internal/service/verification"
 	"godwit/internal/watch"
 )
 
@@ -18,6 +19,7 @@ type parts struct {
 	keeper keeper
 	board  board
 	hub    hub
+	proofs *verification.Keeper
 }
 
 // book has the tokens (token.Book).
@@ -59,6 +61,10 @@ type hub interface {
 func openParts(db *sql.DB, o Options) (p parts, err error) {
 	h := feed.New(o.Now)
 	p.hub, p.keeper = h, history.New(o.Now)
+	if p.proofs, err = verification.Open(db); err != nil {
+		p.close()
+		return p, err
+	}
 	if p.book, err = token.New(db, o.Now); err != nil {
 		p.close()
 		return p, err

@@ -66,10 +66,12 @@ type Service struct {
 	jobs       map[string]*living
 
 	// gate is held for reading by what may begin a life, and for writing to close.
-	gate    sync.RWMutex
-	closed  atomic.Bool
-	quit    chan struct{} // closed when it closes
-	running sync.WaitGroup
+	gate   sync.RWMutex
+	closed atomic.Bool
+	// verifies has one for each verification that compares.
+	verifies chan struct{}
+	quit     chan struct{} // closed when it closes
+	running  sync.WaitGroup
 }
 
 // Names of those who ask for something without a token.
@@ -91,12 +93,20 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{o: o, folder: f, began: o.Now(), resident: watch.ResidentWithin(time.Second/2, o.Now), jobs: map[string]*living{}, quit: make(chan struct{})}
+	s := &Service{
+		o: o, folder: f, began: o.Now(), resident: watch.ResidentWithin(time.Second/2, o.Now), jobs: map[string]*living{},
+		verifies: make(chan struct{}, verifiesAtOnce), quit: make(chan struct{}),
+	}
 	if err := s.load(); err != nil {
 		_ = f.close() // the first error counts
 		return nil, err
 	}
 	if s.parts, err = openParts(f.firm, o); err != nil {
+		_ = f.close() // the first error counts
+		return nil, err
+	}
+	if err := s.loadProofs(); err != nil {
+		s.parts.close()
 		_ = f.close() // the first error counts
 		return nil, err
 	}
@@ -171,6 +181,7 @@ func (s *Service) Close(ctx context.Context) error {
 	close(s.quit)
 	for _, j := range s.all() {
 		j.drain()
+		j.breakOff(errGone())
 	}
 	done := make(chan struct{})
 	go func() {
@@ -244,6 +255,7 @@ func (s *Service) share() int64 {
 			lives++
 		}
 	}
+	lives += int64(len(s.verifies)) // those who wait take none
 	return max(s.o.Memory/lives, leastShare)
 }
 

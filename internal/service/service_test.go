@@ -24,7 +24,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childDir) != "" {
+	switch {
+	case os.Getenv(childVerifies) != "":
+		verifyingChild()
+		return
+	case os.Getenv(childDir) != "":
 		child()
 		return
 	}
@@ -545,8 +549,8 @@ func (w *world) awaitGone(name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	gone := errors.New("gone")
-	err := w.Follow(ctx, 0, name, func(h Happening) error {
-		if h.Type == "gone" {
+	err := w.Follow(ctx, 1, name, func(Happening) error { // 1 is too long ago: it looks at once, and at each change
+		if _, err := w.Show(ctx, name); fault.Has(err, fault.JobUnknown) {
 			return gone
 		}
 		return nil

@@ -18,6 +18,7 @@ import (
 	"godwit/internal/fault"
 	"godwit/internal/job"
 	"godwit/internal/option"
+	"godwit/internal/service/verification"
 	"godwit/internal/watch"
 )
 
@@ -128,7 +129,8 @@ func (s *Service) Submit(_ context.Context, who Who, key string, in api.Submissi
 	if err == nil {
 		answer = j.view(true)
 		err = s.folder.promise(func(tx *sql.Tx) error {
-			if err := errors.Join(putCard(tx, j.card), putVersion(tx, j.name, v), putState(tx, j.name, j.state, 0), s.putEntry(tx, &e)); err != nil || key == "" {
+			if err := errors.Join(putCard(tx, j.card), putVersion(tx, j.name, v), putState(tx, j.name, j.state, 0), verification.SetSchedule(tx, j.name, j.proof.schedule),
+				s.putEntry(tx, &e)); err != nil || key == "" {
 				return err
 			}
 			_, err := tx.Exec("INSERT OR REPLACE INTO answer (who, token, sum, answer, at) VALUES (?, ?, ?, ?, ?)", who.Name, key, body, jsonText(answer), stamp(s.o.Now()))
@@ -184,6 +186,10 @@ func (s *Service) newJob(who Who, in api.Submission) (j *living, v kept, e api.E
 	if err != nil {
 		return nil, v, e, err
 	}
+	verify, err := newVerifySchedule(spec.Kind, spec.Name, in.VerifySchedule)
+	if err != nil {
+		return nil, v, e, err
+	}
 	now := s.o.Now().UTC()
 	desired := in.Desired
 	if desired == "" {
@@ -196,6 +202,7 @@ func (s *Service) newJob(who Who, in api.Submission) (j *living, v kept, e api.E
 		name: spec.Name, kind: string(spec.Kind), way: way(spec), group: in.Group, note: in.Note, schedule: schedule,
 		version: 1, created: now, updated: now, updatedBy: who.Name, wish: api.Wish{Desired: desired, By: who.Name, Since: now},
 	}}
+	j.proof.schedule = verification.Schedule{Text: verify, Since: now}
 	if schedule == "" || strings.HasPrefix(schedule, everyWord) { // else it waits for its time
 		j.card.began = now
 	}

@@ -54,6 +54,7 @@ func (j *living) view(fresh bool) api.Job {
 		}
 	}
 	out.Sinks = j.viewSinks(out.Standing)
+	j.viewProof(&out, fresh)
 	out.Health = health(out)
 	return out
 }

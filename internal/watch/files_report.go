@@ -105,6 +105,9 @@ type VerifyReport struct {
 	// ExtraUnknown says why objects that only the target has were not looked for;
 	// empty: they were.
 	ExtraUnknown string `json:"extra_unknown,omitempty"`
+	// Strength is how far each comparison went: "strongest" proof that both sides give,
+	// or "bytes".
+	Strength string `json:"strength,omitempty"`
 }
 
 // Differences is how many objects are not equal, or not proven to be.

@@ -42,6 +42,7 @@ func (b *buffers) put(p *[]byte) {
 	for i, s := range sizes {
 		if cap(*p) == s {
 			b.pools[i].Put(p)
+			return // it is another's now
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"godwit/internal/fault"
+	"godwit/internal/limit"
 	"godwit/internal/store"
 )
 
@@ -261,7 +262,7 @@ func (j *job) sums(ctx context.Context, st store.Store, o *store.Object, want []
 		return nil, err
 	}
 	defer give()
-	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(into...)}, onlyReader{r}, buf)
+	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(into...)}, paced{ctx, r, j.Limits}, buf)
 	j.read.Add(n)
 	if err != nil {
 		return nil, err
@@ -293,7 +294,7 @@ func (j *job) byBytes(ctx context.Context, s *subject) (Finding, error) {
 		return Finding{}, err
 	}
 	defer give()
-	at, err := j.differ(a, b, buf)
+	at, err := j.differ(paced{ctx, a, j.Limits}, paced{ctx, b, j.Limits}, buf)
 	if err != nil {
 		return Finding{}, err
 	}
@@ -347,11 +348,26 @@ func (j *job) buffer(ctx context.Context, size int64) (buf []byte, give func(), 
 	return make([]byte, n), func() { j.Budget.Give(n) }, nil
 }
 
-// onlyReader and onlyWriter hide shortcuts that would not use the buffer.
-type (
-	onlyReader struct{ io.Reader }
-	onlyWriter struct{ io.Writer }
-)
+// onlyWriter hides shortcuts that would not use the buffer, as paced does.
+type onlyWriter struct{ io.Writer }
+
+// paced reads no faster than limits allow.
+type paced struct {
+	ctx    context.Context
+	r      io.Reader
+	limits *limit.Rates
+}
+
+// Read implements io.Reader.
+func (p paced) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	if n > 0 {
+		if late := p.limits.Bytes(p.ctx, n); late != nil {
+			return n, late
+		}
+	}
+	return n, err
+}
 
 // digest computes a sum, of the contents or of the sums of its parts.
 type digest struct {

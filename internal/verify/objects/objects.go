@@ -85,10 +85,16 @@ type Config struct {
 	Parallel int
 	// Budget is the memory of buffers; nil: unbounded but for Parallel.
 	Budget *limit.Budget
+	Limits *limit.Rates // of bytes read from both sides; nil: none
 	Record *watch.Files // may be nil
+	// ExtraUnknown says why the target may have more than the source, so that what only
+	// it has is not looked for; empty: it may not.
+	ExtraUnknown string
 	// Found takes each finding but those of Equal, in no order, one at a time. An
 	// error of it ends the verification. May be nil.
 	Found func(Finding) error
+	// Moving says that objects may be moved meanwhile; nil: they are not.
+	Moving *Moving
 }
 
 // Report sums a verification up. Objects of all verdicts together are all that
@@ -130,8 +136,11 @@ type job struct {
 	Config
 	read atomic.Int64
 
-	mu     sync.Mutex
-	report Report
+	mu       sync.Mutex
+	report   Report
+	suspects []subject // to be judged again once nothing is on its way
+	names    int       // bytes that they take
+	settled  bool      // it has arrived: what differs now differs
 }
 
 // subject is a pair to be compared.
@@ -155,15 +164,37 @@ func Verify(ctx context.Context, c Config) (Report, error) {
 	if c.Parallel == 0 {
 		c.Parallel = 16
 	}
-	j := &job{Config: c}
-	j.report = Report{Verdicts: map[Verdict]watch.Ended{}, By: map[string]int64{}, Started: time.Now().UTC()}
+	j := &job{Config: c, settled: c.Moving == nil}
+	j.report = Report{ExtraUnknown: c.ExtraUnknown, Verdicts: map[Verdict]watch.Ended{}, By: map[string]int64{}, Started: time.Now().UTC()}
 	err := j.run(ctx)
 	j.report.Read = j.read.Load()
 	j.report.Seconds = time.Since(j.report.Started).Seconds()
 	return j.report, err
 }
 
+// run compares all there is, and what differed while objects were on their way once
+// more when they have arrived.
 func (j *job) run(ctx context.Context) error {
+	if err := j.pass(ctx, j.subjects(ctx)); err != nil || len(j.suspects) == 0 {
+		return err
+	}
+	if err := j.Moving.Over(ctx); err != nil {
+		return err
+	}
+	again := j.suspects
+	j.suspects, j.settled = nil, true
+	return j.pass(ctx, func(yield func(subject, error) bool) {
+		for _, s := range again {
+			j.note(suspected, -1, 0)
+			if !yield(s, nil) {
+				return
+			}
+		}
+	})
+}
+
+// pass compares subjects side by side.
+func (j *job) pass(ctx context.Context, subjects iter.Seq2[subject, error]) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	work := make(chan subject, j.Parallel)
@@ -180,7 +211,7 @@ func (j *job) run(ctx context.Context) error {
 			}
 		})
 	}
-	for s, err := range j.subjects(ctx) {
+	for s, err := range subjects {
 		if err != nil {
 			fail(err)
 			break
@@ -202,14 +233,15 @@ func (j *job) subjects(ctx context.Context) iter.Seq2[subject, error] {
 	objects := selection.List(ctx, j.Source, j.Choose.Keys(), "", unbounded)
 	switch {
 	case j.List != nil:
-		objects, j.report.ExtraUnknown = j.List, "the job names its objects by a list"
+		objects = j.List
+		j.extraUnknown("the job names its objects by a list")
 	case j.Choose.KeepsOrder():
 		if !j.Choose.Distinct() {
-			j.report.ExtraUnknown = "the job renames, and objects of two keys may get one name"
+			j.extraUnknown("the job renames, and objects of two keys may get one name")
 		}
 		return j.joined(ctx, objects)
 	default:
-		j.report.ExtraUnknown = "the job renames by a pattern, so each object of the source was looked up by itself"
+		j.extraUnknown("the job renames by a pattern, so each object of the source was looked up by itself")
 	}
 	return func(yield func(subject, error) bool) {
 		for o, err := range objects {
@@ -226,6 +258,14 @@ func (j *job) subjects(ctx context.Context) iter.Seq2[subject, error] {
 				return
 			}
 		}
+	}
+}
+
+// extraUnknown notes why what only the target has is not looked for; the first reason
+// counts.
+func (j *job) extraUnknown(why string) {
+	if j.report.ExtraUnknown == "" {
+		j.report.ExtraUnknown = why
 	}
 }
 
@@ -283,7 +323,7 @@ func (j *job) subject(o store.Object, err error) (s subject, chosen bool) {
 // judge compares a subject and notes the finding.
 func (j *job) judge(ctx context.Context, s subject) error {
 	f, err := j.compare(ctx, s)
-	if err != nil {
+	if err != nil || j.suspect(s, &f) {
 		return err
 	}
 	size := int64(0)
@@ -292,9 +332,7 @@ func (j *job) judge(ctx context.Context, s subject) error {
 	} else if f.Target != nil {
 		size = f.Target.Size
 	}
-	if j.Record != nil {
-		j.Record.Ended(string(f.Verdict), 1, size)
-	}
+	j.note(f.Verdict, 1, size)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := j.report.Verdicts[f.Verdict]

@@ -1,0 +1,32 @@
+package watch
+
+// States of objects that a verification counts besides its verdicts.
+const (
+	verifiedEqual     = "equal"
+	verifiedSuspected = "suspected" // differs and may be on its way: it is judged again
+)
+
+// Verified is how far a verification has come.
+type Verified struct {
+	Compared  Ended `json:"compared"`
+	Differing int64 `json:"differing"` // objects not found equal so far
+	Again     int64 `json:"again"`     // objects to be judged again, as they may be on their way
+}
+
+// Verified counts what a verification has compared so far.
+func (f *Files) Verified() (v Verified) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for verdict, e := range f.ended {
+		v.Compared.Objects += e.Objects
+		v.Compared.Bytes += e.Bytes
+		switch verdict {
+		case verifiedEqual:
+		case verifiedSuspected:
+			v.Again = e.Objects
+		default:
+			v.Differing += e.Objects
+		}
+	}
+	return v
+}

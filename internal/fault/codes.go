@@ -23,6 +23,7 @@ const (
 	JobSecret         Code = "JOB_SECRET"
 	JobVersion        Code = "JOB_VERSION"
 	JobEdit           Code = "JOB_EDIT"
+	JobParam          Code = "JOB_PARAM"
 	StateLocked       Code = "STATE_LOCKED"
 	StateBroken       Code = "STATE_BROKEN"
 	ConfirmNeeded     Code = "CONFIRM_NEEDED"
@@ -55,6 +56,7 @@ const (
 	WorkerLost        Code = "WORKER_LOST"
 
 	JobUnknown     Code = "JOB_UNKNOWN"
+	NoTemplate     Code = "TEMPLATE_UNKNOWN"
 	NameTaken      Code = "NAME_TAKEN"
 	VersionChanged Code = "VERSION_CHANGED"
 	NotNow         Code = "NOT_NOW"
@@ -115,6 +117,7 @@ var Catalogue = []Info{
 	{JobSecret, User, ExitRequest, "a secret reference cannot be resolved", "A `${env:NAME}` names a variable that is not set, or a `${file:PATH}` a file that cannot be read. Set the variable in the environment of godwit, or mend the path."},
 	{JobVersion, User, ExitRequest, "the job file is for a newer godwit", "`version` is higher than this program knows. Use a newer godwit, or the older form of the file."},
 	{JobEdit, User, ExitRequest, "an edit of the job cannot be applied to what is already there", "The target was written under other settings that cannot be changed in place. The message names the setting. Take the edit back, write to another target, or start a new generation with `godwit run --again`."},
+	{JobParam, User, ExitRequest, "a parameter of a template does not fit", "`${param:NAME}` stands for a parameter of a template. It has no value, is not declared, does not fit where it stands, or the file is a job and no template. The message gives the place, or the parameter. docs/server.md tells of templates."},
 	{StateLocked, User, ExitFailed, "another run uses this state folder", "A run of this job holds the lock of the state folder. Wait for it, stop it, or use another `--state`. The lock goes away by itself when its process ends."},
 	{StateBroken, User, ExitEnvironment, "the state folder cannot be used", "It cannot be created, read or written. State is only a cache of progress: deleting the folder is always safe, the next run finds its place in the target."},
 	{ConfirmNeeded, User, ExitRequest, "an act that must be confirmed was not", "The command reads everything again or loses work. Say it with the flag the message names, or answer the question on a terminal."},
@@ -146,7 +149,8 @@ var Catalogue = []Info{
 	{CheckFailed, User, ExitEnvironment, "some checks did not pass", "`godwit check` found what would stop or spoil a run. Each line has the command that mends it."},
 	{WorkerLost, Retry, ExitFailed, "a worker is not heard of any more", "The process that carried a task ended, or cannot be reached. The task is started again, elsewhere where there are others; should the lost worker still write, the target refuses it."},
 	{JobUnknown, User, ExitRequest, "no such job", "No job of this name lives on the server (or it was deleted). `godwit job list` shows those that do."},
-	{NameTaken, User, ExitRequest, "a job of this name lives already", "A job's name is what its targets belong to, so a second one is refused. Edit the job, choose another name, or delete the old one; what it wrote stays."},
+	{NoTemplate, User, ExitRequest, "no such template", "The server has no template of this name (or it was deleted). `godwit template list` shows those that it has."},
+	{NameTaken, User, ExitRequest, "a job or template of this name is here already", "A job's name is what its targets belong to, so a second one is refused. Edit the job, choose another name, or delete the old one; what it wrote stays. Templates have names of their own."},
 	{VersionChanged, User, ExitRequest, "the job file was changed meanwhile", "Somebody else edited the job after the version that was edited here. Look at the new version and edit again; nothing was changed."},
 	{NotNow, User, ExitRequest, "not possible in this state", "The job, table or task is in a state that does not allow the act. The message says which, and what to do first."},
 	{NotAllowed, User, ExitRequest, "not allowed on this server", "A job that is submitted may read variables, secret files and local paths only as far as the server was started with --allow-env, --secrets and --data. Ask whoever runs the server, or write the job otherwise."},

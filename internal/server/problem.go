@@ -28,6 +28,7 @@ var statuses = map[fault.Code]int{
 
 	// What is asked of what lives here.
 	fault.JobUnknown:     http.StatusNotFound,
+	fault.NoTemplate:     http.StatusNotFound,
 	fault.NameTaken:      http.StatusConflict,
 	fault.VersionChanged: http.StatusConflict,
 	fault.NotNow:         http.StatusConflict,
@@ -41,6 +42,7 @@ var statuses = map[fault.Code]int{
 	fault.JobValue:   http.StatusUnprocessableEntity,
 	fault.JobMissing: http.StatusUnprocessableEntity,
 	fault.JobSecret:  http.StatusUnprocessableEntity,
+	fault.JobParam:   http.StatusUnprocessableEntity,
 	fault.JobVersion: http.StatusUnprocessableEntity,
 	fault.NoTables:   http.StatusUnprocessableEntity,
 

@@ -44,13 +44,14 @@ type Options struct {
 // request.
 type Who struct{ Name, Request string }
 
-// Service is safe for concurrent use. Errors are fault.Errors: JobUnknown, NameTaken,
-// VersionChanged, NotNow, NotAllowed, BadRequest and those of job files, which
+// Service is safe for concurrent use. Errors are fault.Errors: JobUnknown, NoTemplate,
+// NameTaken, VersionChanged, NotNow, NotAllowed, BadRequest and those of job files, which
 // FileProblems tells one by one.
 type Service struct {
 	o      Options
 	folder *folder
 	parts  parts
+	shelf  shelf
 	began  time.Time
 
 	submitting sync.Mutex // one submission at a time: names and keys are looked up first
@@ -96,6 +97,7 @@ func Open(_ context.Context, o Options) (*Service, error) {
 	for _, j := range s.all() {
 		s.running.Go(j.takeUp)
 	}
+	s.running.Go(s.rollOn)
 	s.running.Go(s.beat)
 	return s, nil
 }
@@ -121,7 +123,7 @@ func (s *Service) load() error {
 		j.state, j.counts = state, countTasks(state)
 		s.jobs[r.name] = j
 	}
-	return nil
+	return s.loadTemplates()
 }
 
 // takeUp goes on with a job where an earlier process left it.

@@ -24,7 +24,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childDir) != "" {
+	switch {
+	case os.Getenv(childRolls) != "":
+		rollingChild()
+		return
+	case os.Getenv(childDir) != "":
 		child()
 		return
 	}
@@ -577,7 +581,7 @@ func TestOpen_when_a_newer_one_wrote_it(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec("PRAGMA user_version = 2"); err != nil {
+	if _, err := db.Exec(fmt.Sprintf("PRAGMA user_version = %d", folderVersion+1)); err != nil {
 		t.Fatal(err)
 	}
 	db.Close()

@@ -53,6 +53,7 @@ func (j *living) view(fresh bool) api.Job {
 			out.Schedule.Next = nextStarts(r, j.s.o.Now())
 		}
 	}
+	j.made.show(&out, &j.s.shelf)
 	out.Health = health(out)
 	return out
 }

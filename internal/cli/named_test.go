@@ -14,7 +14,7 @@ import (
 // TestCommands_when_others_name_them says that commands which the service and the server
 // advise people to give are there.
 func TestCommands_when_others_name_them(t *testing.T) {
-	named := regexp.MustCompile(`godwit (job|tables|token|positions) ([a-z]+)`)
+	named := regexp.MustCompile(`godwit (job|template|tables|token|positions) ([a-z]+)`)
 	a := newApp(newTry(t).p, job.Systems{}, nil)
 	defer a.end()
 	root := a.commands()

@@ -45,6 +45,12 @@ func OutputSchema() []byte {
 		{[]string{lineAudit}, auditLine{}},
 		{[]string{lineToken}, tokenLine{}},
 		{[]string{lineTokenGone}, tokenGoneLine{}},
+		{[]string{lineTemplate}, templateLine{}},
+		{[]string{lineTemplateVersion}, templateVersionLine{}},
+		{[]string{lineTemplateDiff}, templateDiffLine{}},
+		{[]string{lineTemplateItem}, templateItemLine{}},
+		{[]string{lineTemplateEdit}, templateEditLine{}},
+		{[]string{lineTemplateGone}, templateGoneLine{}},
 		{[]string{lineServer}, serverLine{}},
 	}
 	var all []any

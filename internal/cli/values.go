@@ -114,12 +114,12 @@ func objectValues(line []byte) (api.Values, error) {
 	out := api.Values{}
 	for name, raw := range fields {
 		var text string
-		switch first := raw[0]; {
-		case first == '"':
+		switch raw[0] {
+		case '"':
 			if err := json.Unmarshal(raw, &text); err != nil {
 				return nil, err
 			}
-		case first == '{' || first == '[' || first == 'n':
+		case '{', '[', 'n':
 			return nil, fmt.Errorf("%.40q is no text; leave it out where its default is meant", name)
 		default:
 			text = string(raw)

@@ -255,6 +255,9 @@ func TestEditTemplate_when_jobs_are_behind_and_tried_again(t *testing.T) {
 	if r := w.roll(2, ""); outcomes(r) != "shop-a skipped, shop-odd failed JOB_EDIT = 0 1 1" || r.Version != 2 {
 		t.Error(outcomes(r))
 	}
+	if r, err := w.EditTemplate(t.Context(), ana, "shards", api.TemplateEdit{Version: 2, Preview: true}); err != nil || outcomes(r) != "shop-a skipped, shop-odd failed JOB_EDIT = 0 1 1" {
+		t.Errorf("%s, %v", outcomes(r), err)
+	}
 	out, err := w.Edit(t.Context(), ana, "shop-odd", api.EditRequest{Version: 1, Values: api.Values{"layout": "changelog"}, Preview: true})
 	if err != nil || len(out.Changes) != 0 || out.Detached {
 		t.Errorf("%+v, %v", out, err)
@@ -461,4 +464,26 @@ func TestEditTemplate_when_all_happens_at_once(t *testing.T) {
 	for _, j := range w.members("shards") {
 		w.await(j.name, "at the newest version", func(v api.Job) bool { return v.TemplateVersion == one.Version && !v.TemplateBehind })
 	}
+}
+
+// A job that comes to a template while that is edited is no part of the roll-out, and
+// has the new version all the same.
+func TestEdit_when_the_template_is_edited_meanwhile(t *testing.T) {
+	w := newWorld(t)
+	w.template(shards)
+	w.submit(strings.NewReplacer("name: shop-${param:shard}", "name: shop-a", "${param:host}-${param:shard}", "db-a", "${param:shard}", "a").Replace(shards[strings.Index(shards, "name: shop"):]))
+	w.stands("shop-a", api.StatusRunning)
+	var once sync.Once
+	w.o.Allow = func(*job.Spec) error {
+		once.Do(func() {
+			if r := w.roll(1, shards+"parallel: 2\n"); outcomes(r) != " = 0 0 0" {
+				t.Error(outcomes(r))
+			}
+		})
+		return nil
+	}
+	if _, err := w.Edit(t.Context(), ana, "shop-a", api.EditRequest{Version: 1, Template: "shards", Values: api.Values{"shard": "a"}}); err != nil {
+		t.Fatal(err)
+	}
+	w.await("shop-a", "at the newest version", func(v api.Job) bool { return v.TemplateVersion == 2 && !v.TemplateBehind && v.Version == 3 })
 }

@@ -432,6 +432,30 @@ func (e TaskKind) Valid() bool {
 	}
 }
 
+// Defines values for TemplateItemOutcome.
+const (
+	TemplateItemOutcomeDone    TemplateItemOutcome = "done"
+	TemplateItemOutcomeFailed  TemplateItemOutcome = "failed"
+	TemplateItemOutcomeSkipped TemplateItemOutcome = "skipped"
+	TemplateItemOutcomeWould   TemplateItemOutcome = "would"
+)
+
+// Valid indicates whether the value is a known member of the TemplateItemOutcome enum.
+func (e TemplateItemOutcome) Valid() bool {
+	switch e {
+	case TemplateItemOutcomeDone:
+		return true
+	case TemplateItemOutcomeFailed:
+		return true
+	case TemplateItemOutcomeSkipped:
+		return true
+	case TemplateItemOutcomeWould:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Verdict.
 const (
 	VerdictDifferent Verdict = "different"
@@ -706,7 +730,10 @@ type Draft struct {
 // EditRequest defines model for EditRequest.
 type EditRequest struct {
 	// BackTo instead of file: the text of this earlier version
-	BackTo int64  `json:"back_to,omitempty,omitzero"`
+	BackTo int64 `json:"back_to,omitempty,omitzero"`
+
+	// Detach a job that is made from a template has its file given by hand, and belongs to no template then
+	Detach bool   `json:"detach,omitempty,omitzero"`
 	File   string `json:"file,omitempty,omitzero"`
 
 	// Group absent: as it is; empty: none
@@ -720,6 +747,12 @@ type EditRequest struct {
 	// Schedule absent: as it is; empty: none
 	Schedule *string `json:"schedule,omitempty"`
 
+	// Template instead of file: make it from this template, which it then belongs to
+	Template string `json:"template,omitempty,omitzero"`
+
+	// Values instead of file: make it from its template as it is now with these values, besides those it has
+	Values Values `json:"values,omitempty,omitzero"`
+
 	// VerifySchedule absent: as it is; empty: none
 	VerifySchedule *string `json:"verify_schedule,omitempty"`
 
@@ -730,7 +763,10 @@ type EditRequest struct {
 // EditResult defines model for EditResult.
 type EditResult struct {
 	Changes []Change `json:"changes"`
-	Version int64    `json:"version"`
+
+	// Detached it belongs to no template any more
+	Detached bool  `json:"detached,omitempty,omitzero"`
+	Version  int64 `json:"version"`
 }
 
 // Entry defines model for Entry.
@@ -786,6 +822,9 @@ type Filter struct {
 	Kind    Kind     `json:"kind,omitempty,omitzero"`
 	Q       string   `json:"q,omitempty,omitzero"`
 	Status  []Status `json:"status,omitempty,omitzero"`
+
+	// Template that jobs are made from
+	Template string `json:"template,omitempty,omitzero"`
 }
 
 // Finding defines model for Finding.
@@ -849,12 +888,27 @@ type Job struct {
 	Sinks []Sink `json:"sinks,omitempty,omitzero"`
 
 	// Standing What is, and what is wanted.
-	Standing       Standing   `json:"standing"`
-	Tasks          TaskCounts `json:"tasks"`
-	Updated        time.Time  `json:"updated"`
-	UpdatedBy      string     `json:"updated_by,omitempty,omitzero"`
-	Verification   *Verified  `json:"verification,omitempty"`
-	VerifySchedule *Schedule  `json:"verify_schedule,omitempty"`
+	Standing Standing   `json:"standing"`
+	Tasks    TaskCounts `json:"tasks"`
+
+	// Template that its file is made from; absent: none
+	Template string `json:"template,omitempty,omitzero"`
+
+	// TemplateBehind the template has a newer version
+	TemplateBehind bool `json:"template_behind,omitempty,omitzero"`
+
+	// TemplateError why the job refused it
+	TemplateError *Fault `json:"template_error,omitempty"`
+
+	// TemplateVersion of the template that its file is made from
+	TemplateVersion int64     `json:"template_version,omitempty,omitzero"`
+	Updated         time.Time `json:"updated"`
+	UpdatedBy       string    `json:"updated_by,omitempty,omitzero"`
+
+	// Values What parameters of a template stand for, by their names. They are kept and shown, and are no place for secrets.
+	Values         Values    `json:"values,omitempty,omitzero"`
+	Verification   *Verified `json:"verification,omitempty"`
+	VerifySchedule *Schedule `json:"verify_schedule,omitempty"`
 
 	// Version of its job file
 	Version int64 `json:"version"`
@@ -940,6 +994,16 @@ type Overview struct {
 	UpS         float64  `json:"up_s,omitempty,omitzero"`
 	WorstLagJob string   `json:"worst_lag_job,omitempty,omitzero"`
 	WorstLagS   *float64 `json:"worst_lag_s,omitempty"`
+}
+
+// Parameter defines model for Parameter.
+type Parameter struct {
+	Default string `json:"default,omitempty,omitzero"`
+	Help    string `json:"help,omitempty,omitzero"`
+	Name    string `json:"name"`
+
+	// Required it has no default
+	Required bool `json:"required"`
 }
 
 // Plan As `godwit plan --json` gives it.
@@ -1142,6 +1206,90 @@ type TaskPage struct {
 	Total int    `json:"total"`
 }
 
+// Template defines model for Template.
+type Template struct {
+	// Behind jobs that have not taken over its newest version
+	Behind  int       `json:"behind"`
+	Created time.Time `json:"created"`
+
+	// File its text; absent in lists
+	File string `json:"file,omitempty,omitzero"`
+
+	// Jobs that are made from it
+	Jobs       int         `json:"jobs"`
+	Name       Name        `json:"name"`
+	Note       string      `json:"note,omitempty,omitzero"`
+	Parameters []Parameter `json:"parameters"`
+	Updated    time.Time   `json:"updated"`
+	UpdatedBy  string      `json:"updated_by,omitempty,omitzero"`
+	Version    int64       `json:"version"`
+}
+
+// TemplateEdit defines model for TemplateEdit.
+type TemplateEdit struct {
+	// BackTo instead of file: the text of this earlier version
+	BackTo  int64  `json:"back_to,omitempty,omitzero"`
+	File    string `json:"file,omitempty,omitzero"`
+	Note    string `json:"note,omitempty,omitzero"`
+	Preview bool   `json:"preview,omitempty,omitzero"`
+	Reason  string `json:"reason,omitempty,omitzero"`
+
+	// Version the version that was edited; another one is VERSION_CHANGED
+	Version int64 `json:"version"`
+}
+
+// TemplateItem What becomes of one job of a template.
+type TemplateItem struct {
+	Changes []Change `json:"changes,omitempty,omitzero"`
+	Error   *Fault   `json:"error,omitempty"`
+
+	// Item which of the values that were sent, from 1 on
+	Item int `json:"item,omitempty,omitzero"`
+
+	// Name of the job; absent where it cannot be told
+	Name    string              `json:"name,omitempty,omitzero"`
+	Outcome TemplateItemOutcome `json:"outcome"`
+
+	// Version of the job's file
+	Version int64 `json:"version,omitempty,omitzero"`
+
+	// Why it is skipped
+	Why string `json:"why,omitempty,omitzero"`
+}
+
+// TemplateItemOutcome defines model for TemplateItem.Outcome.
+type TemplateItemOutcome string
+
+// TemplateJobs defines model for TemplateJobs.
+type TemplateJobs struct {
+	Desired Desired `json:"desired,omitempty,omitzero"`
+	Group   string  `json:"group,omitempty,omitzero"`
+	Note    string  `json:"note,omitempty,omitzero"`
+	Preview bool    `json:"preview,omitempty,omitzero"`
+
+	// Schedule as of a Submission
+	Schedule string   `json:"schedule,omitempty,omitzero"`
+	Values   []Values `json:"values"`
+}
+
+// TemplateResult defines model for TemplateResult.
+type TemplateResult struct {
+	Done    int            `json:"done"`
+	Failed  int            `json:"failed"`
+	Results []TemplateItem `json:"results"`
+	Skipped int            `json:"skipped"`
+
+	// Version of the template
+	Version int64 `json:"version"`
+}
+
+// TemplateSubmission defines model for TemplateSubmission.
+type TemplateSubmission struct {
+	// File the text of the template; its name is in it
+	File string `json:"file"`
+	Note string `json:"note,omitempty,omitzero"`
+}
+
 // Token defines model for Token.
 type Token struct {
 	Created   time.Time `json:"created"`
@@ -1165,6 +1313,9 @@ type TokenRequest struct {
 	// Role read: look at everything; operate: change everything too
 	Role Role `json:"role"`
 }
+
+// Values What parameters of a template stand for, by their names. They are kept and shown, and are no place for secrets.
+type Values map[string]string
 
 // Verdict different: something is not proven to be equal
 type Verdict string
@@ -1357,6 +1508,12 @@ type ListJobsParams struct {
 	Kind    Kind     `form:"kind,omitempty" json:"kind,omitempty,omitzero"`
 	Group   string   `form:"group,omitempty" json:"group,omitempty,omitzero"`
 
+	// Template only jobs that are made from it
+	Template Name `form:"template,omitempty" json:"template,omitempty,omitzero"`
+
+	// TemplateBehind only jobs that have not taken over the newest version of their template
+	TemplateBehind bool `form:"template_behind,omitempty" json:"template_behind,omitempty,omitzero"`
+
 	// NeedsYou only jobs that somebody must look at
 	NeedsYou bool `form:"needs_you,omitempty" json:"needs_you,omitempty,omitzero"`
 
@@ -1428,6 +1585,11 @@ type StartVerificationParams struct {
 	Reason string `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
 }
 
+// DeleteTemplateParams defines parameters for DeleteTemplate.
+type DeleteTemplateParams struct {
+	Reason string `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+}
+
 // SilenceAlarmJSONRequestBody defines body for SilenceAlarm for application/json ContentType.
 type SilenceAlarmJSONRequestBody = Silence
 
@@ -1448,6 +1610,15 @@ type CheckJobJSONRequestBody = Draft
 
 // PlanJobJSONRequestBody defines body for PlanJob for application/json ContentType.
 type PlanJobJSONRequestBody = Draft
+
+// SubmitTemplateJSONRequestBody defines body for SubmitTemplate for application/json ContentType.
+type SubmitTemplateJSONRequestBody = TemplateSubmission
+
+// EditTemplateJSONRequestBody defines body for EditTemplate for application/json ContentType.
+type EditTemplateJSONRequestBody = TemplateEdit
+
+// MakeJobsJSONRequestBody defines body for MakeJobs for application/json ContentType.
+type MakeJobsJSONRequestBody = TemplateJobs
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = TokenRequest
@@ -1728,6 +1899,85 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/overview (the `Overview` operationId).
 	Overview(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListTemplates All templates, by name, without their texts.
+	//
+	// Corresponds with GET /api/v1/templates (the `ListTemplates` operationId).
+	ListTemplates(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SubmitTemplateWithBody Submit a template. A name that is taken is refused (NAME_TAKEN).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/templates (the `SubmitTemplate` operationId).
+	SubmitTemplateWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SubmitTemplate Submit a template. A name that is taken is refused (NAME_TAKEN).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/templates (the `SubmitTemplate` operationId).
+	SubmitTemplate(ctx context.Context, body SubmitTemplateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteTemplate Forget a template. One that jobs are made from is refused (NOT_NOW).
+	//
+	// Corresponds with DELETE /api/v1/templates/{name} (the `DeleteTemplate` operationId).
+	DeleteTemplate(ctx context.Context, name Name, params *DeleteTemplateParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowTemplate One template with its text.
+	//
+	// Corresponds with GET /api/v1/templates/{name} (the `ShowTemplate` operationId).
+	ShowTemplate(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EditTemplateWithBody Give a template a new text, and each of its jobs the file that follows from it.
+	//
+	// With `preview` only what that would change of each job. Else the new version is kept first and is then rolled out, job by job, each as
+	// by `editJob`; it goes on after a crash. A job that refuses it keeps its file and is `template_behind`. Without `file` and `back_to` the
+	// version stays, and jobs that are behind are tried again.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/templates/{name} (the `EditTemplate` operationId).
+	EditTemplateWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EditTemplate Give a template a new text, and each of its jobs the file that follows from it.
+	//
+	// With `preview` only what that would change of each job. Else the new version is kept first and is then rolled out, job by job, each as
+	// by `editJob`; it goes on after a crash. A job that refuses it keeps its file and is `template_behind`. Without `file` and `back_to` the
+	// version stays, and jobs that are behind are tried again.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/templates/{name} (the `EditTemplate` operationId).
+	EditTemplate(ctx context.Context, name Name, body EditTemplateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MakeJobsWithBody Make jobs from a template, one for each set of values; with `preview` only tell which.
+	//
+	// A job that lives already, made from this template with these values, is skipped, so that the same can be sent again.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/templates/{name}/jobs (the `MakeJobs` operationId).
+	MakeJobsWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MakeJobs Make jobs from a template, one for each set of values; with `preview` only tell which.
+	//
+	// A job that lives already, made from this template with these values, is skipped, so that the same can be sent again.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/templates/{name}/jobs (the `MakeJobs` operationId).
+	MakeJobs(ctx context.Context, name Name, body MakeJobsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListTemplateVersions The versions of a template, newest first, without the texts.
+	//
+	// Corresponds with GET /api/v1/templates/{name}/versions (the `ListTemplateVersions` operationId).
+	ListTemplateVersions(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowTemplateVersion One version with its text.
+	//
+	// Corresponds with GET /api/v1/templates/{name}/versions/{version} (the `ShowTemplateVersion` operationId).
+	ShowTemplateVersion(ctx context.Context, name Name, version int64, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTokens All tokens, without what is secret of them.
 	//
@@ -2311,6 +2561,195 @@ func (c *Client) Overview(ctx context.Context, reqEditors ...RequestEditorFn) (*
 	return c.Client.Do(req)
 }
 
+// ListTemplates All templates, by name, without their texts.
+//
+// Corresponds with GET /api/v1/templates (the `ListTemplates` operationId).
+func (c *Client) ListTemplates(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTemplatesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SubmitTemplateWithBody Submit a template. A name that is taken is refused (NAME_TAKEN).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/templates (the `SubmitTemplate` operationId).
+func (c *Client) SubmitTemplateWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSubmitTemplateRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SubmitTemplate Submit a template. A name that is taken is refused (NAME_TAKEN).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/templates (the `SubmitTemplate` operationId).
+func (c *Client) SubmitTemplate(ctx context.Context, body SubmitTemplateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSubmitTemplateRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteTemplate Forget a template. One that jobs are made from is refused (NOT_NOW).
+//
+// Corresponds with DELETE /api/v1/templates/{name} (the `DeleteTemplate` operationId).
+func (c *Client) DeleteTemplate(ctx context.Context, name Name, params *DeleteTemplateParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteTemplateRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowTemplate One template with its text.
+//
+// Corresponds with GET /api/v1/templates/{name} (the `ShowTemplate` operationId).
+func (c *Client) ShowTemplate(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowTemplateRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EditTemplateWithBody Give a template a new text, and each of its jobs the file that follows from it.
+//
+// With `preview` only what that would change of each job. Else the new version is kept first and is then rolled out, job by job, each as
+// by `editJob`; it goes on after a crash. A job that refuses it keeps its file and is `template_behind`. Without `file` and `back_to` the
+// version stays, and jobs that are behind are tried again.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/templates/{name} (the `EditTemplate` operationId).
+func (c *Client) EditTemplateWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEditTemplateRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EditTemplate Give a template a new text, and each of its jobs the file that follows from it.
+//
+// With `preview` only what that would change of each job. Else the new version is kept first and is then rolled out, job by job, each as
+// by `editJob`; it goes on after a crash. A job that refuses it keeps its file and is `template_behind`. Without `file` and `back_to` the
+// version stays, and jobs that are behind are tried again.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/templates/{name} (the `EditTemplate` operationId).
+func (c *Client) EditTemplate(ctx context.Context, name Name, body EditTemplateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEditTemplateRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MakeJobsWithBody Make jobs from a template, one for each set of values; with `preview` only tell which.
+//
+// A job that lives already, made from this template with these values, is skipped, so that the same can be sent again.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/templates/{name}/jobs (the `MakeJobs` operationId).
+func (c *Client) MakeJobsWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMakeJobsRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MakeJobs Make jobs from a template, one for each set of values; with `preview` only tell which.
+//
+// A job that lives already, made from this template with these values, is skipped, so that the same can be sent again.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/templates/{name}/jobs (the `MakeJobs` operationId).
+func (c *Client) MakeJobs(ctx context.Context, name Name, body MakeJobsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMakeJobsRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListTemplateVersions The versions of a template, newest first, without the texts.
+//
+// Corresponds with GET /api/v1/templates/{name}/versions (the `ListTemplateVersions` operationId).
+func (c *Client) ListTemplateVersions(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTemplateVersionsRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowTemplateVersion One version with its text.
+//
+// Corresponds with GET /api/v1/templates/{name}/versions/{version} (the `ShowTemplateVersion` operationId).
+func (c *Client) ShowTemplateVersion(ctx context.Context, name Name, version int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowTemplateVersionRequest(c.Server, name, version)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListTokens All tokens, without what is secret of them.
 //
 // Corresponds with GET /api/v1/tokens (the `ListTokens` operationId).
@@ -2823,6 +3262,22 @@ func NewListJobsRequest(server string, params *ListJobsParams) (*http.Request, e
 		}
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "group", params.Group, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "template", params.Template, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "template_behind", params.TemplateBehind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -3837,6 +4292,333 @@ func NewOverviewRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListTemplatesRequest constructs an http.Request for the ListTemplates method
+func NewListTemplatesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/templates")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSubmitTemplateRequest calls the generic SubmitTemplate builder with application/json body
+func NewSubmitTemplateRequest(server string, body SubmitTemplateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSubmitTemplateRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSubmitTemplateRequestWithBody constructs an http.Request for the SubmitTemplate method, with any body, and a specified content type
+func NewSubmitTemplateRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/templates")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteTemplateRequest constructs an http.Request for the DeleteTemplate method
+func NewDeleteTemplateRequest(server string, name Name, params *DeleteTemplateParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/templates/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewShowTemplateRequest constructs an http.Request for the ShowTemplate method
+func NewShowTemplateRequest(server string, name Name) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/templates/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEditTemplateRequest calls the generic EditTemplate builder with application/json body
+func NewEditTemplateRequest(server string, name Name, body EditTemplateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEditTemplateRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewEditTemplateRequestWithBody constructs an http.Request for the EditTemplate method, with any body, and a specified content type
+func NewEditTemplateRequestWithBody(server string, name Name, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/templates/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewMakeJobsRequest calls the generic MakeJobs builder with application/json body
+func NewMakeJobsRequest(server string, name Name, body MakeJobsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewMakeJobsRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewMakeJobsRequestWithBody constructs an http.Request for the MakeJobs method, with any body, and a specified content type
+func NewMakeJobsRequestWithBody(server string, name Name, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/templates/%s/jobs", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListTemplateVersionsRequest constructs an http.Request for the ListTemplateVersions method
+func NewListTemplateVersionsRequest(server string, name Name) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/templates/%s/versions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewShowTemplateVersionRequest constructs an http.Request for the ShowTemplateVersion method
+func NewShowTemplateVersionRequest(server string, name Name, version int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "version", version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/templates/%s/versions/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListTokensRequest constructs an http.Request for the ListTokens method
 func NewListTokensRequest(server string) (*http.Request, error) {
 	var err error
@@ -4330,6 +5112,95 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/overview (the `Overview` operationId).
 	OverviewWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OverviewResponse, error)
+
+	// ListTemplatesWithResponse All templates, by name, without their texts.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/templates (the `ListTemplates` operationId).
+	ListTemplatesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListTemplatesResponse, error)
+
+	// SubmitTemplateWithBodyWithResponse Submit a template. A name that is taken is refused (NAME_TAKEN).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/templates (the `SubmitTemplate` operationId).
+	SubmitTemplateWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SubmitTemplateResponse, error)
+
+	// SubmitTemplateWithResponse Submit a template. A name that is taken is refused (NAME_TAKEN).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/templates (the `SubmitTemplate` operationId).
+	SubmitTemplateWithResponse(ctx context.Context, body SubmitTemplateJSONRequestBody, reqEditors ...RequestEditorFn) (*SubmitTemplateResponse, error)
+
+	// DeleteTemplateWithResponse Forget a template. One that jobs are made from is refused (NOT_NOW).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/templates/{name} (the `DeleteTemplate` operationId).
+	DeleteTemplateWithResponse(ctx context.Context, name Name, params *DeleteTemplateParams, reqEditors ...RequestEditorFn) (*DeleteTemplateResponse, error)
+
+	// ShowTemplateWithResponse One template with its text.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/templates/{name} (the `ShowTemplate` operationId).
+	ShowTemplateWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ShowTemplateResponse, error)
+
+	// EditTemplateWithBodyWithResponse Give a template a new text, and each of its jobs the file that follows from it.
+	//
+	// With `preview` only what that would change of each job. Else the new version is kept first and is then rolled out, job by job, each as
+	// by `editJob`; it goes on after a crash. A job that refuses it keeps its file and is `template_behind`. Without `file` and `back_to` the
+	// version stays, and jobs that are behind are tried again.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/templates/{name} (the `EditTemplate` operationId).
+	EditTemplateWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EditTemplateResponse, error)
+
+	// EditTemplateWithResponse Give a template a new text, and each of its jobs the file that follows from it.
+	//
+	// With `preview` only what that would change of each job. Else the new version is kept first and is then rolled out, job by job, each as
+	// by `editJob`; it goes on after a crash. A job that refuses it keeps its file and is `template_behind`. Without `file` and `back_to` the
+	// version stays, and jobs that are behind are tried again.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/templates/{name} (the `EditTemplate` operationId).
+	EditTemplateWithResponse(ctx context.Context, name Name, body EditTemplateJSONRequestBody, reqEditors ...RequestEditorFn) (*EditTemplateResponse, error)
+
+	// MakeJobsWithBodyWithResponse Make jobs from a template, one for each set of values; with `preview` only tell which.
+	//
+	// A job that lives already, made from this template with these values, is skipped, so that the same can be sent again.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/templates/{name}/jobs (the `MakeJobs` operationId).
+	MakeJobsWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MakeJobsResponse, error)
+
+	// MakeJobsWithResponse Make jobs from a template, one for each set of values; with `preview` only tell which.
+	//
+	// A job that lives already, made from this template with these values, is skipped, so that the same can be sent again.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/templates/{name}/jobs (the `MakeJobs` operationId).
+	MakeJobsWithResponse(ctx context.Context, name Name, body MakeJobsJSONRequestBody, reqEditors ...RequestEditorFn) (*MakeJobsResponse, error)
+
+	// ListTemplateVersionsWithResponse The versions of a template, newest first, without the texts.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/templates/{name}/versions (the `ListTemplateVersions` operationId).
+	ListTemplateVersionsWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ListTemplateVersionsResponse, error)
+
+	// ShowTemplateVersionWithResponse One version with its text.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/templates/{name}/versions/{version} (the `ShowTemplateVersion` operationId).
+	ShowTemplateVersionWithResponse(ctx context.Context, name Name, version int64, reqEditors ...RequestEditorFn) (*ShowTemplateVersionResponse, error)
 
 	// ListTokensWithResponse All tokens, without what is secret of them.
 	//
@@ -5624,6 +6495,391 @@ func (r OverviewResponse) ContentType() string {
 	return ""
 }
 
+type ListTemplatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Items []Template `json:"items"`
+	}
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTemplatesResponse) GetJSON200() *struct {
+	Items []Template `json:"items"`
+} {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTemplatesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTemplatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTemplatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTemplatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTemplatesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SubmitTemplateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Template
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r SubmitTemplateResponse) GetJSON201() *Template {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SubmitTemplateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SubmitTemplateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SubmitTemplateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SubmitTemplateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SubmitTemplateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteTemplateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteTemplateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteTemplateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteTemplateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteTemplateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteTemplateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowTemplateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Template
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowTemplateResponse) GetJSON200() *Template {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ShowTemplateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowTemplateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowTemplateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowTemplateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowTemplateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type EditTemplateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TemplateResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EditTemplateResponse) GetJSON200() *TemplateResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EditTemplateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EditTemplateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EditTemplateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EditTemplateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EditTemplateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type MakeJobsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TemplateResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r MakeJobsResponse) GetJSON200() *TemplateResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MakeJobsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MakeJobsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MakeJobsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MakeJobsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MakeJobsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListTemplateVersionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Items []Version `json:"items"`
+	}
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTemplateVersionsResponse) GetJSON200() *struct {
+	Items []Version `json:"items"`
+} {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTemplateVersionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTemplateVersionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTemplateVersionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTemplateVersionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTemplateVersionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowTemplateVersionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Version
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowTemplateVersionResponse) GetJSON200() *Version {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ShowTemplateVersionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowTemplateVersionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowTemplateVersionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowTemplateVersionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowTemplateVersionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListTokensResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6380,6 +7636,161 @@ func (c *ClientWithResponses) OverviewWithResponse(ctx context.Context, reqEdito
 		return nil, err
 	}
 	return ParseOverviewResponse(rsp)
+}
+
+// ListTemplatesWithResponse All templates, by name, without their texts.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/templates (the `ListTemplates` operationId).
+func (c *ClientWithResponses) ListTemplatesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListTemplatesResponse, error) {
+	rsp, err := c.ListTemplates(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTemplatesResponse(rsp)
+}
+
+// SubmitTemplateWithBodyWithResponse Submit a template. A name that is taken is refused (NAME_TAKEN).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/templates (the `SubmitTemplate` operationId).
+func (c *ClientWithResponses) SubmitTemplateWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SubmitTemplateResponse, error) {
+	rsp, err := c.SubmitTemplateWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSubmitTemplateResponse(rsp)
+}
+
+// SubmitTemplateWithResponse Submit a template. A name that is taken is refused (NAME_TAKEN).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/templates (the `SubmitTemplate` operationId).
+func (c *ClientWithResponses) SubmitTemplateWithResponse(ctx context.Context, body SubmitTemplateJSONRequestBody, reqEditors ...RequestEditorFn) (*SubmitTemplateResponse, error) {
+	rsp, err := c.SubmitTemplate(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSubmitTemplateResponse(rsp)
+}
+
+// DeleteTemplateWithResponse Forget a template. One that jobs are made from is refused (NOT_NOW).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/templates/{name} (the `DeleteTemplate` operationId).
+func (c *ClientWithResponses) DeleteTemplateWithResponse(ctx context.Context, name Name, params *DeleteTemplateParams, reqEditors ...RequestEditorFn) (*DeleteTemplateResponse, error) {
+	rsp, err := c.DeleteTemplate(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteTemplateResponse(rsp)
+}
+
+// ShowTemplateWithResponse One template with its text.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/templates/{name} (the `ShowTemplate` operationId).
+func (c *ClientWithResponses) ShowTemplateWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ShowTemplateResponse, error) {
+	rsp, err := c.ShowTemplate(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowTemplateResponse(rsp)
+}
+
+// EditTemplateWithBodyWithResponse Give a template a new text, and each of its jobs the file that follows from it.
+//
+// With `preview` only what that would change of each job. Else the new version is kept first and is then rolled out, job by job, each as
+// by `editJob`; it goes on after a crash. A job that refuses it keeps its file and is `template_behind`. Without `file` and `back_to` the
+// version stays, and jobs that are behind are tried again.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/templates/{name} (the `EditTemplate` operationId).
+func (c *ClientWithResponses) EditTemplateWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EditTemplateResponse, error) {
+	rsp, err := c.EditTemplateWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEditTemplateResponse(rsp)
+}
+
+// EditTemplateWithResponse Give a template a new text, and each of its jobs the file that follows from it.
+//
+// With `preview` only what that would change of each job. Else the new version is kept first and is then rolled out, job by job, each as
+// by `editJob`; it goes on after a crash. A job that refuses it keeps its file and is `template_behind`. Without `file` and `back_to` the
+// version stays, and jobs that are behind are tried again.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/templates/{name} (the `EditTemplate` operationId).
+func (c *ClientWithResponses) EditTemplateWithResponse(ctx context.Context, name Name, body EditTemplateJSONRequestBody, reqEditors ...RequestEditorFn) (*EditTemplateResponse, error) {
+	rsp, err := c.EditTemplate(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEditTemplateResponse(rsp)
+}
+
+// MakeJobsWithBodyWithResponse Make jobs from a template, one for each set of values; with `preview` only tell which.
+//
+// A job that lives already, made from this template with these values, is skipped, so that the same can be sent again.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/templates/{name}/jobs (the `MakeJobs` operationId).
+func (c *ClientWithResponses) MakeJobsWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MakeJobsResponse, error) {
+	rsp, err := c.MakeJobsWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMakeJobsResponse(rsp)
+}
+
+// MakeJobsWithResponse Make jobs from a template, one for each set of values; with `preview` only tell which.
+//
+// A job that lives already, made from this template with these values, is skipped, so that the same can be sent again.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/templates/{name}/jobs (the `MakeJobs` operationId).
+func (c *ClientWithResponses) MakeJobsWithResponse(ctx context.Context, name Name, body MakeJobsJSONRequestBody, reqEditors ...RequestEditorFn) (*MakeJobsResponse, error) {
+	rsp, err := c.MakeJobs(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMakeJobsResponse(rsp)
+}
+
+// ListTemplateVersionsWithResponse The versions of a template, newest first, without the texts.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/templates/{name}/versions (the `ListTemplateVersions` operationId).
+func (c *ClientWithResponses) ListTemplateVersionsWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ListTemplateVersionsResponse, error) {
+	rsp, err := c.ListTemplateVersions(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTemplateVersionsResponse(rsp)
+}
+
+// ShowTemplateVersionWithResponse One version with its text.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/templates/{name}/versions/{version} (the `ShowTemplateVersion` operationId).
+func (c *ClientWithResponses) ShowTemplateVersionWithResponse(ctx context.Context, name Name, version int64, reqEditors ...RequestEditorFn) (*ShowTemplateVersionResponse, error) {
+	rsp, err := c.ShowTemplateVersion(ctx, name, version, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowTemplateVersionResponse(rsp)
 }
 
 // ListTokensWithResponse All tokens, without what is secret of them.
@@ -7335,6 +8746,270 @@ func ParseOverviewResponse(rsp *http.Response) (*OverviewResponse, error) {
 	return response, nil
 }
 
+// ParseListTemplatesResponse parses an HTTP response from a ListTemplatesWithResponse call
+func ParseListTemplatesResponse(rsp *http.Response) (*ListTemplatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTemplatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Items []Template `json:"items"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSubmitTemplateResponse parses an HTTP response from a SubmitTemplateWithResponse call
+func ParseSubmitTemplateResponse(rsp *http.Response) (*SubmitTemplateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SubmitTemplateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Template
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteTemplateResponse parses an HTTP response from a DeleteTemplateWithResponse call
+func ParseDeleteTemplateResponse(rsp *http.Response) (*DeleteTemplateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteTemplateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowTemplateResponse parses an HTTP response from a ShowTemplateWithResponse call
+func ParseShowTemplateResponse(rsp *http.Response) (*ShowTemplateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowTemplateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Template
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseEditTemplateResponse parses an HTTP response from a EditTemplateWithResponse call
+func ParseEditTemplateResponse(rsp *http.Response) (*EditTemplateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EditTemplateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TemplateResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseMakeJobsResponse parses an HTTP response from a MakeJobsWithResponse call
+func ParseMakeJobsResponse(rsp *http.Response) (*MakeJobsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MakeJobsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TemplateResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListTemplateVersionsResponse parses an HTTP response from a ListTemplateVersionsWithResponse call
+func ParseListTemplateVersionsResponse(rsp *http.Response) (*ListTemplateVersionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTemplateVersionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Items []Version `json:"items"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowTemplateVersionResponse parses an HTTP response from a ShowTemplateVersionWithResponse call
+func ParseShowTemplateVersionResponse(rsp *http.Response) (*ShowTemplateVersionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowTemplateVersionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Version
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListTokensResponse parses an HTTP response from a ListTokensWithResponse call
 func ParseListTokensResponse(rsp *http.Response) (*ListTokensResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7630,6 +9305,30 @@ type ServerInterface interface {
 	// Overview One sentence's worth of numbers about all jobs.
 	// (GET /api/v1/overview)
 	Overview(w http.ResponseWriter, r *http.Request)
+	// ListTemplates All templates, by name, without their texts.
+	// (GET /api/v1/templates)
+	ListTemplates(w http.ResponseWriter, r *http.Request)
+	// SubmitTemplate Submit a template. A name that is taken is refused (NAME_TAKEN).
+	// (POST /api/v1/templates)
+	SubmitTemplate(w http.ResponseWriter, r *http.Request)
+	// DeleteTemplate Forget a template. One that jobs are made from is refused (NOT_NOW).
+	// (DELETE /api/v1/templates/{name})
+	DeleteTemplate(w http.ResponseWriter, r *http.Request, name Name, params DeleteTemplateParams)
+	// ShowTemplate One template with its text.
+	// (GET /api/v1/templates/{name})
+	ShowTemplate(w http.ResponseWriter, r *http.Request, name Name)
+	// EditTemplate Give a template a new text, and each of its jobs the file that follows from it.
+	// (PUT /api/v1/templates/{name})
+	EditTemplate(w http.ResponseWriter, r *http.Request, name Name)
+	// MakeJobs Make jobs from a template, one for each set of values; with `preview` only tell which.
+	// (POST /api/v1/templates/{name}/jobs)
+	MakeJobs(w http.ResponseWriter, r *http.Request, name Name)
+	// ListTemplateVersions The versions of a template, newest first, without the texts.
+	// (GET /api/v1/templates/{name}/versions)
+	ListTemplateVersions(w http.ResponseWriter, r *http.Request, name Name)
+	// ShowTemplateVersion One version with its text.
+	// (GET /api/v1/templates/{name}/versions/{version})
+	ShowTemplateVersion(w http.ResponseWriter, r *http.Request, name Name, version int64)
 	// ListTokens All tokens, without what is secret of them.
 	// (GET /api/v1/tokens)
 	ListTokens(w http.ResponseWriter, r *http.Request)
@@ -7994,6 +9693,32 @@ func (siw *ServerInterfaceWrapper) ListJobs(w http.ResponseWriter, r *http.Reque
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "group"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "template" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "template", r.URL.Query(), &params.Template, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "template"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "template", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "template_behind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "template_behind", r.URL.Query(), &params.TemplateBehind, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "template_behind"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "template_behind", Err: err})
 		}
 		return
 	}
@@ -8748,6 +10473,215 @@ func (siw *ServerInterfaceWrapper) Overview(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// ListTemplates operation middleware
+func (siw *ServerInterfaceWrapper) ListTemplates(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListTemplates(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SubmitTemplate operation middleware
+func (siw *ServerInterfaceWrapper) SubmitTemplate(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SubmitTemplate(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteTemplate operation middleware
+func (siw *ServerInterfaceWrapper) DeleteTemplate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteTemplateParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteTemplate(w, r, name, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ShowTemplate operation middleware
+func (siw *ServerInterfaceWrapper) ShowTemplate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ShowTemplate(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditTemplate operation middleware
+func (siw *ServerInterfaceWrapper) EditTemplate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditTemplate(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// MakeJobs operation middleware
+func (siw *ServerInterfaceWrapper) MakeJobs(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.MakeJobs(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListTemplateVersions operation middleware
+func (siw *ServerInterfaceWrapper) ListTemplateVersions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListTemplateVersions(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ShowTemplateVersion operation middleware
+func (siw *ServerInterfaceWrapper) ShowTemplateVersion(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "version" -------------
+	var version int64
+
+	err = runtime.BindStyledParameterWithOptions("simple", "version", r.PathValue("version"), &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ShowTemplateVersion(w, r, name, version)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListTokens operation middleware
 func (siw *ServerInterfaceWrapper) ListTokens(w http.ResponseWriter, r *http.Request) {
 
@@ -9004,6 +10938,14 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/versions/{version}", wrapper.ShowVersion)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/history", wrapper.History)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/history", wrapper.Histories)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/templates", wrapper.ListTemplates)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/v1/templates", wrapper.SubmitTemplate)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/v1/templates/{name}", wrapper.DeleteTemplate)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/templates/{name}", wrapper.ShowTemplate)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/v1/templates/{name}", wrapper.EditTemplate)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/v1/templates/{name}/jobs", wrapper.MakeJobs)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/templates/{name}/versions", wrapper.ListTemplateVersions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/templates/{name}/versions/{version}", wrapper.ShowTemplateVersion)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/audit", wrapper.Audit)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/alarms", wrapper.ListAlarms)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/v1/alarms/{id}/silence", wrapper.SilenceAlarm)

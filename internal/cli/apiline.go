@@ -32,9 +32,10 @@ type (
 	// jobEditLine ends an edit: the version that lives then.
 	jobEditLine struct {
 		jobHead
-		Version int64 `json:"version"`
-		Changes int   `json:"changes"`
-		Preview bool  `json:"preview,omitempty"`
+		Version  int64 `json:"version"`
+		Changes  int   `json:"changes"`
+		Preview  bool  `json:"preview,omitempty"`
+		Detached bool  `json:"detached,omitempty"` // it belongs to no template any more
 	}
 	jobDiffLine struct {
 		jobHead

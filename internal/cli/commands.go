@@ -83,7 +83,7 @@ func (a *app) commands() *cobra.Command {
 	}
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.statusCommand(), a.positionsCommand(),
 		a.retryCommand(), a.reportCommand(), a.verifyCommand(),
-		a.serveCommand(), a.jobCommand(), a.tablesCommand(), a.tokenCommand(),
+		a.serveCommand(), a.jobCommand(), a.templateCommand(), a.tablesCommand(), a.tokenCommand(),
 		a.explainCommand(), a.schemaCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd(a.p.Args...)

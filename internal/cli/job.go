@@ -34,15 +34,21 @@ func (a *app) jobSubmitCommand() *cobra.Command {
 	var in api.Submission
 	var paused bool
 	var key string
+	var from fromTemplate
 	c := &cobra.Command{
-		Use:   "submit FILE",
-		Short: "Give a job to the server, which keeps it alive from then on",
+		Use:   "submit [FILE]",
+		Short: "Give a job to the server, which keeps it alive from then on; or many jobs of a template",
 		Example: `  godwit job submit job.yaml
-  godwit job submit nightly.yaml --schedule "CRON_TZ=Europe/Berlin 0 3 * * *"`,
-		Args: oneArg("the job file"),
+  godwit job submit nightly.yaml --schedule "CRON_TZ=Europe/Berlin 0 3 * * *"
+  godwit job submit --template shards --set shard=07
+  godwit job submit --template shards --values shards.csv --preview`,
+		Args: from.args,
 		RunE: func(c *cobra.Command, args []string) error {
 			if paused {
 				in.Desired = api.DesiredPaused
+			}
+			if from.template != "" {
+				return a.makeJobs(c.Context(), from, api.TemplateJobs{Desired: in.Desired, Group: in.Group, Note: in.Note, Schedule: in.Schedule})
 			}
 			return a.submit(c.Context(), args[0], key, in)
 		},
@@ -54,6 +60,7 @@ func (a *app) jobSubmitCommand() *cobra.Command {
 	f.StringVar(&in.Schedule, "schedule", "", "start it again by this `CRON` line, UTC or with CRON_TZ=ZONE before it (snapshot and file jobs)")
 	f.StringVar(&in.VerifySchedule, "verify-schedule", "", "compare source and target by this `CRON` line (file jobs)")
 	f.StringVar(&key, "key", "", "a `KEY` that makes a second submission the first one again, for a day (default: one of this call)")
+	from.add(a, c)
 	completeFiles(c)
 	return c
 }
@@ -96,16 +103,17 @@ func jobText(path string) (string, error) {
 
 // filterFlags choose jobs.
 type filterFlags struct {
-	q, desired, kind, group string
-	status                  []string
+	q, desired, kind, group, template string
+	status                            []string
 }
 
-func (f *filterFlags) add(c *cobra.Command) {
+func (f *filterFlags) add(a *app, c *cobra.Command) {
 	c.Flags().StringVar(&f.q, "q", "", "jobs with this `TEXT` in their name or their way")
 	c.Flags().StringSliceVar(&f.status, "status", nil, "jobs of any of these `STATUSES`, such as failed,retrying")
 	c.Flags().StringVar(&f.desired, "desired", "", "jobs that are wanted `SO`: running, paused, stopped")
 	c.Flags().StringVar(&f.kind, "kind", "", "jobs of a `KIND`: tables, files")
 	c.Flags().StringVar(&f.group, "group", "", "jobs of a group, by its `NAME`")
+	a.templateFlag(c, &f.template, "jobs that are made from a template, by its `NAME`")
 	completeWords(c, "status", statusWords)
 	completeWords(c, "desired", desiredWords)
 	completeWords(c, "kind", kindWords)
@@ -121,7 +129,7 @@ var (
 
 // filter is what the flags say, checked.
 func (f *filterFlags) filter() (api.Filter, error) {
-	out := api.Filter{Q: f.q, Desired: api.Desired(f.desired), Kind: api.Kind(f.kind), Group: f.group}
+	out := api.Filter{Q: f.q, Desired: api.Desired(f.desired), Kind: api.Kind(f.kind), Group: f.group, Template: f.template}
 	for _, s := range f.status {
 		if err := oneOf("status", s, statusWords); err != nil {
 			return out, err
@@ -211,12 +219,12 @@ func (a *app) jobListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := api.ListJobsParams{Q: filter.Q, Status: filter.Status, Desired: filter.Desired, Kind: filter.Kind, Group: filter.Group,
+			q := api.ListJobsParams{Q: filter.Q, Status: filter.Status, Desired: filter.Desired, Kind: filter.Kind, Group: filter.Group, Template: filter.Template,
 				NeedsYou: needs, Sort: api.ListJobsParamsSort(order)}
 			return a.listJobs(c.Context(), q, limit)
 		},
 	}
-	f.add(c)
+	f.add(a, c)
 	c.Flags().BoolVar(&needs, "needs-you", false, "only jobs that somebody must look at")
 	c.Flags().StringVar(&order, "sort", "", "by `FIELD`, descending with a - before it: health, name, status, since, rate, lag, created")
 	c.Flags().IntVar(&limit, "limit", 0, "at most `N` jobs (default: all, up to 10,000)")
@@ -411,6 +419,10 @@ func jobLines(j api.Job, v view, now time.Time) []string {
 	put("wanted", strings.TrimSpace(string(j.Wish.Desired)+by(j.Wish.By)+", "+since(now, j.Wish.Since)+because(j.Wish.Reason)))
 	put("group", j.Group)
 	put("note", j.Note)
+	if j.Template != "" {
+		put("template", strings.TrimSuffix(fmt.Sprintf("%s version %d; %s", j.Template, j.TemplateVersion, behindText(j)), "; "))
+		put("values", valuesText(j.Values))
+	}
 	put("tasks", taskText(j.Tasks))
 	if j.Schedule != nil {
 		next := make([]string, len(j.Schedule.Next))

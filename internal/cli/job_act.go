@@ -42,7 +42,7 @@ func (a *app) jobActCommand(d deed) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			chosen := all || len(filter.Status) > 0 || filter.Q+filter.Group+string(filter.Desired)+string(filter.Kind) != ""
+			chosen := all || len(filter.Status) > 0 || filter.Q+filter.Group+filter.Template+string(filter.Desired)+string(filter.Kind) != ""
 			switch {
 			case len(args) > 0 && chosen:
 				return fault.New(fault.Usage, "%s takes names or filters, not both", c.CommandPath()).Try("%s --help", c.CommandPath())
@@ -56,7 +56,7 @@ func (a *app) jobActCommand(d deed) *cobra.Command {
 			return a.actOnNamed(c.Context(), api.BulkAct{Act: api.BulkActAct(d.word), Names: args, Reason: reason})
 		},
 	}
-	f.add(c)
+	f.add(a, c)
 	c.Flags().BoolVar(&all, "all", false, "all jobs of the server")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask for what is chosen by filters")
 	reasonFlag(c, &reason)

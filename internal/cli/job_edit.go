@@ -27,28 +27,38 @@ func (f *editFlags) add(c *cobra.Command) {
 
 func (a *app) jobEditCommand() *cobra.Command {
 	var f editFlags
+	var from editFrom
 	var note, group, schedule, verify string
 	c := &cobra.Command{
-		Use:   "edit NAME FILE",
+		Use:   "edit NAME [FILE]",
 		Short: "Give a job another file; tells first what each change does",
 		Example: `  godwit job edit shop-to-lake job.yaml --reason "smaller files"
-  godwit job edit shop-to-lake job.yaml --preview`,
+  godwit job edit shop-to-lake job.yaml --preview
+  godwit job edit shop-07 --set host=db7.example`,
 		Long: `Edit shows what each change does: taken over as it runs, restarts what it touches, plans anew, or reads a table again. It asks on
 a terminal; elsewhere --yes must say that it is meant. A change that is refused changes nothing. With --version the edit counts
-only if the job still has the version that was edited.`,
-		Args: jobAnd("its new file", 2, 2),
+only if the job still has the version that was edited. A job of a template has its file from that: --set gives it other values, and a file by
+hand needs --detach, after which the template is nothing to it.`,
+		Args: from.args,
 		RunE: func(c *cobra.Command, args []string) error {
-			text, err := jobText(args[1])
-			if err != nil {
+			e := api.EditRequest{Version: f.version, Reason: f.reason}
+			if err := from.request(&e); err != nil {
 				return err
 			}
-			e := api.EditRequest{Version: f.version, File: text, Reason: f.reason}
 			e.Note, e.Group = ifGiven(c, "note", &note), ifGiven(c, "group", &group)
 			e.Schedule, e.VerifySchedule = ifGiven(c, "schedule", &schedule), ifGiven(c, "verify-schedule", &verify)
+			if len(args) == 1 {
+				return a.edit(c.Context(), args[0], e, f)
+			}
+			var err error
+			if e.File, err = jobText(args[1]); err != nil {
+				return err
+			}
 			return inFile(a.edit(c.Context(), args[0], e, f), args[1])
 		},
 	}
 	f.add(c)
+	from.add(a, c)
 	c.Flags().Int64Var(&f.version, "version", 0, "the `N` that was edited (default: the one that lives now)")
 	c.Flags().StringVar(&note, "note", "", "another `TEXT` for people; empty: none")
 	c.Flags().StringVar(&group, "group", "", "another group, by its `NAME`; empty: none")
@@ -67,6 +77,7 @@ func ifGiven(c *cobra.Command, flag string, value *string) *string {
 
 func (a *app) jobRollbackCommand() *cobra.Command {
 	var f editFlags
+	var detach bool
 	c := &cobra.Command{
 		Use:   "rollback NAME VERSION",
 		Short: "Give a job the file of an earlier version again, as a new version",
@@ -78,10 +89,11 @@ func (a *app) jobRollbackCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.edit(c.Context(), args[0], api.EditRequest{BackTo: back, Reason: f.reason}, f)
+			return a.edit(c.Context(), args[0], api.EditRequest{BackTo: back, Reason: f.reason, Detach: detach}, f)
 		},
 	}
 	f.add(c)
+	c.Flags().BoolVar(&detach, "detach", false, "let a job of a template go on by itself with that file")
 	return a.onJob(c)
 }
 
@@ -115,9 +127,12 @@ func (a *app) edit(parent context.Context, name string, e api.EditRequest, f edi
 		return err
 	}
 	a.showChanges(name, preview.Changes)
+	if preview.Detached {
+		a.say(clean(name) + " will belong to no template any more")
+	}
 	if err := refusedOf(name, preview.Changes); err != nil || f.preview {
 		if err == nil && a.json {
-			a.emit(jobEditLine{a.jobHead(lineEdit, name), preview.Version, len(preview.Changes), true})
+			a.emit(jobEditLine{a.jobHead(lineEdit, name), preview.Version, len(preview.Changes), true, preview.Detached})
 		}
 		return err
 	}
@@ -131,7 +146,7 @@ func (a *app) edit(parent context.Context, name string, e api.EditRequest, f edi
 			return err
 		}
 		if a.json {
-			a.emit(jobEditLine{a.jobHead(lineEdit, name), r.Version, len(r.Changes), false})
+			a.emit(jobEditLine{a.jobHead(lineEdit, name), r.Version, len(r.Changes), false, r.Detached})
 		}
 		a.say(fmt.Sprintf("%s has version %d now. Back: godwit job rollback %s %d", a.errCol.bold(clean(name)), r.Version, name, e.Version))
 		return nil

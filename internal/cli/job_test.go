@@ -40,7 +40,7 @@ shop-to-lake	running	running	2026-11-21T14:03:50Z	ok	tables	mysql shop → lake	
 func TestJobList_when_filtered(t *testing.T) {
 	th := newThere(t)
 	th.try("job", "list", "--status", "failed,retrying", "--group", "g", "--sort=-since", "--needs-you", "--kind", "tables", "--desired", "running").want(0, "", "")
-	want := "/api/v1/jobs?desired=running&group=g&kind=tables&limit=1000&needs_you=true&sort=-since&status=failed&status=retrying"
+	want := "/api/v1/jobs?desired=running&group=g&kind=tables&limit=1000&needs_you=true&sort=-since&status=failed&status=retrying&template_behind=false"
 	if got := th.requests("GET"); len(got) != 1 || got[0] != want {
 		t.Errorf("asked %q, want %q", got, want)
 	}

@@ -47,6 +47,12 @@ func OutputSchema() []byte {
 		{[]string{lineAudit}, auditLine{}},
 		{[]string{lineToken}, tokenLine{}},
 		{[]string{lineTokenGone}, tokenGoneLine{}},
+		{[]string{lineTemplate}, templateLine{}},
+		{[]string{lineTemplateVersion}, templateVersionLine{}},
+		{[]string{lineTemplateDiff}, templateDiffLine{}},
+		{[]string{lineTemplateItem}, templateItemLine{}},
+		{[]string{lineTemplateEdit}, templateEditLine{}},
+		{[]string{lineTemplateGone}, templateGoneLine{}},
 		{[]string{lineServer}, serverLine{}},
 	}
 	var all []any
@@ -89,6 +95,8 @@ func typeSchema(t reflect.Type) map[string]any {
 		return map[string]any{"type": "number"}
 	case reflect.Slice:
 		return map[string]any{"type": []string{"array", "null"}, "items": typeSchema(t.Elem())}
+	case reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": typeSchema(t.Elem())}
 	case reflect.Struct:
 		if t == reflect.TypeFor[time.Time]() {
 			return map[string]any{"type": "string", "format": "date-time"}

@@ -56,7 +56,12 @@ is listed anew and what is equal is not copied again. What "may be changed while
 
 A file job says ` + "`kind: files`" + `. ` + "[The tutorial](files.md) has one to paste." + `
 
-` + option.Reference("", fileFields(sys))
+` + option.Reference("", fileFields(sys)) + `# Templates
+
+A server makes many jobs of one [template](server.md#many-jobs-of-one-kind): a job file with these keys more, in which ` + "`${param:NAME}`" + ` stands for a parameter. It
+stands in values alone, never in keys or secrets, and always for text; alone and without quotes also for a whole number, true or false.
+
+` + option.Reference("", option.TemplateFields())
 }
 
 // fileFields are those of file jobs with the stores' options once: source and sink

@@ -23,6 +23,7 @@ const (
 	JobSecret         Code = "JOB_SECRET"
 	JobVersion        Code = "JOB_VERSION"
 	JobEdit           Code = "JOB_EDIT"
+	JobParam          Code = "JOB_PARAM"
 	StateLocked       Code = "STATE_LOCKED"
 	StateBroken       Code = "STATE_BROKEN"
 	ConfirmNeeded     Code = "CONFIRM_NEEDED"
@@ -60,6 +61,7 @@ const (
 	TaskUnknown    Code = "TASK_UNKNOWN"
 	AlarmUnknown   Code = "ALARM_UNKNOWN"
 	TokenUnknown   Code = "TOKEN_UNKNOWN"
+	NoTemplate     Code = "TEMPLATE_UNKNOWN"
 	NameTaken      Code = "NAME_TAKEN"
 	VersionChanged Code = "VERSION_CHANGED"
 	NotNow         Code = "NOT_NOW"
@@ -121,6 +123,7 @@ var Catalogue = []Info{
 	{JobSecret, User, ExitRequest, "a secret reference cannot be resolved", "A `${env:NAME}` names a variable that is not set, or a `${file:PATH}` a file that cannot be read. Set the variable in the environment of godwit, or mend the path."},
 	{JobVersion, User, ExitRequest, "the job file is for a newer godwit", "`version` is higher than this program knows. Use a newer godwit, or the older form of the file."},
 	{JobEdit, User, ExitRequest, "an edit of the job cannot be applied to what is already there", "The target was written under other settings that cannot be changed in place. The message names the setting. Take the edit back, write to another target, or start a new generation: `godwit run --again`; on a server `godwit job stop`, `reset` and `start`."},
+	{JobParam, User, ExitRequest, "a parameter of a template does not fit", "`${param:NAME}` stands for a parameter of a template. It has no value, is not declared, does not fit where it stands, or the file is a job and no template. The message gives the place, or the parameter. docs/server.md tells of templates."},
 	{StateLocked, User, ExitFailed, "another process uses this state folder", "A run of this job, a server or a command holds the lock of the state folder. Wait for it, stop it, or use another `--state`. The lock goes away by itself when its process ends."},
 	{StateBroken, User, ExitEnvironment, "the state folder cannot be used", "It cannot be created, read or written. The state of `godwit run` is only a cache of progress: deleting the folder is always safe, the next run finds its place in the target. That of `godwit serve` (`server.db`) is not: it is all that is known of the jobs of a server."},
 	{ConfirmNeeded, User, ExitRequest, "an act that must be confirmed was not", "The command reads everything again or loses work. Say it with the flag the message names, or answer the question on a terminal."},
@@ -157,7 +160,8 @@ var Catalogue = []Info{
 	{TaskUnknown, User, ExitRequest, "no such task", "The job has no task with this id, or not any more. `godwit job tasks JOB` lists those it has."},
 	{AlarmUnknown, User, ExitRequest, "no such alarm", "No alarm has this id, or it was resolved so long ago that it is forgotten. `godwit job alarms --all` lists those that are known."},
 	{TokenUnknown, User, ExitRequest, "no such token", "No token has this name. `godwit token list` shows those there are."},
-	{NameTaken, User, ExitRequest, "a job of this name lives already", "A job's name is what its targets belong to, so a second one is refused. Edit the job, choose another name, or delete the old one; what it wrote stays."},
+	{NoTemplate, User, ExitRequest, "no such template", "The server has no template of this name (or it was deleted). `godwit template list` shows those that it has."},
+	{NameTaken, User, ExitRequest, "a job or template of this name is here already", "A job's name is what its targets belong to, so a second one is refused. Edit the job, choose another name, or delete the old one; what it wrote stays. Templates have names of their own."},
 	{VersionChanged, User, ExitRequest, "the job file was changed meanwhile", "Somebody else edited the job after the version that was edited here. Look at the new version and edit again; nothing was changed."},
 	{NotNow, User, ExitRequest, "not possible in this state", "The job, table or task is in a state that does not allow the act. The message says which, and what to do first."},
 	{NotAllowed, User, ExitRequest, "not allowed on this server", "A job that is submitted may read variables, secret files and local paths only as far as the server was started with --allow-env, --secrets and --data. Ask whoever runs the server, or write the job otherwise."},

@@ -36,6 +36,7 @@ func Parse(file string, text []byte, fields []Field, r Resolver) (Values, Proble
 		p.add(Problem{Code: fault.JobSyntax, Place: Place{File: file}, What: "the file is empty"})
 		return v, p.problems
 	}
+	p.strayParameters(d.root)
 	v = p.object(d.root, fields, false, "", Place{file, 1, 1})
 	return v, p.problems.sorted()
 }
@@ -233,6 +234,9 @@ func (r *reader) list(v *Values, f Field, n ast.Node, path string) []string {
 			r.wrong(it, item(path, i), "expected text")
 			continue
 		}
+		if hasParameter(s) {
+			continue // strayParameters has told
+		}
 		at, _ := r.span(it)
 		v.places[item(f.Name, i)] = at
 		if f.Check != nil {
@@ -263,6 +267,9 @@ func (r *reader) scalar(v *Values, f Field, n ast.Node, path string) (any, bool)
 	if !ok {
 		r.wrong(n, path, "expected %s", f.expects())
 		return nil, false
+	}
+	if hasParameter(text) {
+		return nil, false // strayParameters has told
 	}
 	x, err := r.convert(v, f, n, text, path)
 	if err == nil && f.Check != nil {

@@ -54,6 +54,7 @@ func (f *flaws) filter(by *api.Filter) {
 	f.text("filter.q", by.Q, maxSearch)
 	f.statuses("filter.status", by.Status)
 	f.text("filter.group", by.Group, maxWord)
+	f.text("filter.template", by.Template, maxWord)
 }
 
 // DeleteJob stops a job and forgets it.

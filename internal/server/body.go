@@ -120,6 +120,16 @@ func strict(where string, raw json.RawMessage, t reflect.Type) error {
 		if err := json.Unmarshal(raw, v.Interface()); err == nil && !v.Elem().Interface().(oneOf).Valid() {
 			return fault.New(fault.BadRequest, "%s: %.80q is not known", where, v.Elem().String())
 		}
+	case t.Kind() == reflect.Map:
+		var have map[string]json.RawMessage
+		if json.Unmarshal(raw, &have) != nil {
+			return fault.New(fault.BadRequest, "%s must be an object", orBody(where))
+		}
+		for key, value := range have {
+			if err := strict(fmt.Sprintf("%s.%.80s", where, key), value, t.Elem()); err != nil {
+				return err
+			}
+		}
 	case t.Kind() == reflect.Slice:
 		var items []json.RawMessage
 		if json.Unmarshal(raw, &items) != nil {

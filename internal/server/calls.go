@@ -83,6 +83,8 @@ func (c calls) ListJobs(w http.ResponseWriter, r *http.Request, p api.ListJobsPa
 	wordGiven(&f, "desired", p.Desired, q)
 	wordGiven(&f, "kind", p.Kind, q)
 	f.text("group", p.Group, maxWord)
+	f.given("template", p.Template, q)
+	f.truth("template_behind", q)
 	f.truth("needs_you", q)
 	if !q.Has("sort") {
 		p.Sort = api.ListJobsParamsSortHealth
@@ -244,6 +246,8 @@ func (c calls) EditJob(w http.ResponseWriter, r *http.Request, name api.Name) {
 	f.textGiven("note", e.Note, maxText)
 	f.textGiven("schedule", e.Schedule, 100)
 	f.textGiven("verify_schedule", e.VerifySchedule, 100)
+	f.text("template", e.Template, maxWord)
+	f.values("values", e.Values)
 	if f.refused(w, r) {
 		return
 	}

@@ -33,6 +33,7 @@ var statuses = map[fault.Code]int{
 	fault.TaskUnknown:    http.StatusNotFound,
 	fault.AlarmUnknown:   http.StatusNotFound,
 	fault.TokenUnknown:   http.StatusNotFound,
+	fault.NoTemplate:     http.StatusNotFound,
 	fault.NameTaken:      http.StatusConflict,
 	fault.VersionChanged: http.StatusConflict,
 	fault.NotNow:         http.StatusConflict,
@@ -46,6 +47,7 @@ var statuses = map[fault.Code]int{
 	fault.JobValue:   http.StatusUnprocessableEntity,
 	fault.JobMissing: http.StatusUnprocessableEntity,
 	fault.JobSecret:  http.StatusUnprocessableEntity,
+	fault.JobParam:   http.StatusUnprocessableEntity,
 	fault.JobVersion: http.StatusUnprocessableEntity,
 	fault.NoTables:   http.StatusUnprocessableEntity,
 

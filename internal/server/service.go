@@ -13,6 +13,7 @@ import (
 type Service interface {
 	jobs
 	files
+	templates
 	acts
 	watching
 	access
@@ -33,6 +34,17 @@ type files interface {
 	Edit(ctx context.Context, who service.Who, name string, e api.EditRequest) (api.EditResult, error)
 	Versions(ctx context.Context, name string) ([]api.Version, error)
 	Version(ctx context.Context, name string, version int64) (api.Version, error)
+}
+
+type templates interface {
+	SubmitTemplate(ctx context.Context, who service.Who, in api.TemplateSubmission) (api.Template, error)
+	Templates(ctx context.Context) ([]api.Template, error)
+	ShowTemplate(ctx context.Context, name string) (api.Template, error)
+	EditTemplate(ctx context.Context, who service.Who, name string, e api.TemplateEdit) (api.TemplateResult, error)
+	MakeJobs(ctx context.Context, who service.Who, name string, in api.TemplateJobs) (api.TemplateResult, error)
+	DeleteTemplate(ctx context.Context, who service.Who, name, reason string) error
+	TemplateVersions(ctx context.Context, name string) ([]api.Version, error)
+	TemplateVersion(ctx context.Context, name string, version int64) (api.Version, error)
 }
 
 type acts interface {

@@ -22,6 +22,7 @@ var forReaders = []string{
 	"GET /metrics", "GET /api/v1/openapi.yaml", "GET /api/v1/overview", "GET /api/v1/events", "GET /api/v1/jobs", "POST /api/v1/jobs:check",
 	"GET /api/v1/jobs/{name}", "GET /api/v1/jobs/{name}/tasks", "GET /api/v1/jobs/{name}/tables", "GET /api/v1/jobs/{name}/positions",
 	"GET /api/v1/jobs/{name}/versions", "GET /api/v1/jobs/{name}/versions/{version}", "GET /api/v1/jobs/{name}/history",
+	"GET /api/v1/templates", "GET /api/v1/templates/{name}", "GET /api/v1/templates/{name}/versions", "GET /api/v1/templates/{name}/versions/{version}",
 	"GET /api/v1/jobs/{name}/verification",
 	"GET /api/v1/history", "GET /api/v1/audit", "GET /api/v1/alarms", "GET /api/v1/tokens", "GET /api/v1/whoami",
 }

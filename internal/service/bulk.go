@@ -61,7 +61,7 @@ func (s *Service) ActOnAll(ctx context.Context, who Who, a api.BulkAct) (api.Bul
 
 // chosen names the jobs that a filter lets through.
 func (s *Service) chosen(f api.Filter) (names []string) {
-	q := api.ListJobsParams{Q: f.Q, Status: f.Status, Desired: f.Desired, Kind: f.Kind, Group: f.Group}
+	q := api.ListJobsParams{Q: f.Q, Status: f.Status, Desired: f.Desired, Kind: f.Kind, Group: f.Group, Template: f.Template}
 	for _, j := range s.all() {
 		if v := j.view(false); matches(q, &v) {
 			names = append(names, j.name)

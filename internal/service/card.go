@@ -148,7 +148,7 @@ func (f *folder) versions(name string) ([]api.Version, error) {
 // forget drops everything that is kept of a job but its audit.
 func (f *folder) forget(name string) error {
 	return f.promise(func(tx *sql.Tx) error {
-		for _, table := range append([]string{"state", "version", "command"}, verification.Tables[:]...) {
+		for _, table := range append([]string{"state", "version", "command", "made"}, verification.Tables[:]...) {
 			if _, err := tx.Exec("DELETE FROM "+table+" WHERE job = ?", name); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -23,7 +24,9 @@ func (s *Service) Edit(_ context.Context, who Who, name string, e api.EditReques
 	j, err := s.job(name)
 	var out api.EditResult
 	if err == nil {
-		out, err = j.edit(who, e)
+		if out, err = j.edit(who, e); err == nil && !e.Preview {
+			s.keepUp(j)
+		}
 	}
 	if err != nil && !e.Preview {
 		s.note(who, api.Entry{Job: name, What: "edit", From: fmt.Sprintf("version %d", e.Version), Reason: e.Reason}, err)
@@ -44,13 +47,28 @@ func (j *living) edit(who Who, e api.EditRequest) (out api.EditResult, err error
 	case e.File != "" && e.BackTo != 0:
 		return out, fault.New(fault.BadRequest, "file and back_to are both given; expected one of them")
 	}
-	text, same, err := j.wanted(e)
+	w, err := j.wanted(e)
 	if err != nil {
 		return out, err
 	}
-	spec, err := j.s.parse(text)
+	return j.editTo(who, e, w)
+}
+
+// want is what an edit is to lead to.
+type want struct {
+	text string
+	same bool  // the text that lives
+	made *made // the template that it is from then; nil: none
+	back *back // to the template that text was made from now; nil: it was not
+}
+
+// editTo gives a job the file that is wanted, or tells what that would change. j.turn is
+// held.
+func (j *living) editTo(who Who, e api.EditRequest, w want) (out api.EditResult, err error) {
+	r := j.show()
+	spec, err := j.s.parse(w.text)
 	if err != nil {
-		return out, err
+		return out, w.back.errors(err)
 	}
 	if spec.Name != j.name {
 		return out, fault.New(fault.JobEdit, "name changed from %q to %q: targets belong to a job's name", j.name, spec.Name).At("%s", j.name).
@@ -77,34 +95,40 @@ func (j *living) edit(who Who, e api.EditRequest) (out api.EditResult, err error
 	if err != nil {
 		return out, err
 	}
-	out = api.EditResult{Version: r.version, Changes: changes}
+	out = api.EditResult{Version: r.version, Changes: changes, Detached: w.made == nil && j.madeNow() != nil}
 	if e.Preview {
 		return out, nil
 	}
 	if err := refusedChange(j.name, changes); err != nil {
 		return out, err
 	}
-	if !same {
+	if !w.same {
 		out.Version++
 	}
-	return out, j.accept(who, e, accepted{spec: spec, text: text, schedule: schedule, verify: verify, version: out.Version, changes: changes, effects: effects})
+	return out, j.accept(who, e, accepted{
+		spec: spec, text: w.text, made: w.made, schedule: schedule, verify: verify, version: out.Version, changes: changes, effects: effects,
+	})
 }
 
-// wanted is the text that an edit asks for; same: the one that lives.
-func (j *living) wanted(e api.EditRequest) (text string, same bool, err error) {
+// wanted is what an edit asks for.
+func (j *living) wanted(e api.EditRequest) (w want, err error) {
 	lives, err := j.s.folder.version(j.name, j.show().version)
 	if err != nil {
-		return "", false, err
+		return w, err
 	}
-	text = cmp.Or(e.File, lives.File)
+	w.text = cmp.Or(e.File, lives.File)
 	if e.BackTo != 0 {
 		v, err := j.s.folder.version(j.name, e.BackTo)
 		if err != nil {
-			return "", false, err
+			return w, err
 		}
-		text = v.File
+		w.text = v.File
 	}
-	return text, text == lives.File, nil
+	if err := j.fromTemplate(e, &w); err != nil {
+		return w, err
+	}
+	w.same = w.text == lives.File
+	return w, nil
 }
 
 // changes compares a job file with the one that lives, and says what each difference
@@ -158,6 +182,7 @@ func refusedChange(name string, changes []api.Change) error {
 // accepted is an edit that is to be done.
 type accepted struct {
 	spec           *job.Spec
+	made           *made
 	text, schedule string
 	verify         *verification.Schedule // nil: as it is
 	version        int64
@@ -203,7 +228,7 @@ func (j *living) accept(who Who, e api.EditRequest, a accepted) error {
 				return err
 			}
 		}
-		return j.s.putEntry(tx, &entry)
+		return errors.Join(j.putMade(tx, a.made), j.s.putEntry(tx, &entry))
 	})
 	if err != nil {
 		return err
@@ -212,6 +237,7 @@ func (j *living) accept(who Who, e api.EditRequest, a accepted) error {
 	if a.verify != nil {
 		j.setVerifySchedule(*a.verify)
 	}
+	j.nowMade(a.made)
 	j.s.tellEntry(entry)
 	l := j.lifeNow()
 	switch {

@@ -332,10 +332,14 @@ func (w *world) await(name string, what string, which func(api.Job) bool) api.Jo
 		}
 		return nil
 	}
-	if err := look(); err == enough {
-		return last
+	err := look()
+	for err == nil && ctx.Err() == nil { // what happens before it follows is seen a little later
+		short, done := context.WithTimeout(ctx, time.Second)
+		err = w.Follow(short, 0, name, func(Happening) error { return look() })
+		if done(); err != enough {
+			err = look()
+		}
 	}
-	err := w.Follow(ctx, 0, name, func(Happening) error { return look() })
 	if err != enough {
 		w.t.Fatalf("%s never was %s (%v): %+v, wanted %+v, error %+v", name, what, err, last.Standing, last.Wish, last.Standing.Error)
 	}

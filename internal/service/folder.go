@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -22,9 +23,12 @@ const (
 )
 
 // folderVersion is SQLite's user_version (docs/formats/server.md).
-const folderVersion = 1
+const folderVersion = 2
 
-const folderSchema = `
+// folderSteps lead from each version of the database to the next one.
+var folderSteps = [folderVersion]string{firstSchema, templateSchema}
+
+const firstSchema = `
 CREATE TABLE job (name TEXT PRIMARY KEY, kind TEXT NOT NULL, way TEXT NOT NULL, grp TEXT NOT NULL, note TEXT NOT NULL, schedule TEXT NOT NULL,
 	version INTEGER NOT NULL, created TEXT NOT NULL, updated TEXT NOT NULL, updated_by TEXT NOT NULL,
 	desired TEXT NOT NULL, wish_by TEXT NOT NULL, wish_reason TEXT NOT NULL, wish_since TEXT NOT NULL,
@@ -36,8 +40,7 @@ CREATE TABLE command (seq INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, 
 CREATE TABLE answer (who TEXT NOT NULL, token TEXT NOT NULL, sum TEXT NOT NULL, answer TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (who, token));
 CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, who TEXT NOT NULL, job TEXT NOT NULL, what TEXT NOT NULL, was TEXT NOT NULL,
 	became TEXT NOT NULL, reason TEXT NOT NULL, outcome TEXT NOT NULL, code TEXT NOT NULL, request TEXT NOT NULL);
-CREATE INDEX audit_job ON audit (job, id);
-PRAGMA user_version = 1;`
+CREATE INDEX audit_job ON audit (job, id);`
 
 // folder is the state folder: its lock and its database.
 type folder struct {
@@ -100,14 +103,26 @@ func (f *folder) openDatabase() error {
 		return db
 	}
 	f.firm, f.soft = open("FULL"), open("NORMAL")
+	return f.bringUp()
+}
+
+// bringUp makes the tables, or makes those of an older version into those of this one,
+// one version at a time and each wholly or not at all.
+func (f *folder) bringUp() error {
 	var version int
 	if err := f.firm.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
 		return f.broken(err)
 	}
-	if version == 0 {
-		_, err = f.firm.Exec("BEGIN IMMEDIATE;" + folderSchema + "COMMIT;")
+	for ; version < folderVersion; version++ {
+		err := f.promise(func(tx *sql.Tx) error {
+			_, err := tx.Exec(folderSteps[version] + fmt.Sprintf("PRAGMA user_version = %d;", version+1))
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return f.check(err)
+	return nil
 }
 
 // fits refuses a database of a newer version before anything is written to it.

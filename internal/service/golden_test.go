@@ -2,6 +2,7 @@ package service
 
 import (
 	"database/sql"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,12 +14,18 @@ import (
 
 // The golden files are databases of every version there ever was, as SQL.
 func TestOpen_when_an_older_version_wrote_it(t *testing.T) {
-	text, err := os.ReadFile("testdata/server-v1.sql")
+	for version := 1; version <= folderVersion; version++ {
+		t.Run(fmt.Sprint("version ", version), func(t *testing.T) { openGolden(t, version) })
+	}
+}
+
+func openGolden(t *testing.T, version int) {
+	text, err := os.ReadFile(fmt.Sprintf("testdata/server-v%d.sql", version))
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
-	if got := schemaOf(t, w.folder.firm); !strings.Contains(string(text), got) {
+	if got := schemaOf(t, w.folder.firm); version == folderVersion && !strings.Contains(string(text), got) {
 		t.Errorf("the schema is another one now; it needs a new version:\n%s", got)
 	}
 	w.close()
@@ -53,12 +60,32 @@ func TestOpen_when_an_older_version_wrote_it(t *testing.T) {
 	if v, err := w.Version(t.Context(), "paused", 2); err != nil || len(v.Changes) != 1 || v.File == "" {
 		t.Errorf("%+v, %v", v, err)
 	}
+	if version >= 2 {
+		goldenTemplates(w)
+	}
+	if schemaOf(t, w.folder.firm) != schemaOf(t, newWorld(t).folder.firm) {
+		t.Error("what was brought up differs from what is new")
+	}
+}
+
+// goldenTemplates looks at what is kept from version 2 on: a roll-out that was promised
+// goes on, and what was refused stays so.
+func goldenTemplates(w *world) {
+	w.await("running", "rolled out", func(v api.Job) bool { return v.Version == 2 && v.TemplateVersion == 2 && !v.TemplateBehind })
+	v := w.await("paused", "behind", func(v api.Job) bool { return v.TemplateBehind && v.TemplateVersion == 1 && v.Version == 2 })
+	if v.Values["folder"] != "sea" || v.TemplateError == nil || v.TemplateError.Code != "JOB_EDIT" || v.TemplateError.What != "it lies elsewhere" {
+		w.t.Errorf("%+v", v)
+	}
+	one, err := w.ShowTemplate(w.t.Context(), "shards")
+	if err != nil || one.Version != 2 || one.Note != "all" || one.Jobs != 2 || one.Behind != 1 || len(one.Parameters) != 2 {
+		w.t.Errorf("%+v, %v", one, err)
+	}
 }
 
 // schemaOf is how the tables of this package are made.
 func schemaOf(t *testing.T, db *sql.DB) string {
 	t.Helper()
-	rows, err := db.Query("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name IN ('job', 'state', 'version', 'command', 'answer', 'audit') ORDER BY rowid")
+	rows, err := db.Query("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name IN ('job', 'state', 'version', 'command', 'answer', 'audit', 'template', 'template_version', 'made') ORDER BY rowid")
 	if err != nil {
 		t.Fatal(err)
 	}

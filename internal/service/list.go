@@ -167,6 +167,8 @@ func matches(q api.ListJobsParams, v *api.Job) bool {
 		q.Desired != "" && q.Desired != v.Wish.Desired,
 		q.Kind != "" && q.Kind != v.Kind,
 		q.Group != "" && q.Group != v.Group,
+		q.Template != "" && q.Template != v.Template,
+		q.TemplateBehind && !v.TemplateBehind,
 		q.NeedsYou && !needsYou(v):
 		return false
 	}

@@ -28,6 +28,7 @@ type living struct {
 
 	mu       sync.Mutex // guards what follows, for moments
 	card     card
+	made     *made // nil: from no template
 	state    job.State
 	counts   api.TaskCounts
 	sinks    []string                // of its job file, by name

@@ -50,13 +50,14 @@ type Options struct {
 // request.
 type Who struct{ Name, Request string }
 
-// Service is safe for concurrent use. Errors are fault.Errors: JobUnknown, NameTaken,
-// VersionChanged, NotNow, NotAllowed, BadRequest, VersionUnknown and its like, and
-// those of job files, which FileProblems tells one by one.
+// Service is safe for concurrent use. Errors are fault.Errors: JobUnknown, NoTemplate,
+// NameTaken, VersionChanged, NotNow, NotAllowed, BadRequest, VersionUnknown and its like,
+// and those of job files, which FileProblems tells one by one.
 type Service struct {
 	o      Options
 	folder *folder
 	parts  parts
+	shelf  shelf
 	began  time.Time
 	// resident is the memory of the process, measured once for all jobs.
 	resident func() int64
@@ -118,6 +119,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	for _, j := range s.all() {
 		s.running.Go(j.takeUp)
 	}
+	s.running.Go(s.rollOn)
 	s.running.Go(s.beat)
 	return s, nil
 }
@@ -148,7 +150,7 @@ func (s *Service) load() error {
 		}
 		s.jobs[r.name] = j
 	}
-	return nil
+	return s.loadTemplates()
 }
 
 // takeUp goes on with a job where an earlier process left it.

@@ -27,6 +27,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(childVerifies) != "":
 		verifyingChild()
+	case os.Getenv(childRolls) != "":
+		rollingChild()
 		return
 	case os.Getenv(childDir) != "":
 		child()
@@ -601,7 +603,7 @@ func TestOpen_when_a_newer_one_wrote_it(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec("PRAGMA user_version = 2"); err != nil {
+	if _, err := db.Exec(fmt.Sprintf("PRAGMA user_version = %d", folderVersion+1)); err != nil {
 		t.Fatal(err)
 	}
 	db.Close()

@@ -128,10 +128,9 @@ func (s *Service) Submit(_ context.Context, who Who, key string, in api.Submissi
 	var answer api.Job
 	if err == nil {
 		answer = j.view(true)
-		err = s.folder.promise(func(tx *sql.Tx) error {
-			if err := errors.Join(putCard(tx, j.card), putVersion(tx, j.name, v), putState(tx, j.name, j.state, 0), verification.SetSchedule(tx, j.name, j.proof.schedule),
-				s.putEntry(tx, &e)); err != nil || key == "" {
-				return err
+		err = s.takeIn(j, v, &e, func(tx *sql.Tx) error {
+			if key == "" {
+				return nil
 			}
 			_, err := tx.Exec("INSERT OR REPLACE INTO answer (who, token, sum, answer, at) VALUES (?, ?, ?, ?, ?)", who.Name, key, body, jsonText(answer), stamp(s.o.Now()))
 			return err
@@ -141,18 +140,33 @@ func (s *Service) Submit(_ context.Context, who Who, key string, in api.Submissi
 		s.note(who, e, err)
 		return api.Job{}, err
 	}
-	s.mu.Lock()
-	s.jobs[j.name] = j
-	s.mu.Unlock()
-	s.tellEntry(e)
-	j.turn.Lock()
-	j.follow()
-	j.turn.Unlock()
-	j.tell()
 	if key != "" {
 		return answer, nil
 	}
 	return j.view(true), nil
+}
+
+// takeIn keeps a new job, with what more of it somebody relies on, and lets it live.
+// s.submitting is held.
+func (s *Service) takeIn(j *living, v kept, e *api.Entry, more func(*sql.Tx) error) error {
+	err := s.folder.promise(func(tx *sql.Tx) error {
+		if err := errors.Join(putCard(tx, j.card), putVersion(tx, j.name, v), putState(tx, j.name, j.state, 0), verification.SetSchedule(tx, j.name, j.proof.schedule), s.putEntry(tx, e)); err != nil {
+			return err
+		}
+		return more(tx)
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.jobs[j.name] = j
+	s.mu.Unlock()
+	s.tellEntry(*e)
+	j.turn.Lock()
+	j.follow()
+	j.turn.Unlock()
+	j.tell()
+	return nil
 }
 
 // answered returns the answer that a key was given before; found: it was.

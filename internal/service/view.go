@@ -55,6 +55,7 @@ func (j *living) view(fresh bool) api.Job {
 	}
 	out.Sinks = j.viewSinks(out.Standing)
 	j.viewProof(&out, fresh)
+	j.made.show(&out, &j.s.shelf)
 	out.Health = health(out)
 	return out
 }

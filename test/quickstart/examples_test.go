@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/csv"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,10 +29,50 @@ func TestExamples_when_parsed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, problems := job.Parse(path, text, job.Systems{Registry: all.Registry(), Stores: all.Stores()}, set); len(problems) > 0 {
-			t.Errorf("%v", problems.Err())
+		for _, file := range jobsOf(t, path, text) {
+			if _, problems := job.Parse(path, []byte(file), systems(), set); len(problems) > 0 {
+				t.Errorf("%v", problems.Err())
+			}
 		}
 	}
+}
+
+func systems() job.Systems { return job.Systems{Registry: all.Registry(), Stores: all.Stores()} }
+
+// jobsOf are the job files that an example stands for: of a template one for each row
+// of the values beside it.
+func jobsOf(t *testing.T, path string, text []byte) (files []string) {
+	t.Helper()
+	if !strings.Contains(string(text), "\ntemplate: ") {
+		return []string{string(text)}
+	}
+	template, problems := job.ParseTemplate(path, text, systems())
+	if len(problems) > 0 {
+		t.Fatal(problems.Err())
+	}
+	in, err := os.Open(strings.TrimSuffix(path, ".yaml") + ".csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	rows, err := csv.NewReader(in).ReadAll()
+	if err != nil || len(rows) < 2 {
+		t.Fatalf("%d rows of values, %v", len(rows), err)
+	}
+	for _, row := range rows[1:] {
+		values := map[string]string{}
+		for i, cell := range row {
+			if cell != "" {
+				values[rows[0][i]] = cell
+			}
+		}
+		r, problems := template.Render(values)
+		if problems = template.Unknown(values).Merge(problems...); len(problems) > 0 {
+			t.Error(problems.Err())
+		}
+		files = append(files, r.Text)
+	}
+	return files
 }
 
 // What make quickstart does, done whole.

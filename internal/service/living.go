@@ -258,6 +258,7 @@ func (j *living) begin(r card, s job.State) {
 	again := j.retry
 	j.life, j.again, j.retry, j.progress = l, time.Time{}, false, nil
 	j.mu.Unlock()
+	j.s.reckonShare()
 	if j.s.closing() {
 		j.drain()
 	}

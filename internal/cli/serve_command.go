@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -32,7 +33,9 @@ const (
 	serveMemory = "1GiB"
 	serveDrain  = "30s"
 	serveLeast  = 64 << 20
-	secretsMost = 1 << 20
+	// runtimeShare is what the collector leaves of the memory to what it does not see.
+	runtimeShare = 24 << 20
+	secretsMost  = 1 << 20
 )
 
 // serveFlags are the flags of serve.
@@ -103,6 +106,8 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if s.open == nil {
 		s.open = openService
 	}
+	// The ceiling is the process's: the collector works harder near it.
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(o.Memory - runtimeShare))
 	return s.run(ctx, f)
 }
 

@@ -51,6 +51,9 @@ type Options struct {
 	// Memory is the budget of the process in bytes; under a Driving that of the job,
 	// and the ceiling of the process is set by who has the process.
 	Memory int64
+	// Share, under a Driving, is what Memory is by now: jobs come and go. It returns at
+	// once; nil: Memory stays as it is.
+	Share func() int64
 	// Parallel is how many chunks are read at once; 0: the engine chooses.
 	Parallel int
 	// Driving, when it is not nil, is how somebody who keeps the life of the job drives

@@ -10,8 +10,8 @@ import (
 // Budget is a number of bytes that many takers share. It is safe for concurrent
 // use; takers are served in the order they came.
 type Budget struct {
+	size    func() int64
 	mu      sync.Mutex
-	size    int64
 	taken   int64
 	waiting []*taker
 }
@@ -22,7 +22,12 @@ type taker struct {
 }
 
 // NewBudget returns a budget of size bytes.
-func NewBudget(size int64) *Budget { return &Budget{size: size} }
+func NewBudget(size int64) *Budget { return NewShare(func() int64 { return size }) }
+
+// NewShare returns a budget of as many bytes as size says at each moment. size is called
+// often, by any goroutine, and returns at once. Where it has become less, nothing more is
+// given out until so much was given back.
+func NewShare(size func() int64) *Budget { return &Budget{size: size} }
 
 // Take waits until n bytes are free and takes them. A taker of more than the
 // whole budget passes alone: it waits until nothing else is taken.
@@ -69,8 +74,8 @@ func (b *Budget) Add(n int64) {
 // Give returns n bytes.
 func (b *Budget) Give(n int64) { b.Add(-n) }
 
-// Size returns the whole budget in bytes.
-func (b *Budget) Size() int64 { return b.size }
+// Size returns the whole budget in bytes, as it is now.
+func (b *Budget) Size() int64 { return b.size() }
 
 // Taken returns the bytes taken now.
 func (b *Budget) Taken() int64 {
@@ -79,7 +84,7 @@ func (b *Budget) Taken() int64 {
 	return b.taken
 }
 
-func (b *Budget) fits(n int64) bool { return b.taken == 0 || b.taken+n <= b.size }
+func (b *Budget) fits(n int64) bool { return b.taken == 0 || b.taken+n <= b.size() }
 
 func (b *Budget) serve() {
 	for len(b.waiting) > 0 && b.fits(b.waiting[0].n) {

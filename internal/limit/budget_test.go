@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestBudget_when_many_take(t *testing.T) {
@@ -82,4 +83,30 @@ func TestBudget_when_a_taker_gives_up(t *testing.T) {
 			t.Fatalf("served=%v taken=%d", served, b.Taken())
 		}
 	})
+}
+
+func TestShare_when_it_becomes_less_and_more(t *testing.T) {
+	var size atomic.Int64
+	size.Store(100)
+	b := NewShare(size.Load)
+	take := func(n int64) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		return b.Take(ctx, n)
+	}
+	if err := take(80); err != nil {
+		t.Fatal(err)
+	}
+	size.Store(50)
+	if take(10) == nil || b.Size() != 50 {
+		t.Error("more is given out than there is by now")
+	}
+	b.Give(60)
+	if err := take(30); err != nil {
+		t.Errorf("20 of 50 are taken, and 30 more are not given: %v", err)
+	}
+	b.Give(50)
+	if err := take(1000); err != nil {
+		t.Errorf("what is larger than all does not pass alone: %v", err)
+	}
 }

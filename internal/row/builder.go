@@ -49,18 +49,28 @@ type Builder struct {
 }
 
 // NewBuilder returns a builder that takes memory from pool.
-func NewBuilder(pool *Pool) *Builder { return &Builder{pool: pool, s: pool.get()} }
+func NewBuilder(pool *Pool) *Builder { return &Builder{pool: pool} }
 
 // At says where the following rows stand: the next row has order
 // prefix ‖ bigEndian(base), those after it count up.
 func (x *Builder) At(prefix string, base uint64, txn Txn) {
+	x.hold()
 	x.s.runs = append(x.s.runs, run{len(x.s.ops), prefix, base, txn})
+}
+
+// hold takes memory from the pool, when the first row of a batch comes: between batches
+// a builder has none.
+func (x *Builder) hold() {
+	if x.s == nil {
+		x.s = x.pool.get()
+	}
 }
 
 // Row starts a row of t; len(t.Columns) cell calls follow.
 func (x *Builder) Row(t *Table, op Op) {
 	n := len(x.secs)
 	if n == 0 || x.secs[n-1].Table != t {
+		x.hold()
 		x.secs = append(x.secs, Section{Table: t, Row: len(x.s.ops), cell: len(x.s.words)})
 		n++
 	}
@@ -106,17 +116,28 @@ func (x *Builder) cell(w uint64, f Flag) {
 }
 
 // Rows returns the rows so far.
-func (x *Builder) Rows() int { return len(x.s.ops) }
+func (x *Builder) Rows() int {
+	if x.s == nil {
+		return 0
+	}
+	return len(x.s.ops)
+}
 
 // Size returns the payload bytes so far.
-func (x *Builder) Size() int { return len(x.s.arena) + 8*len(x.s.words) }
+func (x *Builder) Size() int {
+	if x.s == nil {
+		return 0
+	}
+	return len(x.s.arena) + 8*len(x.s.words)
+}
 
 // Finish ends the batch and returns it with one hold, and starts the next. end is
 // zero when the batch ends inside a transaction.
 func (x *Builder) Finish(end position.Position, time int64) *Batch {
+	x.hold()
 	b := &Batch{End: end, EndTime: time, sections: x.secs, rows: len(x.s.ops), store: x.s}
 	b.refs.Store(1)
 	b.store.release = x.pool.put
-	x.s, x.secs = x.pool.get(), nil
+	x.s, x.secs = nil, nil
 	return b
 }

@@ -15,6 +15,7 @@ func (s *Service) beat() {
 	for {
 		select {
 		case <-second.C:
+			s.reckonShare()
 			for _, j := range s.all() {
 				j.second()
 			}

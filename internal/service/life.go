@@ -90,7 +90,7 @@ func (l *life) act(spec *job.Spec, from job.State, again bool) (out watch.Outcom
 	}()
 	s := l.j.s
 	o := engine.Options{
-		State: s.o.Dir, Memory: s.share(), Getenv: s.o.Getenv, Reload: l.reload, Log: l.log, OpenLog: l.file.Open,
+		State: s.o.Dir, Memory: s.share(), Share: s.share, Getenv: s.o.Getenv, Reload: l.reload, Log: l.log, OpenLog: l.file.Open,
 		Driving: &engine.Driving{From: from, Commands: l.commands, Save: l.save, Alarm: l.alarm, Log: l.log},
 	}
 	o.Watch, _ = l.record.(*watch.Job)

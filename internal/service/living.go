@@ -265,6 +265,7 @@ func (j *living) begin(r card, s job.State) {
 	j.life, j.again, j.retry, j.progress = l, time.Time{}, false, nil
 	j.lives++
 	j.mu.Unlock()
+	j.s.reckonShare()
 	if j.s.closing() {
 		j.drain()
 	}

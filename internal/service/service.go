@@ -61,6 +61,8 @@ type Service struct {
 	began  time.Time
 	// resident is the memory of the process, measured once for all jobs.
 	resident func() int64
+	// shareNow is what one job may take of the memory, bytes; see reckonShare.
+	shareNow atomic.Int64
 
 	submitting sync.Mutex // one submission at a time: names and keys are looked up first
 	mu         sync.Mutex
@@ -111,6 +113,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		_ = f.close() // the first error counts
 		return nil, err
 	}
+	s.reckonShare()
 	if o.Still {
 		s.lastKnown(ctx)
 		return s, nil
@@ -247,10 +250,15 @@ func (s *Service) all() []*living {
 }
 
 // leastShare is what a job gets of the memory however many there are, bytes.
-const leastShare = 16 << 20
+const leastShare = 4 << 20
 
-// share is what one job may take of the memory.
-func (s *Service) share() int64 {
+// share is what one job may take of the memory, as it was reckoned last.
+func (s *Service) share() int64 { return s.shareNow.Load() }
+
+// reckonShare divides the memory among the jobs that live and one that may come. It is
+// called once a second and when a life begins: what many share shrinks for those, too,
+// who were there before.
+func (s *Service) reckonShare() {
 	lives := int64(1)
 	for _, j := range s.all() {
 		if j.lifeNow() != nil {
@@ -258,7 +266,7 @@ func (s *Service) share() int64 {
 		}
 	}
 	lives += int64(len(s.verifies)) // those who wait take none
-	return max(s.o.Memory/lives, leastShare)
+	s.shareNow.Store(max(s.o.Memory/lives, leastShare))
 }
 
 // History returns rate, lag and memory over a span.

@@ -29,6 +29,21 @@ const budgetShare = 4
 // not see: stacks, the binary's own pages, fragmentation.
 const runtimeShare = 24 << 20
 
+// leastMemory is what a run that has the process to itself takes at least.
+const leastMemory = 64 << 20
+
+// budget is what the batches of a job may take. Under a Driving many jobs share the
+// process: there is no least then, as a batch that is larger than the budget passes alone.
+func budget(o engine.Options) *limit.Budget {
+	switch {
+	case o.Driving == nil:
+		return limit.NewBudget(max(o.Memory, leastMemory) / budgetShare)
+	case o.Share == nil:
+		return limit.NewBudget(o.Memory / budgetShare)
+	}
+	return limit.NewShare(func() int64 { return o.Share() / budgetShare })
+}
+
 // whole fills in what an act can do without.
 func whole(s *job.Spec, o engine.Options) engine.Options {
 	if o.Log == nil {
@@ -44,7 +59,7 @@ func whole(s *job.Spec, o engine.Options) engine.Options {
 func (e Engine) connect(ctx context.Context, s *job.Spec, o engine.Options) (*opened, error) {
 	o = whole(s, o)
 	opened, err := open(ctx, s, env{
-		registry: e.Registry, budget: limit.NewBudget(max(o.Memory, 64<<20) / budgetShare),
+		registry: e.Registry, budget: budget(o),
 		log: o.Log, record: o.Watch, parallel: parallel(s, o), getenv: o.Getenv,
 	})
 	if err != nil {
@@ -82,7 +97,7 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 	}
 	if o.Driving == nil {
 		// The ceiling is the process's: the collector works harder near it.
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory, 64<<20) - runtimeShare))
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory, leastMemory) - runtimeShare))
 	}
 	o = whole(s, o)
 	w := newWork(ctx, s, o, state)

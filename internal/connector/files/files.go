@@ -122,7 +122,7 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 		tables: map[string]bool{},
 	}
 	if env.Budget != nil {
-		s.memory = env.Budget.Size() / memoryShare
+		s.memory = max(env.Budget.Size()/memoryShare, leastMemory)
 	}
 	return s, nil
 }
@@ -131,6 +131,10 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 // beside it. It is not taken from the budget: inside a long transaction encoders
 // stay open, and a row that waits for the whole budget would wait for ever.
 const memoryShare = 4
+
+// leastMemory is what they may hold in any case: with less, files of some tables would be
+// ended after every few rows.
+const leastMemory = 4 << 20
 
 // Prepare implements connector.Sink. It makes the folder this sink's; folders of
 // tables come with their first file.

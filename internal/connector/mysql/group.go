@@ -212,7 +212,7 @@ func (r *streamer) rows(h header, body []byte) error {
 	if _, _, packed, _ := isRows(h.kind); packed {
 		u.inflated += inflatedBytes(r.format, h.kind, body)
 	}
-	if len(u.bytes) >= unitMost || u.inflated >= 4*unitMost {
+	if len(u.bytes) >= 2*r.size || u.inflated >= 8*r.size {
 		return r.flushTo(noPosition, 0)
 	}
 	return nil

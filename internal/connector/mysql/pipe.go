@@ -8,6 +8,7 @@ import (
 
 	"godwit/internal/connector"
 	"godwit/internal/fault"
+	"godwit/internal/limit"
 	"godwit/internal/position"
 	"godwit/internal/row"
 )
@@ -15,7 +16,8 @@ import (
 // Sizes of the units that the log is cut into.
 const (
 	unitBytes  = 256 << 10 // a unit ends at the first end of a group beyond it
-	unitMost   = 512 << 10 // … and inside a group beyond this
+	unitLeast  = 32 << 10  // the same where memory is scarce
+	unitShare  = 16        // … which it is below so many units
 	unitLinger = 2 * time.Millisecond
 )
 
@@ -27,6 +29,15 @@ type rowItem struct {
 	kind     byte
 	prefix   int // its order in the unit's prefixes
 	txn      int
+}
+
+// unitSize is at which size a unit ends at the first end of a group; inside a group it ends
+// at twice that.
+func unitSize(b *limit.Budget) int {
+	if b == nil {
+		return unitBytes
+	}
+	return int(min(max(b.Size()/unitShare, unitLeast), unitBytes))
 }
 
 // unit is a run of whole row events of chosen tables, or one batch that is
@@ -55,7 +66,7 @@ func (u *unit) reset() {
 		return
 	}
 	*u = unit{bytes: u.bytes[:0], items: u.items[:0], prefixes: u.prefixes[:0], txns: u.txns[:0], ready: u.ready}
-	if cap(u.bytes) > 4*unitMost {
+	if cap(u.bytes) > 8*unitBytes {
 		u.bytes = nil
 	}
 }

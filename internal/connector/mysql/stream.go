@@ -49,6 +49,7 @@ type streamer struct {
 	until   until
 	told    place // of the last End handed over
 	foreign int   // bytes since then
+	size    int   // of the open unit, see unitSize
 	quiet   bool  // a heartbeat came: nothing else does for now
 
 	mu     sync.Mutex
@@ -303,7 +304,7 @@ func (r *streamer) between() error {
 	}
 	r.place = r.cur.at
 	u := r.open
-	if u != nil && (len(u.bytes) >= unitBytes || len(u.items) >= unitBytes/16) {
+	if u != nil && (len(u.bytes) >= r.size || len(u.items) >= r.size/16) {
 		if err := r.flush(); err != nil {
 			return err
 		}
@@ -348,6 +349,7 @@ func (r *streamer) unit() (*unit, error) {
 		return r.open, nil
 	}
 	u, err := r.pipe.get()
+	r.size = unitSize(r.s.env.Budget)
 	r.open, r.group.told = u, false
 	return u, err
 }

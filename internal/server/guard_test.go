@@ -258,8 +258,8 @@ func TestCounts_when_names_come_and_go(t *testing.T) {
 			t.Fatalf("%s entered %v, of 2: %d", name, entered, c.total())
 		}
 		c.leave(name)
-		if !c.enter(name) {
-			t.Fatalf("%s left, and may not enter", name)
+		if again := c.enter(name); !again || c.enter(name) {
+			t.Fatalf("%s left once, and may not enter, or twice", name)
 		}
 		c.leave(name)
 		c.leave(name)

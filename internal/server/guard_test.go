@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -252,12 +253,13 @@ func TestCounts_when_names_come_and_go(t *testing.T) {
 	c := newCounts(2)
 	for i := range 1000 {
 		name := fmt.Sprint(i)
-		if !c.enter(name) || !c.enter(name) || c.enter(name) || c.total() != 2 {
-			t.Fatalf("%s: %+v", name, c)
+		entered := []bool{c.enter(name), c.enter(name), c.enter(name)}
+		if !slices.Equal(entered, []bool{true, true, false}) || c.total() != 2 {
+			t.Fatalf("%s entered %v, of 2: %d", name, entered, c.total())
 		}
 		c.leave(name)
-		if !c.enter(name) {
-			t.Fatalf("%s left, and may not enter", name)
+		if again := c.enter(name); !again || c.enter(name) {
+			t.Fatalf("%s left once, and may not enter, or twice", name)
 		}
 		c.leave(name)
 		c.leave(name)

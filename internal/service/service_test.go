@@ -484,8 +484,8 @@ func TestRetry_when_objects_failed(t *testing.T) {
 	w.engine.set("media", &script{tasks: copies("a"), run: done, failed: 2})
 	w.submit(strings.Replace(everyFile("media", "5m"), "every: 5m\n", "", 1))
 	v := w.await("media", "finished with an alarm", func(v api.Job) bool { return v.Standing.Status == api.StatusFinished && v.Alarms == 1 })
-	if v.Health != api.JobHealthAlarm || v.Kind != api.Files {
-		t.Errorf("%+v", v)
+	if v.Health != api.JobHealthAlarm || v.Kind != api.Files || v.Progress.Mode != "files" || len(w.engine.tried) > 0 {
+		t.Errorf("%+v, tried again before anybody asked: %q", v, w.engine.tried)
 	}
 	w.again()
 	w.engine.set("media", &script{tasks: copies("a"), run: done})

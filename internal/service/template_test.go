@@ -323,7 +323,7 @@ func TestEdit_when_a_job_is_from_a_template(t *testing.T) {
 		_, err := w.Edit(t.Context(), ana, "shop-a", e)
 		wantCode(t, err, fault.BadRequest)
 	}
-	out, err := w.Edit(t.Context(), ana, "shop-a", api.EditRequest{Version: 1, Note: "words"})
+	out, err := w.Edit(t.Context(), ana, "shop-a", api.EditRequest{Version: 1, Note: new("words")})
 	if v, _ := w.Show(t.Context(), "shop-a"); err != nil || out.Version != 1 || v.Template != "shards" || v.Note != "words" {
 		t.Errorf("%+v, %+v, %v", out, v, err)
 	}

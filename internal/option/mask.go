@@ -1,6 +1,8 @@
 package option
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -38,6 +40,16 @@ func Masker(v Values) func(string) string {
 		pairs = append(pairs, f, secret.Hidden)
 	}
 	return strings.NewReplacer(pairs...).Replace
+}
+
+// SecretSum returns a checksum of the values of all Secret options below v. It is to
+// compare with, within a process, and not to be kept: short secrets could be guessed.
+func SecretSum(v Values) [sha256.Size]byte {
+	h := sha256.New()
+	for _, s := range secretsOf(v) {
+		fmt.Fprintf(h, "%d %s\n", len(s), s)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // secretsOf returns the values of all Secret options below v.

@@ -196,10 +196,13 @@ func (j *living) keepCommand(who Who, e api.Entry, c command, edit func(*card)) 
 		return err
 	}
 	j.s.tellEntry(e)
-	if l := j.lifeNow(); l != nil {
-		l.tell(c)
-	} else {
+	switch l := j.lifeNow(); {
+	case l == nil:
 		j.follow()
+	case c.Do == doRetry && j.renewed(l): // the next life hears of it
+		j.drain()
+	default:
+		l.tell(c)
 	}
 	j.tell()
 	return nil

@@ -58,6 +58,7 @@ func (j *living) second() {
 		x.second()
 	}
 	j.recovered(j.s.o.Now())
+	j.newSecrets(j.s.o.Now())
 	j.begins(j.s.o.Now())
 	j.verifyWhenDue(j.s.o.Now())
 }

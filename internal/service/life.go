@@ -23,15 +23,17 @@ type recorder interface{ Snapshot() watch.Progress }
 // life is one call of Engine.Run for a job: from when it is taken up until it has
 // ended, drained or failed.
 type life struct {
-	j      *living
-	began  time.Time
-	ctx    context.Context
-	cancel context.CancelFunc // drains it
-	record recorder
-	log    *slog.Logger
-	file   *local.Log
-	hide   func(string) string
-	reload chan *job.Spec
+	j       *living
+	began   time.Time
+	ctx     context.Context
+	cancel  context.CancelFunc // drains it
+	record  recorder
+	log     *slog.Logger
+	file    *local.Log
+	hide    func(string) string
+	secrets [32]byte  // secretSum of its job file
+	looked  time.Time // when they were looked at again; of the service's beat
+	reload  chan *job.Spec
 
 	commands chan job.Event // unbuffered: what was sent was taken
 	taken    atomic.Int64   // the last command that was
@@ -50,7 +52,7 @@ const stopPatience = 3 * time.Second
 // newLife makes a life; run begins it.
 func (j *living) newLife(spec *job.Spec) *life {
 	l := &life{
-		j: j, began: j.s.o.Now(), hide: wording(spec), reload: make(chan *job.Spec, 1),
+		j: j, began: j.s.o.Now(), hide: wording(spec), secrets: secretSum(spec), reload: make(chan *job.Spec, 1),
 		commands: make(chan job.Event), returned: make(chan struct{}), over: make(chan struct{}), more: make(chan struct{}, 1),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())

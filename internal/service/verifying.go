@@ -94,6 +94,7 @@ func (x *verifying) carry() (r watch.VerifyReport, err error) {
 	if err := x.keep(); err != nil {
 		return r, err
 	}
+	x.j.s.reckonShare()
 	o := x.j.s.options(x.spec)
 	o.Files, o.Moving = x.record, &engine.Moving{Now: x.moving, Over: x.arrived}
 	return files.Verify(x.ctx, x.spec, o, x.found)

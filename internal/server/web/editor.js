@@ -110,7 +110,7 @@ const MEANS = /** @type {Record<string, string>} */ ({
 
 /** changes tells what each change of a job file does. @param {{field: string, from: string, to: string, effect: string, does?: string, why?: string}[]} list */
 export function changes(list) {
-  if (!list.length) return h('p', {}, 'No option is another one. Comments and secrets are not compared; a new secret counts from the next start of the job on.')
+  if (!list.length) return h('p', {}, 'No option is another one. Comments are not compared.')
   return h('ul', { class: 'changes' }, list.map((c) => h('li', {}, h('span', { class: 'state is-' + (KIND[c.does ?? ''] ?? 'none'), title: MEANS[c.does ?? ''] }, h('span', {}, c.does ?? c.effect)),
     h('div', {}, h('code', {}, c.field), ': ', h('code', {}, c.from || '(none)'), ' → ', h('code', {}, c.to || '(none)'),
       h('div', { class: 'muted' }, c.why || MEANS[c.does ?? ''])))))

@@ -45,6 +45,9 @@ func judge(src *logSource, m *memSink) error {
 		if p := s.part(t.Number); p != nil {
 			of = p
 		}
+		if t.Stopped != "" || of.Shapes.table(t.Number) == nil || of.Shapes.table(t.Number).Stopped != "" {
+			continue
+		}
 		if of.Generation == 0 || !of.Whole { // what was there before its stream began is nowhere
 			continue
 		}

@@ -22,7 +22,7 @@ import (
 // without a key, whose state at every place is known.
 
 type change struct {
-	table int // see modelTables
+	table int    // see modelTables
 	op    row.Op // Insert, Update, Delete, Truncate
 	id, v int64
 	oldID int64 // Update: the key or row it had
@@ -38,6 +38,7 @@ func tableIndex(n row.Name) int { return slices.Index(modelTables, n) }
 type transaction struct {
 	changes []change
 	ddl     int // a table that gets a column more; 0: none
+	stop    int // a table that is changed by a statement, so that it is marked; 0: none
 }
 
 type logSource struct {
@@ -51,7 +52,10 @@ type logSource struct {
 	shape   []*row.Table // as the tables are at the beginning of the log
 }
 
-func newLogSource(seed uint64, n int) *logSource {
+func newLogSource(seed uint64, n int) *logSource { return newStoppingSource(seed, n, nil) }
+
+// newStoppingSource is newLogSource with transactions at which a table is marked.
+func newStoppingSource(seed uint64, n int, stops map[int]int) *logSource {
 	s := &logSource{rng: rand.New(rand.NewPCG(seed, 7)), perRead: 3, batch: 4, head: n / 3}
 	cols := []row.Column{{Name: "id", Type: row.Type{Kind: row.Int}}, {Name: "v", Type: row.Type{Kind: row.Int}}}
 	for i, n := range modelTables[1:] {
@@ -63,11 +67,13 @@ func newLogSource(seed uint64, n int) *logSource {
 	}
 	state := newState()
 	for i := range n {
-		switch i {
-		case n * 2 / 3:
+		switch {
+		case i == n*2/3:
 			s.log = append(s.log, transaction{ddl: 1})
-		case n / 2:
+		case i == n/2:
 			s.log = append(s.log, transaction{ddl: 3})
+		case stops[i] > 0:
+			s.log = append(s.log, transaction{stop: stops[i]})
 		default:
 			s.log = append(s.log, s.transaction(state))
 		}
@@ -325,8 +331,8 @@ func (s *logSource) stream(ctx context.Context, split connector.Split, from posi
 			}
 			return errors.New("the model's stream came to its end without an until")
 		}
-		if table := s.log[n].ddl; table > 0 {
-			if tables[table] == nil {
+		if table := s.log[n].ddl + s.log[n].stop; table > 0 {
+			if tables[table] == nil || tables[table].Stopped != "" {
 				continue
 			}
 			if err := s.barrier(x, tables, n, emit); err != nil {
@@ -344,17 +350,24 @@ func (s *logSource) barrier(x *row.Builder, tables map[int]*row.Table, n int, em
 	if err := emit(x.Finish(placeAfter(n), int64(n))); err != nil {
 		return err
 	}
-	before := tables[s.log[n].ddl]
-	after := altered(before, n)
-	tables[s.log[n].ddl] = after
-	c := &row.SchemaChange{Kind: row.Alter, Before: before, After: after}
+	table := s.log[n].ddl + s.log[n].stop
+	c := &row.SchemaChange{Kind: row.Alter, Before: tables[table]}
+	if s.log[n].stop > 0 {
+		after := *c.Before
+		after.Version++
+		after.Stopped = "a statement"
+		c.Kind, c.After = row.Stop, &after
+	} else {
+		c.After = altered(c.Before, n)
+	}
+	tables[table] = c.After
 	return emit(row.Barrier(c, prefixOf(uint64(10*n), 1)+strings.Repeat("\x00", 8), placeAfter(n+1), int64(n)))
 }
 
 func (s *logSource) rows(x *row.Builder, tables map[int]*row.Table, n int, emit func(*row.Batch) error) error {
 	for e, c := range s.log[n].changes {
 		t := tables[c.table]
-		if t == nil {
+		if t == nil || t.Stopped != "" {
 			continue
 		}
 		x.At(prefixOf(uint64(10*n), uint32(e+1)), 0, row.Txn{ID: fmt.Sprint("t", n), Time: int64(n)})

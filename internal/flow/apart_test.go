@@ -495,7 +495,7 @@ func (l *apartLife) over(ctx context.Context) (bool, error) {
 func TestApart_when_tables_come_and_go(t *testing.T) {
 	lives := uint64(16)
 	if os.Getenv("GODWIT_SOAK") == "1" {
-		lives = 20_000
+		lives = 1000
 	}
 	seen := map[string]int{}
 	for seed := range lives {

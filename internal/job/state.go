@@ -254,6 +254,17 @@ func (s *State) ensureTable(name string, now time.Time) *TableState {
 	return &s.Tables[i]
 }
 
+// Apart returns the tables that are to stand apart, and why.
+func (s State) Apart() map[string]Apart {
+	out := map[string]Apart{}
+	for _, t := range s.Tables {
+		if t.Apart != Together {
+			out[t.Name] = t.Apart
+		}
+	}
+	return out
+}
+
 func (s *State) apart(table string) bool {
 	t := s.table(table)
 	return t != nil && t.Apart != Together

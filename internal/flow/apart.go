@@ -18,10 +18,6 @@ import (
 // made ready before and is nothing until then, so that a crash between any two
 // commits leaves a table carried once (docs/decisions/0017-a-table-apart.md).
 
-// MostApart is how many tables may stand apart at once: each reads the log over a
-// connection of its own.
-const MostApart = 16
-
 // near is how far apart two streams may be, in time of the log, to come together:
 // the one behind catches up while the other waits.
 const near = 5 * time.Second
@@ -92,6 +88,9 @@ type Wanted struct {
 	Caught func(part *SinkState) bool
 	// Snapshot says that tables which an edit adds are copied.
 	Snapshot bool
+	// Most is how many tables may stand apart in a sink at once: each reads the log
+	// over a connection of its own. More that an edit adds wait for their turn.
+	Most int
 }
 
 // Arrange makes the sinks follow what is wanted: tables leave the others, join them,
@@ -99,7 +98,7 @@ type Wanted struct {
 // attempts may still run, changes nothing where all is so already, and may be done
 // again from wherever it ended.
 func (j *Job) Arrange(ctx context.Context, states []*SinkState, w Wanted, claim connector.Claim) error {
-	if err := j.choose(ctx, states, w.Snapshot, claim); err != nil {
+	if err := j.choose(ctx, states, w, claim); err != nil {
 		return err
 	}
 	for _, s := range states {
@@ -138,7 +137,7 @@ func (j *Job) change(ctx context.Context, s *SinkState, claim connector.Claim, e
 func (j *Job) leaveAll(ctx context.Context, s *SinkState, w Wanted, claim connector.Claim) error {
 	var leaving []*row.Table
 	for _, t := range s.Shapes.tables {
-		if w.Apart(t.Name) && !s.away.has(t.Number) && len(s.Parts)+len(leaving) < MostApart {
+		if w.Apart(t.Name) && !s.away.has(t.Number) && len(s.Parts)+len(leaving) < w.Most {
 			leaving = append(leaving, t)
 		}
 	}

@@ -34,6 +34,7 @@ type apartLife struct {
 	mode    Beginning
 	zombies []*zombie
 	seen    map[string]int
+	most    int  // tables apart at once
 	calm    bool // nobody wants anything else any more
 	plans   bool // planning, or a resync, goes on
 }
@@ -76,7 +77,7 @@ func newApartLife(seed uint64) *apartLife {
 		l.sinks = append(l.sinks, newMemSink())
 	}
 	l.src.head, l.src.perRead = 5, 1
-	l.before = l.tables
+	l.before, l.most = l.tables, 1+int(seed%4)
 	return l
 }
 
@@ -158,7 +159,7 @@ func (l *apartLife) wanted() Wanted {
 	return Wanted{
 		Apart:    func(n row.Name) bool { return l.away[n] || l.calm && l.healing[n] },
 		Caught:   func(*SinkState) bool { return l.IntN(2) == 0 },
-		Snapshot: l.mode.Snapshot,
+		Snapshot: l.mode.Snapshot, Most: l.most,
 	}
 }
 
@@ -471,7 +472,7 @@ func (l *apartLife) over(ctx context.Context) (bool, error) {
 		if err := judge(l.src, l.sinks[i]); err != nil {
 			return false, fmt.Errorf("at the end, sink %d: %w", i, err)
 		}
-		if len(s.Parts) > 0 || marked([]*SinkState{s}) || !s.done() || countOf(s.At) < len(l.src.log) {
+		if s.Patterns != patterns(connector.Selector{Patterns: l.tables}) || len(s.Parts) > 0 || marked([]*SinkState{s}) || !s.done() || countOf(s.At) < len(l.src.log) {
 			return false, nil
 		}
 		for _, t := range s.Shapes.tables {

@@ -160,12 +160,26 @@ func (s *SinkState) Numbers() []uint32 {
 // Table returns a table of the snapshot, or nil.
 func (s *SinkState) Table(number uint32) *row.Table { return s.snapshot.table(number) }
 
-// Tables returns the tables at the place the sink has reached.
+// Tables returns the tables at the place the sink has reached, those that stand apart
+// as they are there.
 func (s *SinkState) Tables() []*row.Table {
-	if s.Shapes == nil {
-		return nil
+	var out []*row.Table
+	for _, t := range s.Shapes.all() {
+		if p := s.part(t.Number); p != nil && p.Shapes.table(t.Number) != nil {
+			t = p.Shapes.table(t.Number)
+		}
+		out = append(out, t)
 	}
-	return s.Shapes.tables
+	return out
+}
+
+// Name is the name of a part's table at the place it has reached; empty: it was
+// dropped there.
+func (s *SinkState) Name() string {
+	if s.Number == 0 || s.Shapes.table(s.Number) == nil {
+		return ""
+	}
+	return s.Shapes.table(s.Number).Name.String()
 }
 
 // Beginning says how a sink without a place begins.

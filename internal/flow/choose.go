@@ -16,9 +16,9 @@ import (
 // patterns there were: what a sink does not know there was not chosen before, and its
 // shape is the right one there. Such tables begin apart; those not chosen any more
 // leave for good, and what was written of them stays.
-func (j *Job) choose(ctx context.Context, states []*SinkState, snapshot bool, claim connector.Claim) error {
+func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim connector.Claim) error {
 	want := patterns(j.Tables)
-	if !slices.ContainsFunc(states, func(s *SinkState) bool { return s.Patterns != want }) {
+	if !slices.ContainsFunc(states, func(s *SinkState) bool { return !s.Follows(j.Tables) }) {
 		return nil
 	}
 	for _, s := range states {
@@ -33,11 +33,17 @@ func (j *Job) choose(ctx context.Context, states []*SinkState, snapshot bool, cl
 	}
 	at := numbered(tables, known(states))
 	for _, s := range states {
-		if err := j.follow(ctx, s, at, p0, snapshot, claim); err != nil {
+		if err := j.follow(ctx, s, at, p0, w, claim); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Follows reports whether the sink has the tables that a selector chooses. An edit that
+// is taken back before all of its tables found room leaves some that it does not.
+func (s *SinkState) Follows(chosen connector.Selector) bool {
+	return s.Patterns == patterns(chosen) && !slices.ContainsFunc(s.Shapes.tables, func(t *row.Table) bool { return !chosen.Match(t.Name) })
 }
 
 // meet brings the streams of all sinks to the place at which the source tells its
@@ -75,10 +81,10 @@ func known(states []*SinkState) *shapes {
 
 // follow makes one sink follow the tables that are chosen now. While not all of them
 // find room apart, the patterns stay the ones there were and the next time goes on.
-func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.Position, snapshot bool, claim connector.Claim) error {
+func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.Position, w Wanted, claim connector.Claim) error {
 	added := slices.DeleteFunc(slices.Clone(at.tables), func(t *row.Table) bool { return s.Shapes.table(t.Number) != nil })
 	whole := true
-	if room := MostApart - len(s.Parts); snapshot && len(added) > room {
+	if room := w.Most - len(s.Parts); w.Snapshot && len(added) > room {
 		added, whole = added[:max(0, room)], false
 	}
 	if len(added) == 0 && !whole {
@@ -91,7 +97,7 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.
 		now, away := s.Shapes, s.away
 		for _, t := range added {
 			now = now.with(t)
-			if snapshot {
+			if w.Snapshot {
 				away = away.with(t.Number)
 				if err := j.addPart(ctx, s, t, p0, claim); err != nil {
 					return nil, err

@@ -101,6 +101,9 @@ const (
 	ApartResyncs Apart = "resynced" // it is read again
 )
 
+// MostApart is how many tables may stand apart at once.
+const MostApart = 16
+
 // TableState is a table of which something is asked that is not asked of all.
 type TableState struct {
 	Name string `json:"name"`

@@ -311,7 +311,7 @@ func TestTableStatus(t *testing.T) {
 }
 
 func TestConsequence_of_every_effect(t *testing.T) {
-	for e, want := range map[Effect]Consequence{Follows: TakenOver, Applies: Restarts, Checked: Restarts, Lists: Replans, Adds: Replans, Leaves: Replans} {
+	for e, want := range map[Effect]Consequence{Follows: TakenOver, Applies: Restarts, Checked: Restarts, Lists: Replans, Adds: Replans, Leaves: Replans, Chooses: Replans} {
 		if got := e.Consequence(); got != want {
 			t.Errorf("%s: %s", e, got)
 		}

@@ -75,8 +75,13 @@ func sooner(a, b connector.Retention) bool {
 func (o *opened) needed(states []*flow.SinkState) []position.Position {
 	var out []position.Position
 	for _, s := range states {
-		if !s.At.IsZero() && !o.over(s) && !slices.Contains(out, s.At) {
-			out = append(out, s.At)
+		if s.At.IsZero() || o.over(s) {
+			continue
+		}
+		for _, s := range append([]*flow.SinkState{s}, s.Parts...) {
+			if !slices.Contains(out, s.At) {
+				out = append(out, s.At)
+			}
 		}
 	}
 	return out
@@ -84,13 +89,16 @@ func (o *opened) needed(states []*flow.SinkState) []position.Position {
 
 // copies reports whether some sink has a snapshot ahead of it.
 func (o *opened) copies(states []*flow.SinkState) bool {
-	return o.spec.Mode != job.Changes && slices.ContainsFunc(states, func(s *flow.SinkState) bool { return !s.Whole })
+	return o.spec.Mode != job.Changes && slices.ContainsFunc(states, func(s *flow.SinkState) bool {
+		return !s.Whole || slices.ContainsFunc(s.Parts, copying)
+	})
 }
 
-// over reports whether a sink has come to the end that the spec asks for.
+// over reports whether a sink has come to the end that the spec asks for, with all
+// tables that it chooses.
 func (o *opened) over(s *flow.SinkState) bool {
 	end := o.reached()
-	return end != "" && s.Reached == end && (s.Whole || s.Generation == 0)
+	return end != "" && s.Reached == end && !copying(s) && len(s.Parts) == 0 && s.Follows(o.spec.Tables)
 }
 
 // estimate fills in how long it takes to copy tables. A table without a key is

@@ -107,8 +107,7 @@ func (d *driven) await(which func(spec.State) bool) spec.State {
 // ask gives a command as a server does.
 func (d *driven) ask(e spec.Event) {
 	d.t.Helper()
-	e, err := engine.ForCopies(d.Kept(), e)
-	if err != nil {
+	if err := engine.Allowed(d.Kept(), e); err != nil {
 		d.t.Fatal(err)
 	}
 	d.Tell(d.ctx, e)

@@ -188,7 +188,10 @@ func TestDriven_when_all_happens_to_it(t *testing.T) {
 
 	d.ask(spec.Event{Kind: spec.PauseAsked, Tables: []string{"app.grown"}, By: "ana"})
 	streaming := func(s spec.State) bool { return taskOf(s, "stream after copies").Status == spec.Running }
-	paused := func(s spec.State) bool { now, _ := s.TableStatus("app.grown"); return now == spec.Paused && streaming(s) }
+	paused := func(s spec.State) bool {
+		now, _ := s.TableStatus("app.grown")
+		return now == spec.Paused && streaming(s)
+	}
 	s := d.await(paused) // the others go on
 	planned := s.Tasks[0].Attempt
 	drain() // and it is still paused after that

@@ -22,6 +22,9 @@ func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim c
 		return nil
 	}
 	for _, s := range states {
+		if err := j.complete(ctx, s, claim); err != nil {
+			return err
+		}
 		if !s.done() {
 			return fault.New(fault.JobEdit, "tables changed from [%s] to [%s] while sink %q is being copied", s.Patterns, want, s.Sink.Name).
 				Try("take the edit back, and edit the tables once the snapshot is whole")
@@ -38,6 +41,22 @@ func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim c
 		}
 	}
 	return nil
+}
+
+// complete streams a sink that has all its chunks past their marks.
+func (j *Job) complete(ctx context.Context, s *SinkState, claim connector.Claim) error {
+	if s.done() {
+		return nil
+	}
+	for _, n := range s.Numbers() {
+		if _, missing, err := j.tableMark(ctx, s, n); err != nil || missing > 0 {
+			return err
+		}
+	}
+	if err := j.Stream(ctx, &StreamTask{Sinks: []*SinkState{s}, ToMarks: true}, claim); err != nil {
+		return err
+	}
+	return j.look(ctx, s)
 }
 
 // Follows reports whether the sink has the tables that a selector chooses. An edit that
@@ -80,15 +99,13 @@ func known(states []*SinkState) *shapes {
 }
 
 // follow makes one sink follow the tables that are chosen now. While not all of them
-// find room apart, the patterns stay the ones there were and the next time goes on.
+// find room apart, the patterns stay the ones there were and the next time goes on. (A
+// table that has left and is made again meanwhile comes, and leaves the next time.)
 func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.Position, w Wanted, claim connector.Claim) error {
 	added := slices.DeleteFunc(slices.Clone(at.tables), func(t *row.Table) bool { return s.Shapes.table(t.Number) != nil })
 	whole := true
 	if room := w.Most - len(s.Parts); w.Snapshot && len(added) > room {
 		added, whole = added[:max(0, room)], false
-	}
-	if len(added) == 0 && !whole {
-		return nil
 	}
 	if err := s.Sink.Prepare(ctx, added); err != nil {
 		return err
@@ -105,11 +122,9 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.
 			}
 		}
 		now = &shapes{next: max(now.next, at.next), tables: now.tables}
-		rest, newest, err := now, s.greatest(), error(nil)
-		if whole {
-			if rest, newest, err = j.removed(ctx, s, now, claim); err != nil {
-				return nil, err
-			}
+		rest, newest, err := j.removed(ctx, s, now, claim)
+		if err != nil {
+			return nil, err
 		}
 		left := s.snapshot
 		for _, t := range now.tables {

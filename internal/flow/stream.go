@@ -44,6 +44,11 @@ func (j *Job) Stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 		if err != nil {
 			return err
 		}
+		if s.Whole && s.Number == 0 { // tables may have joined since it was told last
+			if err := a.announce(ctx); err != nil {
+				return err
+			}
+		}
 		appliers = append(appliers, a)
 	}
 	if err := j.rebase(ctx, appliers); err != nil {

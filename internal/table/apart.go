@@ -25,7 +25,7 @@ func (w *work) claim(attempt uint64) connector.Claim {
 	return connector.Claim{Run: w.run, Attempt: w.opens}
 }
 
-// streaming notes that a stream runs until the function that it returns is called.
+// streaming notes that a stream of all tables runs until the function that it returns is called.
 func (w *work) streaming() func() {
 	add := func(n int) {
 		w.mu.Lock()
@@ -36,8 +36,8 @@ func (w *work) streaming() func() {
 	return func() { add(-1) }
 }
 
-// arrange makes the sinks follow what is wanted of tables. While streams run nothing
-// has changed in that: planning goes on after a failure, or after a resync.
+// arrange makes the sinks follow what is wanted of tables. While a stream of all tables
+// runs nothing has changed in that: planning goes on after a failure, or after a resync.
 func (w *work) arrange(ctx context.Context, states []*flow.SinkState, apart map[string]job.Apart) error {
 	w.mu.Lock()
 	running := w.running

@@ -46,7 +46,7 @@ type work struct {
 
 	mu      sync.Mutex      // guards what follows
 	opens   uint64          // attempts that have opened shards in this run: the number of the last
-	running int             // streams that run
+	running int             // streams of all tables that run
 	caught  map[string]bool // parts that were where the others are
 	copies  map[string]*flow.ChunkTask
 	streams map[string]*flow.StreamTask
@@ -189,9 +189,9 @@ func (w *work) fits(states []*flow.SinkState) error {
 	for _, s := range states {
 		switch {
 		case s.At.IsZero():
-		case s.Patterns != want && (begins || copying(s)):
-			return fault.New(fault.JobEdit, "tables changed from [%s] to [%s] before the snapshot of every sink is whole", s.Patterns, want).
-				Try("take the edit back until then, or read everything again: godwit run --again %s", w.spec.File)
+		case s.Patterns != want && begins:
+			return fault.New(fault.JobEdit, "tables changed from [%s] to [%s] while a new sink is to begin", s.Patterns, want).
+				Try("take the edit of tables back until the new sink has its snapshot, or read everything again: godwit run --again %s", w.spec.File)
 		case w.spec.Mode != job.Changes && s.Generation == 0:
 			return fault.New(fault.JobEdit, "mode %s needs a snapshot, but sink %q was begun with mode changes", w.spec.Mode, s.Sink.Name).
 				Try("take the edit back, or begin with a snapshot: godwit run --again %s", w.spec.File)
@@ -483,10 +483,10 @@ func (w *work) RunTask(ctx context.Context, r engine.Run) (progressed bool, err 
 		w.copyDone(task)
 		return false, nil
 	case stream != nil:
-		defer w.streaming()()
 		if r.Task.Table != "" {
 			return false, w.runPart(ctx, stream, claim, r.CaughtUp)
 		}
+		defer w.streaming()()
 		if r.Task.AfterCopies {
 			w.record.Phase(watch.Stream)
 		}

@@ -54,7 +54,7 @@ func apartAndDie(t *testing.T, seed uint64) {
 	for n := range apartRounds {
 		for range 1 + s.r.IntN(3) {
 			s.something()
-			<-time.After(time.Duration(s.r.IntN(1200)) * time.Millisecond)
+			<-time.After(time.Duration(s.r.IntN(700)) * time.Millisecond)
 		}
 		s.p.kill()
 		v, wrong := s.w.judgeApart(s.j.lake())
@@ -67,6 +67,11 @@ func apartAndDie(t *testing.T, seed uint64) {
 	s.choose(nil)
 	s.ask(append([]string{"tables", "resume", "apart"}, s.names()...)...)
 	s.together()
+	for _, act := range []string{"pause", "resume"} { // who stands apart at the end joins in the last run
+		for _, name := range s.names()[:3] {
+			s.try(act, "tables", act, "apart", name)
+		}
+	}
 	s.w.halt()
 	s.p.signal(syscall.SIGTERM)
 	if code := s.p.wait(time.Minute); code != 143 {
@@ -171,6 +176,46 @@ func (s *separated) together() {
 func (s *separated) whole() bool {
 	set, err := readShard(s.j.lake(), filepath.Join(s.j.lake(), "_godwit/shards/stream"))
 	return err == nil && !set.set["whole"].IsZero() && set.set["apart"].IsZero()
+}
+
+// TestRun_when_tables_are_edited: what a later run is to have more is copied and joins,
+// what it is to have less leaves, and what was written of it stays.
+func TestRun_when_tables_are_edited(t *testing.T) {
+	for mode, until := range map[string]string{"snapshot_and_changes": "head", "snapshot": ""} {
+		t.Run(mode, func(t *testing.T) { runEdited(t, mode, until) })
+	}
+}
+
+func runEdited(t *testing.T, mode, until string) {
+	w := newWorld(t, 21)
+	j := newJob(t, w.server, "tables", `["app.*", "!app.bag", "!app.ints"]`, "mode", mode, "until", until)
+	w.write()
+	runs := func(list string) {
+		t.Helper()
+		j.set("tables", list)
+		code, said := run(t, w.server.Password, j.args()...)
+		want(t, code, said, 0)
+	}
+	runs(j.fields["tables"])
+	w.whole.Store(true)
+	runs(`["app.*", "!app.bins"]`)
+	bins, _ := filepath.Glob(filepath.Join(j.lake(), "app/bins/*"))
+	g := readTarget(t, j.lake())
+	if len(bins) == 0 || len(g.status.Tables) != len(tables())-1 {
+		t.Errorf("%d files of what left, %d tables", len(bins), len(g.status.Tables))
+	}
+	for _, x := range g.status.Tables {
+		if !x.Complete {
+			t.Errorf("%s is not complete", x.Name)
+		}
+	}
+	w.halt()
+	runs(`["app.*"]`)
+	if wrong := w.judgeEnd(j); wrong != "" {
+		t.Fatalf("%s\nkept: %s", wrong, keep(t, j))
+	}
+	code, said := run(t, w.server.Password, j.args()...)
+	want(t, code, said, 0)
 }
 
 // judgeApart judges what a killed server left: of tables that are together at the place

@@ -367,6 +367,7 @@ func (j *Job) Resync(ctx context.Context, states []*SinkState, name row.Name, cl
 			return err
 		}
 	}
+	j.Record.Healed(name.String())
 	return nil
 }
 

@@ -589,9 +589,10 @@ func (m *memSink) fold(table int, p string) *rows {
 		if e.table != table || e.pos > p {
 			continue
 		}
-		if e.op == row.Before {
+		switch e.op {
+		case row.Before:
 			e.op = row.Delete
-		} else if e.op == row.Read || e.op == row.Update {
+		case row.Read, row.Update:
 			e.op = row.Insert
 		}
 		st.do(change{table: e.table, op: e.op, id: e.id, v: e.v})

@@ -118,11 +118,11 @@ func (s *State) rejoin(t *TaskState, now time.Time) bool {
 func (s *State) rejoinAtEnd(now time.Time) {
 	ended := map[string]bool{}
 	for i := range s.Tasks {
-		switch t := &s.Tasks[i]; {
-		case t.Kind == Copy || t.Kind == Stream:
+		switch t := &s.Tasks[i]; t.Kind {
+		case Copy, Stream:
 			done, known := ended[t.Table]
 			ended[t.Table] = (done || !known) && t.Status == Finished && !t.Gone
-		case t.Kind == Resync:
+		case Resync:
 			ended[t.Table] = false
 		}
 	}

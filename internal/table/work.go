@@ -315,6 +315,13 @@ func (w *work) Find(ctx context.Context, apart map[string]job.Apart, found func(
 		}
 	}
 	w.record.Carried(tableNames(now))
+	for _, s := range states {
+		for _, t := range s.Tables() {
+			if t.Stopped != "" {
+				w.record.Marked(t.Name.String(), t.Stopped)
+			}
+		}
+	}
 	w.addStreams(streamNow, "", now, found)
 	w.addStreams(streamAfter, "", after, found)
 	lacking = append(lacking, w.addParts(states, found)...)

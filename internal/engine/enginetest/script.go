@@ -14,7 +14,7 @@ import (
 // script is work whose tasks do what a function says.
 type script struct {
 	tasks []job.Task
-	plan  func(apart map[string]job.Apart) []job.Task // in place of tasks; nil: those
+	plan  func(apart map[string]job.Apart) []job.Task                // in place of tasks; nil: those
 	find  func(n int) error                                          // how the n-th search ends; nil: well
 	run   func(ctx context.Context, id string, attempt uint64) error // nil: well
 

@@ -696,7 +696,7 @@ type BulkResultResultsOutcome string
 type Change struct {
 	Does ChangeDoes `json:"does,omitempty,omitzero"`
 
-	// Effect applies, checked, follows, lists, adds, leaves, refused (docs/job-reference.md)
+	// Effect applies, checked, follows, lists, adds, leaves, chooses, refused (docs/job-reference.md)
 	Effect string `json:"effect"`
 	Field  string `json:"field"`
 	From   string `json:"from"`

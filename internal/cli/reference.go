@@ -46,7 +46,7 @@ for editors.
 relative path counts from the job file's folder; one newline at the end is dropped). ` + "`$${`" + ` is a plain ` + "`${`" + `. Secrets written plainly
 are accepted; references are better.
 **Editing** a table job that has run: everything of a sink is fixed once it was written, except what "may be changed later";
-` + "`until`, `parallel`" + ` and the source's options may change (the source must have the same history), sinks may be added or left out.
+` + "`until`, `parallel`" + ` and the source's options may change (the source must have the same history), sinks and tables may be added or left out.
 ` + "`godwit plan`" + ` says what an edit does. A file job takes every edit but its name: where it matters what is chosen or compared, everything
 is listed anew and what is equal is not copied again. What "may be changed while it runs" is taken over at SIGHUP.
 

@@ -13,7 +13,7 @@ import (
 type Shard struct {
 	Job  string
 	Sink string
-	Task string // "stream", or "<table number>.<generation>.<run>"
+	Task string // "stream", "stream.<table number>", or "<table number>.<generation>.<run>"
 }
 
 // Claim orders attempts to own a shard: by run, then attempt. Runs are allocated

@@ -61,7 +61,7 @@ type Options struct {
 	// broken, the job file asks for what cannot be, a state cannot be kept); that a
 	// system cannot be reached is a failure of planning, which Step retries. Of a file
 	// job one round is run, and the next Run begins the next one. How many tasks run at
-	// once the engine sets in From. A table job's commands go through ForCopies.
+	// once the engine sets in From. Commands for tables are Allowed.
 	Driving *Driving
 	// Watch records the run of a table job, Files that of a file job, or a Verify of
 	// it; nil for other acts.

@@ -16,11 +16,26 @@ type Work interface {
 	// start, and returns when there are no more. Tasks may run meanwhile. It may be
 	// called again, never twice at once: what is found again under the same ID goes
 	// on if it is equal, what is not found again is ended.
-	Find(ctx context.Context, found func(job.Task)) error
-	// RunTask runs a task to its end. A done ctx ends it early, after what it has
-	// read is committed, with ctx's error. progressed tells whether it committed
-	// anything.
-	RunTask(ctx context.Context, id string, attempt uint64) (progressed bool, err error)
+	//
+	// apart are the tables that are to stand apart (job.State.Apart, of the state in
+	// which planning starts). A stream that carries all, or one that carries a table of
+	// which that has changed, does not run when Find is called, and does not start
+	// before Find has found it: until then Find may take tables out of what carries all,
+	// and back.
+	Find(ctx context.Context, apart map[string]job.Apart, found func(job.Task)) error
+	// RunTask runs a task to its end: one that Find found, or a Resync. A done ctx ends
+	// it early, after what it has read is committed, with ctx's error. progressed tells
+	// whether it committed anything.
+	RunTask(ctx context.Context, r Run) (progressed bool, err error)
+}
+
+// Run is one attempt of a task.
+type Run struct {
+	Task    job.Task
+	Attempt uint64
+	// CaughtUp is called by the stream of a table that stands apart once it is where the
+	// others are; it goes on meanwhile. It may be called more than once.
+	CaughtUp func()
 }
 
 // Follower is Work that wants to know how its job stands.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"godwit/internal/engine"
 	"godwit/internal/fault"
 	"godwit/internal/job"
 	"godwit/internal/transfer"
@@ -30,7 +31,7 @@ type work struct {
 }
 
 // Find finds the key ranges. The first is found before the rest is divided.
-func (w *work) Find(ctx context.Context, found func(job.Task)) error {
+func (w *work) Find(ctx context.Context, _ map[string]job.Apart, found func(job.Task)) error {
 	t, err := w.opened(ctx)
 	if err != nil {
 		return err
@@ -71,10 +72,10 @@ func (w *work) know(n int, r transfer.Range) {
 }
 
 // RunTask lists a key range and moves what it holds.
-func (w *work) RunTask(ctx context.Context, id string, _ uint64) (progressed bool, err error) {
+func (w *work) RunTask(ctx context.Context, run engine.Run) (progressed bool, err error) {
 	var n int
-	if _, err := fmt.Sscanf(id, "range %d", &n); err != nil || n < 1 {
-		return false, fault.New(fault.Internal, "the engine started the unknown task %q", id)
+	if _, err := fmt.Sscanf(run.Task.ID, "range %d", &n); err != nil || n < 1 {
+		return false, fault.New(fault.Internal, "the engine started the unknown task %q", run.Task.ID)
 	}
 	w.mu.Lock()
 	t, r := w.transfer, w.ranges[n-1]

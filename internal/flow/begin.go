@@ -12,9 +12,14 @@ import (
 	"godwit/internal/row"
 )
 
-// SinkState is what one sink holds of a job, read from the sink.
+// SinkState is what one sink holds of a job, read from the sink: of the stream of
+// all tables that do not stand apart, or of one that does (a part).
 type SinkState struct {
-	Sink        *Sink
+	Sink *Sink
+	// Number is that of the table of a part; 0: this is no part.
+	Number uint32
+	// Parts are the tables that stand apart, by number. A part has none.
+	Parts       []*SinkState
 	Claim       connector.Claim
 	At          position.Position // zero: nothing was begun
 	Shapes      *shapes
@@ -25,8 +30,10 @@ type SinkState struct {
 	Generation uint32
 	Copied     position.Position // greatest mark, once all chunks are committed
 	Whole      bool              // the stream has passed all marks
+	newest     uint32            // the greatest generation of any table that did not stand apart
 	snapshot   *shapes           // the tables of the snapshot
 	complete   bitmap
+	away       bitmap // numbers of the tables that stand apart
 	marks      map[uint32]position.Position
 }
 
@@ -34,12 +41,8 @@ type SinkState struct {
 func (j *Job) Find(ctx context.Context) ([]*SinkState, error) {
 	var out []*SinkState
 	for _, s := range j.Sinks {
-		claim, set, err := s.Positions(ctx, j.shard(s, streamTask))
-		if err != nil {
-			return nil, err
-		}
-		st := &SinkState{Sink: s, Claim: claim}
-		if err := st.load(ctx, set); err != nil {
+		st := &SinkState{Sink: s}
+		if err := j.look(ctx, st); err != nil {
 			return nil, err
 		}
 		out = append(out, st)
@@ -47,7 +50,66 @@ func (j *Job) Find(ctx context.Context) ([]*SinkState, error) {
 	return out, nil
 }
 
-// load fills s from a stream shard's Set.
+// look reads what is committed into st, and into its parts.
+func (j *Job) look(ctx context.Context, st *SinkState) error {
+	claim, set, err := st.Sink.Positions(ctx, j.shard(st.Sink, st.task()))
+	if err != nil {
+		return err
+	}
+	st.Claim = claim
+	if err := st.load(ctx, set); err != nil {
+		return err
+	}
+	return j.lookParts(ctx, st)
+}
+
+// lookParts reads the parts that st names.
+func (j *Job) lookParts(ctx context.Context, st *SinkState) error {
+	st.Parts = nil
+	for _, n := range st.away.numbers() {
+		part := &SinkState{Sink: st.Sink, Number: n}
+		if err := j.look(ctx, part); err != nil {
+			return err
+		}
+		if part.At.IsZero() {
+			return fault.New(fault.TargetBroken, "table number %d of sink %q stands apart and its stream has no place", n, st.Sink.Name)
+		}
+		st.Parts = append(st.Parts, part)
+	}
+	return nil
+}
+
+// task is the Shard.Task of s.
+func (s *SinkState) task() string {
+	if s.Number > 0 {
+		return partTask(s.Number)
+	}
+	return streamTask
+}
+
+// part returns the part of a table; nil: it does not stand apart.
+func (s *SinkState) part(number uint32) *SinkState {
+	for _, p := range s.Parts {
+		if p.Number == number {
+			return p
+		}
+	}
+	return nil
+}
+
+// done reports whether s waits for no chunk: it has no snapshot, or has passed it.
+func (s *SinkState) done() bool { return s.Generation == 0 || s.Whole }
+
+// greatest returns the greatest generation that any table of the sink has had.
+func (s *SinkState) greatest() uint32 {
+	most := max(s.Generation, s.newest)
+	for _, p := range s.Parts {
+		most = max(most, p.greatest())
+	}
+	return most
+}
+
+// load fills s from a stream shard's Set. Its Parts stay as they were.
 func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
 	defer func() { err = s.Sink.blame(ctx, err) }()
 	at, ok := set[keyStream]
@@ -62,7 +124,15 @@ func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
 	if err != nil {
 		return err
 	}
-	s.At, s.Incarnation, s.Generation = at, uint16(inc), uint32(gen)
+	newest, err := noteNumber(set, keyNewest)
+	if err != nil {
+		return err
+	}
+	s.At, s.Incarnation, s.Generation, s.newest = at, uint16(inc), uint32(gen), uint32(newest)
+	s.snapshot = nil
+	if s.away = bitmapOf(set[keyApart]); s.away == nil && !set[keyApart].IsZero() {
+		return fault.New(fault.TargetBroken, "a committed position set has %q for %s", set[keyApart].Token(), keyApart)
+	}
 	s.Patterns, s.Reached = set[keyTables].Token(), set[keyReached].Token()
 	s.Copied, s.complete = set[keyCopied], bitmapOf(set[keyComplete])
 	_, s.Whole = set[keyWhole]
@@ -91,12 +161,26 @@ func (s *SinkState) Numbers() []uint32 {
 // Table returns a table of the snapshot, or nil.
 func (s *SinkState) Table(number uint32) *row.Table { return s.snapshot.table(number) }
 
-// Tables returns the tables at the place the sink has reached.
+// Tables returns the tables at the place the sink has reached, those that stand apart
+// as they are there.
 func (s *SinkState) Tables() []*row.Table {
-	if s.Shapes == nil {
-		return nil
+	var out []*row.Table
+	for _, t := range s.Shapes.all() {
+		if p := s.part(t.Number); p != nil && p.Shapes.table(t.Number) != nil {
+			t = p.Shapes.table(t.Number)
+		}
+		out = append(out, t)
 	}
-	return s.Shapes.tables
+	return out
+}
+
+// Name is the name of a part's table at the place it has reached; empty: it was
+// dropped there.
+func (s *SinkState) Name() string {
+	if s.Number == 0 || s.Shapes.table(s.Number) == nil {
+		return ""
+	}
+	return s.Shapes.table(s.Number).Name.String()
 }
 
 // Beginning says how a sink without a place begins.
@@ -143,11 +227,19 @@ func (j *Job) takeOver(ctx context.Context, s *SinkState, claim connector.Claim)
 	if err := s.Sink.Prepare(ctx, s.Shapes.tables); err != nil {
 		return err
 	}
-	w, set, err := s.Sink.Open(ctx, j.shard(s.Sink, streamTask), claim)
+	w, set, err := s.Sink.Open(ctx, j.shard(s.Sink, s.task()), claim)
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.load(ctx, set), w.Close())
+	if err := errors.Join(s.load(ctx, set), w.Close(), j.lookParts(ctx, s)); err != nil {
+		return err
+	}
+	for _, p := range s.Parts {
+		if err := j.takeOver(ctx, p, claim); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (j *Job) discover(ctx context.Context) ([]*row.Table, position.Position, error) {
@@ -220,7 +312,7 @@ func (j *Job) Again(ctx context.Context, states []*SinkState, claim connector.Cl
 		if s.At.IsZero() {
 			continue // Begin does it
 		}
-		if err := j.fence(ctx, s, claim); err != nil {
+		if err := j.fenceAll(ctx, s, claim); err != nil {
 			return err
 		}
 		if err := j.again(ctx, s, numbered(tables, s.Shapes), p0, claim); err != nil {
@@ -228,6 +320,16 @@ func (j *Job) Again(ctx context.Context, states []*SinkState, claim connector.Cl
 		}
 	}
 	return nil
+}
+
+// fenceAll fences the chunks of s and, with their streams, its parts.
+func (j *Job) fenceAll(ctx context.Context, s *SinkState, claim connector.Claim) error {
+	for _, p := range s.Parts {
+		if err := errors.Join(j.takeOver(ctx, p, claim), j.fence(ctx, p, claim)); err != nil {
+			return err
+		}
+	}
+	return j.fence(ctx, s, claim)
 }
 
 // fence opens every chunk shard of the present generation, so that no older
@@ -255,9 +357,6 @@ func (j *Job) fence(ctx context.Context, s *SinkState, claim connector.Claim) er
 }
 
 func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.Position, claim connector.Claim) (err error) {
-	if s.Generation+1 > row.MaxGeneration || s.Incarnation == 1<<16-1 {
-		return fault.New(fault.JobEdit, "the job was started again too often for this target").Try("write to a new target")
-	}
 	w, set, err := s.Sink.Open(ctx, j.shard(s.Sink, streamTask), claim)
 	if err != nil {
 		return err
@@ -266,7 +365,13 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	if err := s.load(ctx, set); err != nil {
 		return err
 	}
-	gen, inc := s.Generation+1, s.Incarnation+1
+	gen, inc := s.greatest()+1, s.Incarnation
+	for _, p := range s.Parts {
+		inc = max(inc, p.Incarnation)
+	}
+	if inc++; gen > row.MaxGeneration || inc == 0 {
+		return fault.New(fault.JobEdit, "the job was started again too often for this target").Try("write to a new target")
+	}
 	for _, t := range unionTables(s) {
 		b := row.TruncateAt(j.Pool, t, p0, gen).In(inc)
 		err := w.Apply(ctx, b)
@@ -289,19 +394,24 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	if err := w.Commit(ctx, set); err != nil {
 		return err
 	}
-	s.Copied, s.Whole = position.Position{}, false
+	s.Parts = nil
 	return s.load(ctx, set)
 }
 
 // unionTables returns every table that may have rows in the target.
 func unionTables(s *SinkState) []*row.Table {
 	out := slices.Clone(s.Shapes.tables)
-	if s.snapshot != nil {
-		for _, t := range s.snapshot.tables {
-			if s.Shapes.table(t.Number) == nil {
+	add := func(more *shapes) {
+		for _, t := range more.all() {
+			if !slices.ContainsFunc(out, func(o *row.Table) bool { return o.Number == t.Number }) {
 				out = append(out, t)
 			}
 		}
+	}
+	add(s.snapshot)
+	for _, p := range s.Parts {
+		add(p.Shapes)
+		add(p.snapshot)
 	}
 	return out
 }

@@ -6,6 +6,7 @@ package flow
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,7 @@ type Job struct {
 	// QueueBytes is what may wait for a sink, for the record.
 	QueueBytes int64
 	commits    atomic.Int64
+	places     sync.Map // shard → place: how far the streams are that run
 }
 
 // Commits returns how many commits sinks have made for this job so far.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"testing"
 	"time"
 
@@ -30,22 +29,33 @@ func run(ctx context.Context, j *Job, claim connector.Claim, end int) error {
 	return runAs(ctx, j, j.Source.(*logSource), claim, end)
 }
 
-// judge says whether a sink's changelog gives the source's state at the stream's
-// committed place, once that is past all marks.
+// judge says whether a sink's changelog gives the source's state of each table at the
+// committed place of the stream that carries it, once that is past all its marks.
 func judge(src *logSource, m *memSink) error {
-	set := m.shards[streamTask]
-	if set == nil || set.set[keyWhole].IsZero() {
-		_, err := m.fold("g")
+	if err := m.unique(); err != nil {
 		return err
 	}
-	p := set.set[keyStream]
-	inc, _ := strconv.Atoi(set.set[keyLog].Token())
-	got, err := m.fold(row.PlacePos(uint16(inc), p))
-	if err != nil {
+	states, err := (&Job{Name: "j", Sinks: []*Sink{{Sink: m, Name: "s"}}}).Find(context.Background())
+	if err != nil || states[0].At.IsZero() {
 		return err
 	}
-	if want := src.at(countOf(p)); got.String() != want.String() {
-		return fmt.Errorf("at %d the changelog says\n%v, the source had\n%v", countOf(p), got, want)
+	s := states[0]
+	for _, t := range s.Shapes.tables {
+		of := s
+		if p := s.part(t.Number); p != nil {
+			of = p
+		}
+		if t.Stopped != "" || of.Shapes.table(t.Number) == nil || of.Shapes.table(t.Number).Stopped != "" {
+			continue
+		}
+		if of.Generation == 0 || !of.Whole { // what was there before its stream began is nowhere
+			continue
+		}
+		table := tableIndex(t.Name)
+		got := m.fold(table, row.PlacePos(of.Incarnation, of.At))
+		if want := src.at(countOf(of.At))[table]; got.String() != want.String() {
+			return fmt.Errorf("at %d of %s the changelog of %s says\n%v, the source had\n%v", countOf(of.At), of.task(), t.Name, got, want)
+		}
 	}
 	return nil
 }

@@ -129,6 +129,11 @@ func (a *streamApplier) completions() []connector.Completion {
 	out := make([]connector.Completion, 0, len(a.shapes.tables))
 	for _, t := range a.shapes.tables {
 		c := connector.Completion{Table: t, Complete: true, Stopped: t.Stopped}
+		if st.away.has(t.Number) {
+			c.Complete, c.Stopped = false, "" // it is somewhere else, until it has joined the others
+			out = append(out, c)
+			continue
+		}
 		if st.Generation > 0 && st.snapshot.table(t.Number) != nil {
 			if c.From = st.Copied; c.From.Log() != a.at.Log() {
 				c.From = position.Position{} // marks of a former log lie before all of this one

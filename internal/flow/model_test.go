@@ -18,20 +18,27 @@ import (
 	"godwit/internal/row"
 )
 
-// A model of a source: a log of transactions over two tables, one keyed, one
+// A model of a source: a log of transactions over four tables, keyed ones and ones
 // without a key, whose state at every place is known.
 
 type change struct {
-	table uint32 // 1 keyed, 2 without key
+	table int    // see modelTables
 	op    row.Op // Insert, Update, Delete, Truncate
 	id, v int64
 	oldID int64 // Update: the key or row it had
 	oldV  int64
 }
 
+// modelTables are the names of the model's tables. Odd ones have a key. Tests choose
+// db.* unless they say otherwise.
+var modelTables = []row.Name{{}, {Space: "db", Table: "keyed"}, {Space: "db", Table: "bag"}, {Space: "ex", Table: "keyed"}, {Space: "ex", Table: "bag"}}
+
+func tableIndex(n row.Name) int { return slices.Index(modelTables, n) }
+
 type transaction struct {
 	changes []change
-	ddl     bool // table 1 gets a column more
+	ddl     int // a table that gets a column more; 0: none
+	stop    int // a table that is changed by a statement, so that it is marked; 0: none
 }
 
 type logSource struct {
@@ -42,55 +49,67 @@ type logSource struct {
 	perRead int // transactions committed by each chunk read
 	batch   int // rows in a batch of the stream
 	pool    row.Pool
-	shape   [2]*row.Table
+	shape   []*row.Table // as the tables are at the beginning of the log
 }
 
-func newLogSource(seed uint64, n int) *logSource {
+func newLogSource(seed uint64, n int) *logSource { return newStoppingSource(seed, n, nil) }
+
+// newStoppingSource is newLogSource with transactions at which a table is marked.
+func newStoppingSource(seed uint64, n int, stops map[int]int) *logSource {
 	s := &logSource{rng: rand.New(rand.NewPCG(seed, 7)), perRead: 3, batch: 4, head: n / 3}
 	cols := []row.Column{{Name: "id", Type: row.Type{Kind: row.Int}}, {Name: "v", Type: row.Type{Kind: row.Int}}}
-	s.shape[0] = &row.Table{Name: row.Name{Space: "db", Table: "keyed"}, Columns: cols, Key: []int{0}}
-	s.shape[1] = &row.Table{Name: row.Name{Space: "db", Table: "bag"}, Columns: cols}
-	state := newState()
-	for range n {
-		s.log = append(s.log, s.transaction(state))
+	for i, n := range modelTables[1:] {
+		t := &row.Table{Name: n, Columns: cols}
+		if i%2 == 0 {
+			t.Key = []int{0}
+		}
+		s.shape = append(s.shape, t)
 	}
-	s.log[n*2/3].ddl = true
-	s.log[n*2/3].changes = nil
+	state := newState()
+	for i := range n {
+		switch {
+		case i == n*2/3:
+			s.log = append(s.log, transaction{ddl: 1})
+		case i == n/2:
+			s.log = append(s.log, transaction{ddl: 3})
+		case stops[i] > 0:
+			s.log = append(s.log, transaction{stop: stops[i]})
+		default:
+			s.log = append(s.log, s.transaction(state))
+		}
+	}
 	return s
+}
+
+// shapesAt are the tables after n transactions.
+func (s *logSource) shapesAt(n int) []*row.Table {
+	var out []*row.Table
+	for i, t := range s.shape {
+		c := *t
+		for at, x := range s.log[:n] {
+			if x.ddl == i+1 {
+				c = *altered(&c, at)
+			}
+		}
+		out = append(out, &c)
+	}
+	return out
+}
+
+func altered(t *row.Table, n int) *row.Table {
+	after := *t
+	after.Version++
+	after.Columns = append(slices.Clone(t.Columns), row.Column{Name: fmt.Sprint("c", n), Type: row.Type{Kind: row.Int}})
+	return &after
 }
 
 func (s *logSource) transaction(state *state) (t transaction) {
 	for range 1 + s.rng.IntN(4) {
-		c := change{table: 1 + uint32(s.rng.IntN(2)), id: s.rng.Int64N(12), v: s.rng.Int64N(1000)}
-		if c.table == 1 {
-			old, there := state.keyed[c.id]
-			switch {
-			case !there:
-				c.op = row.Insert
-			case s.rng.IntN(3) == 0:
-				c.op, c.v = row.Delete, old
-			default:
-				c.op, c.oldID, c.oldV = row.Update, c.id, old
-				if other := s.rng.Int64N(12); s.rng.IntN(3) == 0 {
-					if _, taken := state.keyed[other]; !taken {
-						c.id = other
-					}
-				}
-			}
-		} else {
-			c.op = row.Insert
-			if len(state.bag) > 0 && s.rng.IntN(2) == 0 {
-				k := state.sorted()[s.rng.IntN(len(state.bag))]
-				c.op = row.Delete
-				var id, v int64
-				fmt.Sscanf(k, "%d %d", &id, &v)
-				if s.rng.IntN(2) == 0 {
-					c.op, c.oldID, c.oldV = row.Update, id, v
-				} else {
-					c.id, c.v = id, v
-				}
-			}
+		c := change{table: 1 + s.rng.IntN(2), id: s.rng.Int64N(12), v: s.rng.Int64N(1000)}
+		if s.rng.IntN(3) == 0 {
+			c.table += 2
 		}
+		s.fill(&c, state[c.table])
 		if s.rng.IntN(60) == 0 {
 			c = change{table: c.table, op: row.Truncate}
 		}
@@ -100,32 +119,74 @@ func (s *logSource) transaction(state *state) (t transaction) {
 	return t
 }
 
+// fill makes c a change that makes sense for the rows there are.
+func (s *logSource) fill(c *change, rows *rows) {
+	if c.table%2 == 1 {
+		old, there := rows.keyed[c.id]
+		switch {
+		case !there:
+			c.op = row.Insert
+		case s.rng.IntN(3) == 0:
+			c.op, c.v = row.Delete, old
+		default:
+			c.op, c.oldID, c.oldV = row.Update, c.id, old
+			if other := s.rng.Int64N(12); s.rng.IntN(3) == 0 {
+				if _, taken := rows.keyed[other]; !taken {
+					c.id = other
+				}
+			}
+		}
+		return
+	}
+	c.op = row.Insert
+	if len(rows.bag) > 0 && s.rng.IntN(2) == 0 {
+		k := rows.sorted()[s.rng.IntN(len(rows.bag))]
+		c.op = row.Delete
+		var id, v int64
+		fmt.Sscanf(k, "%d %d", &id, &v)
+		if s.rng.IntN(2) == 0 {
+			c.op, c.oldID, c.oldV = row.Update, id, v
+		} else {
+			c.id, c.v = id, v
+		}
+	}
+}
+
 // state is what the tables hold.
-type state struct {
+type state [5]*rows
+
+// rows is what one table holds.
+type rows struct {
 	keyed map[int64]int64
 	bag   map[string]int
 }
 
-func newState() *state { return &state{map[int64]int64{}, map[string]int{}} }
+func newState() *state {
+	var s state
+	for i := range s {
+		s[i] = &rows{map[int64]int64{}, map[string]int{}}
+	}
+	return &s
+}
 
-func (s *state) sorted() []string { return slices.Sorted(maps.Keys(s.bag)) }
+func (s *rows) sorted() []string { return slices.Sorted(maps.Keys(s.bag)) }
 
-func (s *state) add(id, v int64, n int) {
+func (s *rows) add(id, v int64, n int) {
 	k := fmt.Sprint(id, " ", v)
 	if s.bag[k] += n; s.bag[k] == 0 {
 		delete(s.bag, k)
 	}
 }
 
-func (s *state) do(c change) {
-	switch {
-	case c.op == row.Truncate && c.table == 1:
-		clear(s.keyed)
+func (st *state) do(c change) {
+	s := st[c.table]
+	switch keyed := c.table%2 == 1; {
 	case c.op == row.Truncate:
+		clear(s.keyed)
 		clear(s.bag)
-	case c.table == 1 && c.op == row.Delete:
+	case keyed && c.op == row.Delete:
 		delete(s.keyed, c.id)
-	case c.table == 1:
+	case keyed:
 		if c.op == row.Update {
 			delete(s.keyed, c.oldID)
 		}
@@ -140,7 +201,7 @@ func (s *state) do(c change) {
 	}
 }
 
-func (s *state) String() string { return fmt.Sprint(s.keyed, s.bag) }
+func (s *rows) String() string { return fmt.Sprint(s.keyed, s.bag) }
 
 // at returns the state after n transactions.
 func (s *logSource) at(n int) *state {
@@ -171,14 +232,10 @@ func countOf(p position.Position) int {
 
 func (s *logSource) Close() error { return nil }
 
-func (s *logSource) Discover(context.Context, connector.Selector) ([]*row.Table, position.Position, error) {
+func (s *logSource) Discover(_ context.Context, sel connector.Selector) ([]*row.Table, position.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out []*row.Table
-	for _, t := range s.shape {
-		c := *t
-		out = append(out, &c)
-	}
+	out := slices.DeleteFunc(s.shapesAt(s.head), func(t *row.Table) bool { return !sel.Match(t.Name) })
 	return out, placeAfter(s.head), nil
 }
 
@@ -211,7 +268,13 @@ func (s *logSource) chunk(split connector.Split, emit func(*row.Batch) error) er
 	}
 	var lo, hi int64
 	fmt.Sscanf(string(split.Range), "%d %d", &lo, &hi)
-	st, t := s.at(mark), split.Tables[0]
+	t := split.Tables[0]
+	st, now := s.at(mark)[tableIndex(t.Name)], s.shapesAt(mark)[tableIndex(t.Name)-1]
+	if len(now.Columns) > len(t.Columns) {
+		c := *now
+		c.Number, c.Version = t.Number, t.Version+1
+		t = &c
+	}
 	x := row.NewBuilder(&s.pool)
 	ordinal := uint64(1)
 	put := func(id, v int64) error {
@@ -219,6 +282,9 @@ func (s *logSource) chunk(split connector.Split, emit func(*row.Batch) error) er
 		x.Row(t, row.Read)
 		x.Int(id)
 		x.Int(v)
+		for range t.Columns[2:] {
+			x.Null()
+		}
 		if ordinal++; ordinal%3 == 0 {
 			return emit(x.Finish(position.Position{}, 0))
 		}
@@ -247,9 +313,9 @@ func (s *logSource) chunk(split connector.Split, emit func(*row.Batch) error) er
 }
 
 func (s *logSource) stream(ctx context.Context, split connector.Split, from position.Position, emit func(*row.Batch) error) error {
-	tables := map[uint32]*row.Table{}
+	tables := map[int]*row.Table{}
 	for _, t := range split.Tables {
-		tables[t.Number] = t
+		tables[tableIndex(t.Name)] = t
 	}
 	x := row.NewBuilder(&s.pool)
 	for n := countOf(from); ; n++ {
@@ -265,7 +331,10 @@ func (s *logSource) stream(ctx context.Context, split connector.Split, from posi
 			}
 			return errors.New("the model's stream came to its end without an until")
 		}
-		if s.log[n].ddl {
+		if table := s.log[n].ddl + s.log[n].stop; table > 0 {
+			if tables[table] == nil || tables[table].Stopped != "" {
+				continue
+			}
 			if err := s.barrier(x, tables, n, emit); err != nil {
 				return err
 			}
@@ -277,22 +346,30 @@ func (s *logSource) stream(ctx context.Context, split connector.Split, from posi
 	}
 }
 
-func (s *logSource) barrier(x *row.Builder, tables map[uint32]*row.Table, n int, emit func(*row.Batch) error) error {
+func (s *logSource) barrier(x *row.Builder, tables map[int]*row.Table, n int, emit func(*row.Batch) error) error {
 	if err := emit(x.Finish(placeAfter(n), int64(n))); err != nil {
 		return err
 	}
-	before := tables[1]
-	after := *before
-	after.Version++
-	after.Columns = append(slices.Clone(before.Columns), row.Column{Name: fmt.Sprint("c", n), Type: row.Type{Kind: row.Int}})
-	tables[1] = &after
-	c := &row.SchemaChange{Kind: row.Alter, Before: before, After: &after}
+	table := s.log[n].ddl + s.log[n].stop
+	c := &row.SchemaChange{Kind: row.Alter, Before: tables[table]}
+	if s.log[n].stop > 0 {
+		after := *c.Before
+		after.Version++
+		after.Stopped = "a statement"
+		c.Kind, c.After = row.Stop, &after
+	} else {
+		c.After = altered(c.Before, n)
+	}
+	tables[table] = c.After
 	return emit(row.Barrier(c, prefixOf(uint64(10*n), 1)+strings.Repeat("\x00", 8), placeAfter(n+1), int64(n)))
 }
 
-func (s *logSource) rows(x *row.Builder, tables map[uint32]*row.Table, n int, emit func(*row.Batch) error) error {
+func (s *logSource) rows(x *row.Builder, tables map[int]*row.Table, n int, emit func(*row.Batch) error) error {
 	for e, c := range s.log[n].changes {
 		t := tables[c.table]
+		if t == nil || t.Stopped != "" {
+			continue
+		}
 		x.At(prefixOf(uint64(10*n), uint32(e+1)), 0, row.Txn{ID: fmt.Sprint("t", n), Time: int64(n)})
 		one := func(op row.Op, id, v int64) {
 			x.Row(t, op)
@@ -361,7 +438,7 @@ func (c *crash) step(do func() error) error {
 }
 
 type entry struct {
-	table uint32
+	table int
 	op    row.Op
 	pos   string
 	id, v int64
@@ -379,11 +456,11 @@ type memSink struct {
 	shards  map[string]*memShard
 	once    map[string][]byte
 	entries []entry
-	columns map[uint32]int
+	columns map[int]int
 }
 
 func newMemSink() *memSink {
-	return &memSink{crash: &crash{at: -1}, shards: map[string]*memShard{}, once: map[string][]byte{}, columns: map[uint32]int{}}
+	return &memSink{crash: &crash{at: -1}, shards: map[string]*memShard{}, once: map[string][]byte{}, columns: map[int]int{}}
 }
 
 func (m *memSink) Close() error                                { return nil }
@@ -453,7 +530,7 @@ func (w *memWriter) Apply(_ context.Context, b *row.Batch) error {
 		for i := s.Row; i < s.Row+s.Rows; i++ {
 			words, _ := b.Cells(&s, i)
 			pos := string(row.AppendPos(nil, b.Incarnation, b.Order(i)))
-			w.staged = append(w.staged, entry{s.Table.Number, b.Op(i), pos, int64(words[0]), int64(words[1])})
+			w.staged = append(w.staged, entry{tableIndex(s.Table.Name), b.Op(i), pos, int64(words[0]), int64(words[1])})
 		}
 	}
 	return nil
@@ -466,7 +543,7 @@ func (w *memWriter) Evolve(_ context.Context, c *row.SchemaChange) error {
 	return w.sink.crash.step(func() error {
 		w.sink.mu.Lock()
 		defer w.sink.mu.Unlock()
-		w.sink.columns[c.After.Number] = len(c.After.Columns)
+		w.sink.columns[tableIndex(c.After.Name)] = len(c.After.Columns)
 		return nil
 	})
 }
@@ -489,35 +566,36 @@ func (w *memWriter) Commit(_ context.Context, set position.Set) error {
 	})
 }
 
-// fold returns the state that the changelog says holds at p: the rule of the
+// unique fails when two entries of a table have one place.
+func (m *memSink) unique() error {
+	seen := map[entry]bool{}
+	for _, e := range m.entries {
+		k := entry{table: e.table, pos: e.pos}
+		if seen[k] {
+			return fmt.Errorf("two entries of %s at %x", modelTables[e.table], e.pos)
+		}
+		seen[k] = true
+	}
+	return nil
+}
+
+// fold returns what the changelog says that a table holds at p: the rule of the
 // documentation, written again.
-func (m *memSink) fold(p string) (*state, error) {
+func (m *memSink) fold(table int, p string) *rows {
 	st := newState()
 	all := slices.Clone(m.entries)
 	sort.Slice(all, func(i, j int) bool { return all[i].pos < all[j].pos })
-	for i, e := range all {
-		if i > 0 && all[i-1].table == e.table && all[i-1].pos == e.pos {
-			return nil, fmt.Errorf("two entries of table %d at %s", e.table, e.pos)
-		}
-		if e.pos > p {
-			break
+	for _, e := range all {
+		if e.table != table || e.pos > p {
+			continue
 		}
 		switch e.op {
-		case row.Truncate:
-			st.do(change{table: e.table, op: row.Truncate})
-		case row.Delete, row.Before:
-			if e.table == 1 {
-				delete(st.keyed, e.id)
-			} else {
-				st.add(e.id, e.v, -1)
-			}
-		default:
-			if e.table == 1 {
-				st.keyed[e.id] = e.v
-			} else {
-				st.add(e.id, e.v, 1)
-			}
+		case row.Before:
+			e.op = row.Delete
+		case row.Read, row.Update:
+			e.op = row.Insert
 		}
+		st.do(change{table: e.table, op: e.op, id: e.id, v: e.v})
 	}
-	return st, nil
+	return st[table]
 }

@@ -23,7 +23,7 @@ func (j *Job) Shards(ctx context.Context, s *SinkState) ([]ShardState, error) {
 	if s.At.IsZero() {
 		return nil, nil
 	}
-	st := ShardState{Task: streamTask, Claim: s.Claim, At: s.At}
+	st := ShardState{Task: s.task(), Claim: s.Claim, At: s.At}
 	switch {
 	case s.Generation == 0:
 		st.Note = "changes only"
@@ -32,7 +32,17 @@ func (j *Job) Shards(ctx context.Context, s *SinkState) ([]ShardState, error) {
 	default:
 		st.Note = fmt.Sprintf("waits for snapshot %d", s.Generation)
 	}
+	if s.Number > 0 {
+		st.Note = s.Name() + " stands apart, " + st.Note
+	}
 	out := []ShardState{st}
+	for _, p := range s.Parts {
+		more, err := j.Shards(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, more...)
+	}
 	if s.Whole {
 		return out, nil
 	}
@@ -76,7 +86,11 @@ func (c chunks) count() int {
 // whether its snapshot is "new", "partly" or "done" in the sinks.
 func (j *Job) Progress(ctx context.Context, name row.Name, states []*SinkState) (chunks int, state string, err error) {
 	state = "new"
+	var all []*SinkState
 	for _, s := range states {
+		all = append(append(all, s), s.Parts...)
+	}
+	for _, s := range all {
 		if s.Generation == 0 {
 			continue
 		}
@@ -85,6 +99,10 @@ func (j *Job) Progress(ctx context.Context, name row.Name, states []*SinkState) 
 				continue
 			}
 			p, _, err := planOf(ctx, s.Sink, s.Generation, t.Number)
+			if s.Whole && p == nil { // it has joined the others with a snapshot of its own
+				state = "done"
+				continue
+			}
 			if err != nil || p == nil {
 				return chunks, state, err
 			}

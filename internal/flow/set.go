@@ -26,9 +26,14 @@ const (
 	keyComplete   = "complete"   // base64 bitmap of tables whose marks the stream has passed
 	keyWhole      = "whole"      // all of them have: the place from which the target is right
 	keyReached    = "reached"    // the end that a run was asked for and came to, as text
+	keyApart      = "apart"      // base64 bitmap of tables that stand apart: their own streams carry them
+	keyNewest     = "newest"     // the greatest generation of any table, where it is above generation
 	keyChunk      = "c"          // prefix of "c<from>-<to>" in a chunk shard: their mark
 	streamTask    = "stream"     // Shard.Task of the stream
 )
+
+// partTask is the Shard.Task of the stream of a table that stands apart.
+func partTask(number uint32) string { return fmt.Sprintf("%s.%d", streamTask, number) }
 
 // chunkRange is a run of neighbouring chunks with one mark.
 type chunkRange struct {
@@ -123,6 +128,25 @@ func (b bitmap) with(n uint32) bitmap {
 		out = append(out, 0)
 	}
 	out[n/8] |= 1 << (n % 8)
+	return out
+}
+
+// without returns b without n.
+func (b bitmap) without(n uint32) bitmap {
+	out := append(bitmap(nil), b...)
+	if out.has(n) {
+		out[n/8] &^= 1 << (n % 8)
+	}
+	return out
+}
+
+// numbers returns what is in b, least first.
+func (b bitmap) numbers() (out []uint32) {
+	for n := range uint32(len(b) * 8) {
+		if b.has(n) {
+			out = append(out, n)
+		}
+	}
 	return out
 }
 

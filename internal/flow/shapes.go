@@ -72,8 +72,45 @@ func (s *shapes) sort() {
 	slices.SortFunc(s.tables, func(a, b *row.Table) int { return int(a.Number) - int(b.Number) })
 }
 
-// table returns the table of a number.
+// all returns the tables; none of nil shapes.
+func (s *shapes) all() []*row.Table {
+	if s == nil {
+		return nil
+	}
+	return s.tables
+}
+
+// with returns s with t in place of the table of its number. It has no id until
+// kept.
+func (s *shapes) with(t *row.Table) *shapes {
+	out := s.without(t.Number)
+	out.tables = append(out.tables, t)
+	out.next = max(out.next, t.Number+1)
+	out.sort()
+	return out
+}
+
+// without returns s without the table of a number. It has no id until kept.
+func (s *shapes) without(number uint32) *shapes {
+	out := &shapes{next: s.next, tables: slices.Clone(s.tables)}
+	out.tables = slices.DeleteFunc(out.tables, func(t *row.Table) bool { return t.Number == number })
+	return out
+}
+
+// only returns the one table of s; no table when s has none of that number.
+func (s *shapes) only(number uint32) *shapes {
+	out := &shapes{next: s.next}
+	if t := s.table(number); t != nil {
+		out.tables = []*row.Table{t}
+	}
+	return out
+}
+
+// table returns the table of a number; nil when there is none, or no shapes.
 func (s *shapes) table(number uint32) *row.Table {
+	if s == nil {
+		return nil
+	}
 	i, ok := slices.BinarySearchFunc(s.tables, number, func(t *row.Table, n uint32) int { return int(t.Number) - int(n) })
 	if !ok {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"godwit/internal/connector"
@@ -12,7 +13,8 @@ import (
 	"godwit/internal/row"
 )
 
-// StreamTask is the stream of one log for sinks that start it together.
+// StreamTask is the stream of one log for sinks that start it together: of what
+// is together in all of them, or of the parts that one table is.
 type StreamTask struct {
 	Sinks []*SinkState
 	// Until is the end that was asked for; the real end is never before the
@@ -33,13 +35,19 @@ func (j *Job) Stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 	defer func() { closeLanes(lanes, &err) }()
 	for _, s := range t.Sinks {
 		l := &lane{job: j, sink: s.Sink}
-		if l.writer, l.set, err = s.Sink.Open(ctx, j.shard(s.Sink, streamTask), claim); err != nil {
+		if l.writer, l.set, err = s.Sink.Open(ctx, j.shard(s.Sink, s.task()), claim); err != nil {
 			return err
 		}
 		lanes = append(lanes, l)
+		defer j.places.Delete(j.shard(s.Sink, s.task()))
 		a, err := j.streamApplier(ctx, s, l)
 		if err != nil {
 			return err
+		}
+		if s.Whole && s.Number == 0 { // tables may have joined since it was told last
+			if err := a.announce(ctx); err != nil {
+				return err
+			}
 		}
 		appliers = append(appliers, a)
 	}
@@ -112,11 +120,11 @@ func (j *Job) readStream(ctx context.Context, g *group, t *StreamTask, until con
 		} else if done {
 			continue
 		}
-		split := connector.Split{ID: connector.StreamSplit, Tables: tables, Selector: j.Tables, Until: end}
+		split := connector.Split{ID: connector.StreamSplit, Tables: tables, Selector: j.selector(least.state), Until: end}
 		emitted := time.Now()
 		err := j.Source.Read(ctx, split, from, func(b *row.Batch) error {
 			defer b.Release()
-			j.recordStream(b, from, emitted)
+			j.recordStream(b, from, emitted, least.state.Number > 0)
 			defer func() { emitted = time.Now() }()
 			if !b.End.IsZero() {
 				from = b.End
@@ -161,11 +169,23 @@ func numberChange(known *shapes, c *row.SchemaChange) *shapes {
 	return known.after(c)
 }
 
+// selector chooses the tables as they were chosen when the sink last followed an
+// edit: the shapes that it has are the tables of those patterns.
+func (j *Job) selector(s *SinkState) connector.Selector {
+	if s.Patterns == patterns(j.Tables) || s.Patterns == "" {
+		return j.Tables
+	}
+	return connector.Selector{Patterns: strings.Fields(s.Patterns)}
+}
+
 // recordStream counts a batch. A batch without rows is the source having waited
-// for the log.
-func (j *Job) recordStream(b *row.Batch, at position.Position, emitted time.Time) {
+// for the log. The place of a job is that of the stream of all.
+func (j *Job) recordStream(b *row.Batch, at position.Position, emitted time.Time, part bool) {
 	if !b.End.IsZero() {
 		at = b.End
+	}
+	if part {
+		at = position.Position{}
 	}
 	j.Record.Streamed(b.Rows(), int64(b.Payload()), at)
 	if b.Rows() == 0 {
@@ -200,6 +220,9 @@ type streamApplier struct {
 	floors  map[uint32]string
 	passing []tableMark // tables whose mark is still ahead, least first
 	reached string
+	// taken are the names of tables that stand apart and whose chunks are not all
+	// passed.
+	taken map[row.Name]bool
 }
 
 func (j *Job) streamApplier(ctx context.Context, s *SinkState, l *lane) (*streamApplier, error) {
@@ -210,10 +233,15 @@ func (j *Job) streamApplier(ctx context.Context, s *SinkState, l *lane) (*stream
 	if err := s.load(ctx, l.set); err != nil {
 		return nil, err
 	}
-	a := &streamApplier{lane: l, state: s, shapes: s.Shapes, at: at, floors: map[uint32]string{}}
+	a := &streamApplier{lane: l, state: s, shapes: s.Shapes, at: at, floors: map[uint32]string{}, taken: map[row.Name]bool{}}
 	for _, t := range s.Shapes.tables {
 		if t.Stopped != "" {
 			a.floors[t.Number] = beyond
+		}
+	}
+	for _, p := range s.Parts {
+		for _, t := range slices.Concat(p.Shapes.tables, p.snapshot.all()) {
+			a.taken[t.Name] = a.taken[t.Name] || !p.done()
 		}
 	}
 	if err := a.loadMarks(ctx, j); err != nil {
@@ -223,7 +251,25 @@ func (j *Job) streamApplier(ctx context.Context, s *SinkState, l *lane) (*stream
 	if n > 0 || s.Generation > 0 && !s.Whole && len(a.passing) == 0 {
 		a.dirty = true // the marks lie behind already: to be committed at once, even if nothing follows
 	}
+	a.moved()
 	return a, err
+}
+
+// carries reports whether the rows of a table are for this stream: a part has one
+// table, and all others but those apart are together.
+func (a *streamApplier) carries(number uint32) bool {
+	if a.state.Number > 0 {
+		return number == a.state.Number
+	}
+	return !a.state.away.has(number)
+}
+
+// floor is the order up to which rows of a table are left out; empty: none are.
+func (a *streamApplier) floor(t *row.Table) string {
+	if !a.carries(t.Number) {
+		return beyond
+	}
+	return a.floors[t.Number]
 }
 
 func (a *streamApplier) apply(ctx context.Context, b *row.Batch) error {
@@ -235,8 +281,11 @@ func (a *streamApplier) apply(ctx context.Context, b *row.Batch) error {
 	if rest.Change != nil {
 		return a.barrier(ctx, a.settled(rest))
 	}
-	if len(a.floors) > 0 {
-		rest = rest.After(func(t *row.Table) string { return a.floors[t.Number] })
+	if b.Change != nil && b.Change.Kind == row.Stop {
+		return a.stopped(ctx, b.Change)
+	}
+	if len(a.floors) > 0 || len(a.state.away) > 0 || a.state.Number > 0 {
+		rest = rest.After(a.floor)
 	}
 	if len(a.passing) > 0 {
 		if err := a.traceable(rest); err != nil {
@@ -268,6 +317,7 @@ func (a *streamApplier) advance(ctx context.Context, end position.Position, comm
 	if commitTime > a.time {
 		a.time = commitTime
 	}
+	a.moved()
 	a.touch()
 	if a.lane.writer.Staged() >= a.lane.sink.Bytes || time.Since(a.since) >= a.lane.sink.Every {
 		return a.commit(ctx)
@@ -299,25 +349,56 @@ func (a *streamApplier) barrier(ctx context.Context, b *row.Batch) error {
 	if err := next.keep(ctx, a.lane.sink, a.shapes); err != nil {
 		return err
 	}
-	if err := a.lane.writer.Evolve(ctx, b.Change); err != nil {
-		return err
-	}
-	if b.Change.Kind == row.Drop {
-		if err := a.empty(ctx, b); err != nil {
+	if a.carries(changed(b.Change)) {
+		if err := a.evolve(ctx, b); err != nil {
 			return err
 		}
 	}
 	a.shapes = next
-	if b.Change.Kind == row.Stop {
-		a.floors[b.Change.After.Number] = beyond
-		a.lane.job.Record.Marked(b.Change.After.Name.String(), b.Change.After.Stopped)
-	}
-	if b.Change.Kind == row.Create {
-		a.inherit(b.Change.After)
-	}
 	a.at, a.time = b.End, max(a.time, b.EndTime)
+	a.moved()
 	a.touch()
 	return a.commit(ctx)
+}
+
+// stopped sees to a mark that lies behind this sink, at which the reader, who begins
+// where another sink is, stops reading the table: where this sink began it anew since,
+// its rows would be missing without a word.
+func (a *streamApplier) stopped(ctx context.Context, c *row.SchemaChange) error {
+	now := a.shapes.table(changed(c))
+	if now == nil || now.Stopped != "" || !a.carries(now.Number) {
+		return nil
+	}
+	after := *now
+	after.Version++
+	after.Stopped = c.After.Stopped
+	own := row.Barrier(&row.SchemaChange{Kind: row.Stop, Before: now, After: &after, Statement: c.Statement}, a.at.Order(), a.at, a.time)
+	return a.barrier(ctx, own)
+}
+
+// changed is the number of the table that c is about.
+func changed(c *row.SchemaChange) uint32 {
+	if c.Before != nil {
+		return c.Before.Number
+	}
+	return c.After.Number
+}
+
+// evolve makes the target, and what is known of its tables, fit after a change.
+func (a *streamApplier) evolve(ctx context.Context, b *row.Batch) error {
+	if err := a.lane.writer.Evolve(ctx, b.Change); err != nil {
+		return err
+	}
+	switch b.Change.Kind {
+	case row.Drop:
+		return a.empty(ctx, b)
+	case row.Stop:
+		a.floors[b.Change.After.Number] = beyond
+		a.lane.job.Record.Marked(b.Change.After.Name.String(), b.Change.After.Stopped)
+	case row.Create:
+		a.inherit(b.Change.After)
+	}
+	return nil
 }
 
 // beyond sorts after every order: a floor for tables whose rows are not wanted any
@@ -329,6 +410,12 @@ const beyond = "\xff\xff\xff\xff\xff\xff\xff\xff"
 // were read under the old name, which another table may have had by then.
 func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 	c := b.Change
+	if a.state.Number > 0 && changed(c) != a.state.Number {
+		return row.Mark(b.End, b.EndTime)
+	}
+	if c.Kind == row.Create && len(c.After.Key) == 0 && a.taken[c.After.Name] {
+		return stopping(b, "it was made again while the table of that name before it was copied apart")
+	}
 	if c.Before == nil || c.Kind == row.Drop {
 		return b
 	}
@@ -339,9 +426,14 @@ func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 	if c.Kind != row.Alter || c.Before.Name == c.After.Name || a.state.Whole || !ok || b.At > mark.Order() {
 		return b
 	}
-	after := *c.After
-	after.Stopped = fmt.Sprintf("it was renamed from %s while its chunks were read", c.Before.Name)
-	stop := *c
+	return stopping(b, fmt.Sprintf("it was renamed from %s while its chunks were read", c.Before.Name))
+}
+
+// stopping returns a change as one that marks its table as well.
+func stopping(b *row.Batch, why string) *row.Batch {
+	after := *b.Change.After
+	after.Stopped = "resync needed: " + why
+	stop := *b.Change
 	stop.Kind, stop.After = row.Stop, &after
 	return row.Barrier(&stop, b.At, b.End, b.EndTime)
 }
@@ -401,11 +493,19 @@ func (a *streamApplier) commit(ctx context.Context) error {
 		}
 		a.noteComplete(s, passed)
 	})
-	if err := a.lane.commit(ctx, set, a.at, a.time); err != nil {
+	told, when := a.at, a.time
+	if a.state.Number > 0 { // the place of a sink is that of the stream of all
+		told, when = position.Position{}, 0
+	}
+	if err := a.lane.commit(ctx, set, told, when); err != nil {
 		return err
 	}
 	a.dirty = false
 	a.passing = a.passing[passed:]
+	a.moved()
+	if a.state.Number > 0 {
+		return nil
+	}
 	return a.announce(ctx)
 }
 

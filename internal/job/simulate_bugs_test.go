@@ -212,6 +212,29 @@ func defects() map[string]machine {
 			}
 			return as
 		}),
+		"planning begins while the stream of all runs": onActions(func(next *State, e Event, as []Action) []Action {
+			for i := range next.Tasks {
+				t := &next.Tasks[i]
+				if t.Outdated && t.carriesAll() && next.plan().Status == Unassigned && !next.Ended {
+					t.Outdated = false
+					as = append(as, next.start(e.Now)...)
+					t.Outdated = true
+				}
+			}
+			return as
+		}),
+		"a table that leaves stays in the stream of all": onActions(func(next *State, e Event, as []Action) []Action {
+			if e.Kind != PauseAsked || e.whole() {
+				return as
+			}
+			for i := range next.Tasks {
+				if t := &next.Tasks[i]; t.carriesAll() && t.Outdated {
+					t.Outdated, t.Status = false, Running
+				}
+			}
+			as = slices.DeleteFunc(as, func(a Action) bool { return a.Kind == CancelTask && a.Task.Kind == Stream && a.Task.Table == "" })
+			return append(as, next.start(e.Now)...)
+		}),
 		"Step changes what it is given": {func(s State, e Event) (State, []Action) {
 			if e.Kind == TaskStarted {
 				s.Tasks[0].Reason += "."

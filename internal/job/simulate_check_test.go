@@ -30,6 +30,11 @@ func (s *simulation) checkStart(a Action) {
 	delete(s.earliest, id)
 	switch a.Task.Kind {
 	case Planning:
+		for _, run := range s.live {
+			if run.outdated || run.gone {
+				s.fail("planning starts before %s has ended", run.Task.ID)
+			}
+		}
 		s.found, s.complete, s.from = map[string]Task{}, false, s.look()
 		return
 	case Resync:
@@ -241,6 +246,11 @@ func (s *simulation) checkIdle(t TaskState) {
 // free reports whether nothing but its own back-off keeps a task from running.
 func (s *simulation) free(t TaskState) bool {
 	if t.Kind == Planning {
+		for _, run := range s.live {
+			if run.Task.Kind != Planning && (run.outdated || run.gone) {
+				return false
+			}
+		}
 		return !s.unwanted(t.Task)
 	}
 	if !s.complete || s.unwanted(t.Task) || s.state.plan().Status != Finished || s.found[t.ID] != t.Task || s.state.task("(resync) "+t.Table) != nil {

@@ -81,8 +81,13 @@ func (s *simulation) replans() {
 func (s *simulation) learn(tasks []Task) {
 	for _, t := range tasks {
 		s.found[t.ID] = t
+		if t.Kind == Stream && t.Table != "" {
+			s.from.apart[t.Table] = true
+		}
 		if run := s.live[t.ID]; run != nil && (run.Task != t || run.gone) {
 			run.outdated, run.gone = true, false
+		} else if run != nil {
+			run.view = s.from
 		}
 		if known := s.state.task(t.ID); known == nil || known.Task != t || known.Gone {
 			s.fails[t.ID] = 0
@@ -101,11 +106,12 @@ func (s *simulation) over(run *attempt, e Event, planning bool) {
 	case run.outdated || run.gone || run.Task.Kind == Planning && !planning:
 	case e.Kind == TaskFinished || e.Kind == Planned:
 		s.fails[id] = 0
-		if run.Task.Kind == Resync {
+		if run.Task.Kind == Resync || run.Task.Kind == Stream {
 			s.replans()
 		}
 		if s.done[run.Task] = true; planning {
 			s.complete = true
+			s.lost()
 			for id, run := range s.live {
 				_, known := s.found[id]
 				run.gone = run.gone || !known && run.Task.Kind != Resync && run.Task.Kind != Planning
@@ -115,6 +121,45 @@ func (s *simulation) over(run *attempt, e Event, planning bool) {
 	default:
 		s.failed(run, e)
 	}
+}
+
+// lost forgets of tables of which nothing was found that they stand apart.
+func (s *simulation) lost() {
+	own := map[string]bool{}
+	for _, t := range s.found {
+		own[t.Table] = own[t.Table] || t.Kind == Stream
+	}
+	for name := range s.from.apart {
+		if !own[name] && !s.tables[name] && s.state.task("(resync) "+name) == nil {
+			delete(s.from.apart, name)
+		}
+	}
+}
+
+// regroup notes which streams carry what they should not any more, as tables have left
+// or joined.
+func (s *simulation) regroup() {
+	for _, run := range s.live {
+		run.outdated = run.outdated || s.moved(run)
+	}
+}
+
+// moved reports whether a table has left a stream or is to join it since that was
+// planned.
+func (s *simulation) moved(run *attempt) bool {
+	if run.Task.Kind != Stream {
+		return false
+	}
+	for _, name := range s.names {
+		now := Together
+		if t := s.state.table(name); t != nil {
+			now = t.Apart
+		}
+		if was := run.view.apart[name]; (run.Task.Table == "" || run.Task.Table == name) && (was && now == Together || !was && (now == ApartPaused || now == ApartResyncs)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *simulation) failed(run *attempt, e Event) {

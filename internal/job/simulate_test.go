@@ -34,8 +34,9 @@ import (
 //  14. Each failed task has an alarm; alarms are raised once and resolved when they no longer hold.
 //  15. What starts is told the version of the job file that is carried out.
 //  16. Two streams never carry one table, and nothing starts on a table that is still held by what is to end.
-//  17. A sink has failed only by a failure that it caused, and one that caused it has no other way to stand while nothing else carries it. It runs while something that carries it does.
-//  18. Whatever happened before: when all goes well again and everything is resumed and retried, the job ends and everything is done.
+//  17. When a table leaves the others or joins them, what carries it ends, and planning starts only when it has.
+//  18. A sink has failed only by a failure that it caused, and one that caused it has no other way to stand while nothing else carries it. It runs while something that carries it does.
+//  19. Whatever happened before: when all goes well again and everything is resumed and retried, the job ends and everything is done.
 
 // machine is Step and Resume, or a defect of them.
 type machine struct {
@@ -50,7 +51,7 @@ type attempt struct {
 	ended     bool // at the worker: it says no more
 	outdated  bool // whatever it has done must be done again
 	gone      bool // nobody asks for it
-	view      view // of a Planning attempt: the state it started from
+	view      view // what was planned for: of a Planning attempt the state it started from
 	mail      []Event
 }
 
@@ -94,6 +95,7 @@ type world struct {
 	streamRev   int
 	made        int // tables made so far
 	hidden      map[string]bool
+	clings      map[string]bool // tables that planning keeps apart, whatever is wanted
 }
 
 func newSimulation(m machine, seed uint64, seen *coverage) *simulation {
@@ -104,7 +106,7 @@ func newSimulation(m machine, seed uint64, seen *coverage) *simulation {
 
 // begin begins a job in a new world.
 func (s *simulation) begin(seed uint64) {
-	s.world = world{hidden: map[string]bool{}, files: seed%7 == 3, cursed: seed%5 == 2, alone: seed%3 == 2, revision: map[string]int{}, copies: map[string]int{}, generations: map[string]uint64{}, settled: map[Task]bool{}}
+	s.world = world{hidden: map[string]bool{}, clings: map[string]bool{}, files: seed%7 == 3, cursed: seed%5 == 2, alone: seed%3 == 2, revision: map[string]int{}, copies: map[string]int{}, generations: map[string]uint64{}, settled: map[Task]bool{}}
 	for range 1 + s.IntN(4) {
 		s.addTable()
 	}
@@ -163,6 +165,7 @@ func (s *simulation) send(e Event) {
 func (s *simulation) follow(before State, e Event, next State, actions []Action) {
 	s.state = next
 	s.checkState(before, next)
+	s.regroup()
 	if !s.calm && s.IntN(400) == 0 && e.Kind != 0 && !next.Ended {
 		s.seen.note("died before it acted")
 		s.restart()
@@ -179,10 +182,7 @@ func (s *simulation) act(a Action) {
 	switch a.Kind {
 	case StartTask:
 		s.checkStart(a)
-		run := &attempt{Action: a}
-		if a.Task.Kind == Planning {
-			run.view = s.look()
-		}
+		run := &attempt{Action: a, view: s.from}
 		if s.live[a.Task.ID] = run; a.Task.Kind == Copy {
 			s.checkRoom()
 		}
@@ -233,7 +233,7 @@ func (s *simulation) plan(v view) (out []Task) {
 				out = append(out, t)
 			}
 		}
-		if v.apart[name] {
+		if v.apart[name] || s.clings[name] {
 			out = append(out, Task{ID: "stream " + name, Kind: Stream, Table: name, AfterCopies: true})
 		} else {
 			together = append(together, name)
@@ -303,6 +303,8 @@ func (s *simulation) change() {
 		s.revision[s.names[i]]++
 	case len(s.names) < 5 && s.IntN(2) == 0:
 		s.addTable()
+	case s.IntN(2) == 0:
+		s.clings[s.names[i]] = !s.clings[s.names[i]]
 	default:
 		s.hidden[s.names[i]] = !s.hidden[s.names[i]]
 	}

@@ -30,6 +30,7 @@ const (
 	Lists   Effect = "lists"   // the next run lists and compares everything anew; equal objects are not copied again
 	Adds    Effect = "adds"    // a new sink: it gets everything from the beginning
 	Leaves  Effect = "leaves"  // a sink is gone: what it holds stays as it is
+	Chooses Effect = "chooses" // added tables are copied apart and join the others, removed ones leave: what they wrote stays
 	Refused Effect = "refused"
 )
 
@@ -213,7 +214,7 @@ func (s *Spec) effect(path string) (Effect, string) {
 	case "name":
 		return Refused, "the target belongs to the job's name"
 	case "tables":
-		return Refused, "the snapshot's plan has the tables chosen before"
+		return Chooses, "added tables are copied while the others go on; of removed ones what was written stays"
 	case "mode", "start":
 		return Refused, "what was moved so far began otherwise"
 	}

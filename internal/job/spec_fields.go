@@ -36,7 +36,7 @@ func Fields(reg connector.Registry) []option.Field {
 		{Name: "source", Kind: option.Object, Required: true, OneOf: true, Fields: sourceFields(reg),
 			Help: "Where rows come from: exactly one system."},
 		{Name: "tables", Kind: option.List, Required: true, Min: 1, Max: 10_000, Check: checkPattern, Example: `["shop.*", "!shop.tmp_*"]`,
-			Help: "Which tables: patterns `database.table`, in which `*` stands for any characters and `?` for one. A leading `!` leaves out, whatever else matches. Put them in quotes."},
+			Help: "Which tables: patterns `database.table`, in which `*` stands for any characters and `?` for one. A leading `!` leaves out, whatever else matches. Put them in quotes. May be edited once the snapshot is whole: added tables are copied and join the others, removed ones leave and what was written of them stays."},
 		{Name: "mode", Kind: option.Enum, Values: []string{string(SnapshotAndChanges), string(Snapshot), string(Changes)}, Default: string(SnapshotAndChanges),
 			Help: "`snapshot`: the rows as they are, once. `changes`: every change from `start` on. `snapshot_and_changes`: both, without a gap or an overlap."},
 		{Name: "start", Kind: option.Text, Default: "", Example: "head",

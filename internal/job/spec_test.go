@@ -172,7 +172,7 @@ func TestDiff_when_edited(t *testing.T) {
 		{"parallel", []string{"until: head", "parallel: 4\nuntil: head"}, "parallel applies 0→4"},
 		{"address", []string{"127.0.0.1:3306", "db:3306"}, "source.mysql.address checked 127.0.0.1:3306→db:3306"},
 		{"password", []string{`"${env:SHOP_PASSWORD}"`, "other"}, ""},
-		{"tables", []string{`["shop.*", "!shop.tmp_*"]`, `["shop.*"]`}, "tables refused shop.* !shop.tmp_*→shop.*"},
+		{"tables", []string{`["shop.*", "!shop.tmp_*"]`, `["shop.*"]`}, "tables chooses shop.* !shop.tmp_*→shop.*"},
 		{"mode", []string{"mode: snapshot_and_changes", "mode: changes"}, "mode refused snapshot_and_changes→changes start refused →head"},
 		{"name", []string{"name: shop-to-lake", "name: shop"}, "name refused shop-to-lake→shop"},
 		{"sink added", []string{"every: 30s}}", "every: 30s}}" + second}, "sinks.pg adds →set"},

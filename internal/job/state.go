@@ -104,6 +104,9 @@ const (
 	ApartResyncs Apart = "resynced" // it is read again
 )
 
+// MostApart is how many tables may stand apart at once.
+const MostApart = 16
+
 // TableState is a table of which something is asked that is not asked of all.
 type TableState struct {
 	Name string `json:"name"`
@@ -256,6 +259,17 @@ func (s *State) ensureTable(name string, now time.Time) *TableState {
 		s.Tables = slices.Insert(s.Tables, i, TableState{Name: name, Since: now})
 	}
 	return &s.Tables[i]
+}
+
+// Apart returns the tables that are to stand apart, and why.
+func (s State) Apart() map[string]Apart {
+	out := map[string]Apart{}
+	for _, t := range s.Tables {
+		if t.Apart != Together {
+			out[t.Name] = t.Apart
+		}
+	}
+	return out
 }
 
 func (s *State) apart(table string) bool {

@@ -126,6 +126,8 @@ func (s *State) finished(t *TaskState, now time.Time) {
 	switch t.Kind {
 	case Planning:
 		s.allFound()
+	case Stream:
+		s.rejoinAtEnd(now)
 	case Resync:
 		t.Gone = true
 		s.replan(now, "table "+t.Table+" is read again")

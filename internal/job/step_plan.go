@@ -1,6 +1,9 @@
 package job
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // found adds tasks that planning found: all of them, or some. Of a plan that is
 // outdated only its end counts.
@@ -47,11 +50,22 @@ func (s *State) add(task Task, plan uint64, now time.Time) {
 	t.Plan = plan
 }
 
-// allFound drops the tasks that planning did not find again.
+// allFound drops the tasks that planning did not find again, and what is known of
+// tables that nothing carries apart: they are not there.
 func (s *State) allFound() {
+	own := map[string]bool{}
 	for i := range s.Tasks {
-		if t := &s.Tasks[i]; (t.Kind == Copy || t.Kind == Stream) && t.Plan != s.plan().Attempt {
+		t := &s.Tasks[i]
+		if (t.Kind == Copy || t.Kind == Stream) && t.Plan != s.plan().Attempt {
 			t.Gone = true
+		} else if t.Kind == Stream || t.Kind == Resync {
+			own[t.Table] = true
+		}
+	}
+	for _, t := range slices.Clone(s.Tables) {
+		if t.Apart != Together && t.Paused == nil && !own[t.Name] {
+			s.table(t.Name).Apart = Together
+			s.forget(t.Name)
 		}
 	}
 }
@@ -69,12 +83,22 @@ func (s *State) replan(now time.Time, why string) {
 }
 
 // setApart says whether a table stands apart, and why. The plan that follows
-// takes it out of the stream of the others, or back into it.
+// takes it out of the stream of the others, or back into it. It begins when nothing
+// runs any more that carries the table, with the others or alone.
 func (s *State) setApart(t *TableState, why Apart, now time.Time) {
 	if t.Apart == why {
 		return
 	}
+	moves := t.Apart == Together || why == Together
 	t.Apart, t.Since = why, now
+	if !moves {
+		return
+	}
+	for i := range s.Tasks {
+		if o := &s.Tasks[i]; o.live() && o.Kind == Stream && (o.carriesAll() || o.Table == t.Name) {
+			o.Outdated = true
+		}
+	}
 	s.replan(now, "table "+t.Name+" leaves or joins the others")
 }
 
@@ -87,6 +111,30 @@ func (s *State) rejoin(t *TaskState, now time.Time) bool {
 	s.setApart(table, Together, now)
 	s.forget(t.Table)
 	return true
+}
+
+// rejoinAtEnd ends the time apart of tables when all streams have come to the end
+// that was asked for, so that the job ends at one place.
+func (s *State) rejoinAtEnd(now time.Time) {
+	ended := map[string]bool{}
+	for i := range s.Tasks {
+		switch t := &s.Tasks[i]; t.Kind {
+		case Copy, Stream:
+			done, known := ended[t.Table]
+			ended[t.Table] = (done || !known) && t.Status == Finished && !t.Gone
+		case Resync:
+			ended[t.Table] = false
+		}
+	}
+	if all, any := ended[""]; any && !all {
+		return
+	}
+	for _, t := range slices.Clone(s.Tables) {
+		if t.Apart != Together && t.Paused == nil && ended[t.Name] {
+			s.setApart(s.table(t.Name), Together, now)
+			s.forget(t.Name)
+		}
+	}
 }
 
 // forget drops a table of which nothing special is asked.
@@ -108,7 +156,7 @@ func (s *State) resync(name string, now time.Time) {
 	}
 	t := s.ensureTable(name, now)
 	t.Generation++
-	t.Apart, t.Since = ApartResyncs, now
+	s.setApart(t, ApartResyncs, now)
 	for i := range s.Tasks {
 		if t := &s.Tasks[i]; t.Table == name {
 			t.Gone = true

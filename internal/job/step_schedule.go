@@ -180,7 +180,7 @@ func (g *gates) open(t *TaskState) bool {
 	plan := g.s.plan()
 	switch {
 	case t.Kind == Planning:
-		return true
+		return len(g.leaving) == 0 // tables may leave or join while nothing runs that carries them
 	case g.stillHeld(t):
 		return false
 	case t.Kind == Resync:

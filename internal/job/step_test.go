@@ -185,20 +185,45 @@ func TestStep_when_one_task_is_paused(t *testing.T) {
 func TestStep_when_a_table_is_paused(t *testing.T) {
 	all := Task{ID: "s", Kind: Stream, Revision: "ABC"}
 	l := newLife(t, Options{}).planned(all)
-	l.do(Event{Kind: PauseAsked, Tables: []string{"B"}, By: "ana"}).says("start (plan) 2")
+	l.do(Event{Kind: PauseAsked, Tables: []string{"B"}, By: "ana"}).says("cancel s 1")
+	l.do(Event{Kind: TaskStopped, ID: "s"}).says("start (plan) 2").stands("preparing: s unassigned")
 	without, own := Task{ID: "s", Kind: Stream, Revision: "AC"}, Task{ID: "s B", Kind: Stream, Table: "B"}
-	l.planned(without, own).says("cancel s 1").stands("preparing: s stopping, s B paused")
-	l.do(Event{Kind: TaskStopped, ID: "s"}).says("start s 2")
+	l.planned(without, own).says("start s 2").stands("preparing: s preparing, s B paused")
 	l.do(Event{Kind: TaskStarted, ID: "s"}).stands("running: s running, s B paused")
 	if got := l.state.table("B"); got.Apart != ApartPaused || got.Paused.By != "ana" {
 		t.Fatalf("%+v", got)
 	}
 	l.do(Event{Kind: ResumeAsked, Tables: []string{"B"}}).says("start s B 1")
-	l.do(Event{Kind: CaughtUp, ID: "s B"}).says("start (plan) 3").do(Event{Kind: CaughtUp, ID: "s B"}).says("")
-	l.planned(all).says("cancel s 2, cancel s B 1")
+	l.do(Event{Kind: CaughtUp, ID: "s B"}).says("cancel s 2, cancel s B 1").do(Event{Kind: CaughtUp, ID: "s B"}).says("")
 	l.do(Event{Kind: TaskStopped, ID: "s"}).says("") // its own stream still has B
-	l.do(Event{Kind: TaskStopped, ID: "s B"}).says("start s 3").stands("preparing: s preparing")
+	l.do(Event{Kind: TaskStopped, ID: "s B"}).says("start (plan) 3")
+	l.planned(all).says("start s 3").stands("preparing: s preparing")
 	if len(l.state.Tables) > 0 {
+		t.Errorf("%+v", l.state.Tables)
+	}
+}
+
+func TestStep_when_all_come_to_the_end(t *testing.T) {
+	all, own := Task{ID: "s", Kind: Stream, Revision: "A"}, Task{ID: "s B", Kind: Stream, Table: "B"}
+	l := newLife(t, Options{}).planned(all, own)
+	if b := l.state.table("B"); b.Apart != ApartAdded {
+		t.Fatalf("%+v", b)
+	}
+	l.do(Event{Kind: TaskFinished, ID: "s B"}).says("").do(Event{Kind: TaskFinished, ID: "s"}).says("start (plan) 2")
+	l.planned(Task{ID: "s", Kind: Stream, Revision: "AB"}).says("start s 2").do(Event{Kind: TaskFinished, ID: "s"}).says("finish")
+
+	l = newLife(t, Options{}).planned(all, own).do(Event{Kind: PauseAsked, Tables: []string{"B"}}).says("cancel s B 1")
+	l.do(Event{Kind: TaskFinished, ID: "s"}).do(Event{Kind: TaskFinished, ID: "s B"}).says("finish") // it was quicker
+	l = newLife(t, Options{}).planned(all, own).do(Event{Kind: PauseAsked, Tables: []string{"B"}})
+	l.do(Event{Kind: TaskStopped, ID: "s B"}).do(Event{Kind: TaskFinished, ID: "s"}).says("").stands("paused: s finished, s B paused")
+	l.do(Event{Kind: ResumeAsked, Tables: []string{"B"}}).says("start s B 2").do(Event{Kind: TaskFinished, ID: "s B"}).says("start (plan) 2")
+}
+
+func TestStep_when_a_table_that_stands_apart_is_not_there(t *testing.T) {
+	l := newLife(t, Options{}).do(Event{Kind: PauseAsked, Tables: []string{"B"}}).says("cancel (plan) 1")
+	l.do(Event{Kind: TaskStopped, ID: PlanID}).planned(stream).do(Event{Kind: ResumeAsked, Tables: []string{"B"}})
+	l.state, l.did = Resume(l.state, l.now)
+	if l.planned(stream); len(l.state.Tables) > 0 {
 		t.Errorf("%+v", l.state.Tables)
 	}
 }
@@ -206,11 +231,11 @@ func TestStep_when_a_table_is_paused(t *testing.T) {
 func TestStep_when_a_table_is_read_again(t *testing.T) {
 	all := Task{ID: "s", Kind: Stream, Revision: "AB"}
 	l := newLife(t, Options{Parallel: 2}).planned(copyA, copyB, all)
-	l.do(Event{Kind: TaskFinished, ID: "a"}).do(Event{Kind: ResyncAsked, Tables: []string{"B"}}).says("cancel b 1, start (plan) 2")
+	l.do(Event{Kind: TaskFinished, ID: "a"}).do(Event{Kind: ResyncAsked, Tables: []string{"B"}}).says("cancel b 1, cancel s 1")
 	l.do(Event{Kind: ResyncAsked, Tables: []string{"B"}}).says("") // the same
-	l.planned(copyA, Task{ID: "s", Kind: Stream, Revision: "A"}).says("cancel s 1")
 	l.do(Event{Kind: TaskStopped, ID: "b"}).says("")
-	l.do(Event{Kind: TaskStopped, ID: "s"}).says("start s 2, start (resync) B 1")
+	l.do(Event{Kind: TaskStopped, ID: "s"}).says("start (plan) 2")
+	l.planned(copyA, Task{ID: "s", Kind: Stream, Revision: "A"}).says("start s 2, start (resync) B 1")
 	if a := l.did[1]; a.Generation != 1 || a.Task.Table != "B" || a.Task.Kind != Resync {
 		t.Errorf("%+v", a)
 	}
@@ -244,7 +269,7 @@ func TestStep_when_edited(t *testing.T) {
 
 	l = newLife(t, Options{}).planned(copyA).do(Event{Kind: TaskFailed, ID: "a", Failure: fatal})
 	l.do(edit(2, Restarts)).says("start a 2, resolve task failed a, resolve job failed ")
-	l.do(edit(3, Resyncs, "A")).says("cancel a 2, start (plan) 2")
+	l.do(edit(3, Resyncs, "A")).says("cancel a 2").do(Event{Kind: TaskStopped, ID: "a"}).says("start (plan) 2")
 }
 
 func TestStep_when_planning_fails(t *testing.T) {
@@ -286,7 +311,7 @@ func TestTableStatus(t *testing.T) {
 }
 
 func TestConsequence_of_every_effect(t *testing.T) {
-	for e, want := range map[Effect]Consequence{Follows: TakenOver, Applies: Restarts, Checked: Restarts, Lists: Replans, Adds: Replans, Leaves: Replans} {
+	for e, want := range map[Effect]Consequence{Follows: TakenOver, Applies: Restarts, Checked: Restarts, Lists: Replans, Adds: Replans, Leaves: Replans, Chooses: Replans} {
 		if got := e.Consequence(); got != want {
 			t.Errorf("%s: %s", e, got)
 		}

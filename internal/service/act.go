@@ -157,11 +157,9 @@ func tableName(text string) row.Name {
 // to the state where no engine is at it.
 func (j *living) command(who Who, a api.Act) error {
 	c := command{Do: string(a.Act), At: j.s.o.Now().UTC(), By: who.Name, Why: a.Reason, Tables: a.Tables, Tasks: a.Tasks}
-	e, err := engine.ForCopies(j.stateNow(), c.event(c.At))
-	if err != nil {
+	if err := engine.Allowed(j.stateNow(), c.event(c.At)); err != nil {
 		return err
 	}
-	c.Tables, c.Tasks = e.Tables, e.Only
 	return j.keepCommand(who, entryOf(j.name, a), c, func(*card) {})
 }
 

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"godwit/internal/api"
@@ -86,7 +87,19 @@ func (j *living) resolve(which func(api.Alarm) bool) {
 // marked raises alarms for tables that cannot go on.
 func (j *living) marked(marks []watch.Mark) {
 	for _, m := range marks {
-		j.s.parts.board.Raise(j.name, alarmResync, m.Table, m.Reason, readAgain(j.name))
+		j.s.parts.board.Raise(j.name, alarmResync, m.Table, m.Reason, fmt.Sprintf("read it again: godwit job resync %s %s", j.name, m.Table))
+	}
+}
+
+// healed resolves the alarms of tables that were marked and are read again.
+func (j *living) healed(before *watch.Progress, now []watch.Mark) {
+	if before == nil {
+		return
+	}
+	for _, m := range before.Marked {
+		if !slices.ContainsFunc(now, func(n watch.Mark) bool { return n.Table == m.Table }) {
+			j.s.parts.board.Resolve(j.name, alarmResync, m.Table)
+		}
 	}
 }
 

@@ -37,11 +37,13 @@ func (j *living) second() {
 	if l != nil {
 		p := l.record.Snapshot()
 		j.mu.Lock()
+		before := j.progress
 		j.progress = &p
 		moved = j.toldOf == nil || p.Moved(j.toldOf) || j.s.o.Now().Sub(j.toldAt) >= idleNews
 		j.mu.Unlock()
 		j.s.parts.keeper.Sample(j.name, &p)
 		j.marked(p.Marked)
+		j.healed(before, p.Marked)
 	}
 	j.mu.Lock()
 	news, unkept := j.news || moved && j.told == api.StatusRunning, j.unkept

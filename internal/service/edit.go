@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"godwit/internal/api"
@@ -144,6 +145,10 @@ func (j *living) changes(spec *job.Spec) (changes []api.Change, effects []effect
 		c := api.Change{Field: d.Field, From: d.From, To: d.To, Effect: string(d.Effect), Why: d.Why}
 		does := d.Effect.Consequence()
 		switch {
+		case d.Effect == job.Chooses && copying(j.stateNow()):
+			c.Does, c.Effect, c.Why = api.ChangeDoesRefused, string(job.Refused), "tables are being copied: edit them once the snapshot is whole"
+			changes = append(changes, c)
+			continue
 		case d.Effect != job.Refused:
 		case fresh && d.Field != "name" && d.Field != "kind":
 			c.Why = "nothing was moved yet"
@@ -163,6 +168,15 @@ func (j *living) changes(spec *job.Spec) (changes []api.Change, effects []effect
 		effects = append(effects, effect{Field: "secrets", Does: job.Restarts})
 	}
 	return changes, effects, nil
+}
+
+// copying reports whether something of a table job is still to be copied, so that no
+// tables can be added yet. The engine has the last word.
+func copying(s job.State) bool {
+	apart := s.Apart()
+	return slices.ContainsFunc(s.Tasks, func(t job.TaskState) bool {
+		return t.Kind == job.Copy && t.Status != job.Finished && apart[t.Table] == job.Together
+	})
 }
 
 // untouched reports whether no task of a job was ever found: it may be edited as one

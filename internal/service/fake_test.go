@@ -70,7 +70,7 @@ type script struct {
 	ran []string // "id attempt"
 }
 
-func (w *script) Find(ctx context.Context, found func(job.Task)) error {
+func (w *script) Find(ctx context.Context, _ map[string]job.Apart, found func(job.Task)) error {
 	if w.find != nil {
 		if err := w.find(ctx); err != nil {
 			return err
@@ -82,7 +82,8 @@ func (w *script) Find(ctx context.Context, found func(job.Task)) error {
 	return nil
 }
 
-func (w *script) RunTask(ctx context.Context, id string, attempt uint64) (bool, error) {
+func (w *script) RunTask(ctx context.Context, r engine.Run) (bool, error) {
+	id, attempt := r.Task.ID, r.Attempt
 	w.mu.Lock()
 	w.ran = append(w.ran, fmt.Sprint(id, " ", attempt))
 	w.mu.Unlock()

@@ -73,9 +73,9 @@ func (l *logWatch) look(ctx context.Context, now time.Time) {
 		if now.Sub(l.warned) > againAfter {
 			l.warned = time.Time{}
 		}
-	case f.Code == fault.SourceLost && o.copying:
+	case f.Code == fault.SourceLost && o.copying && !o.apart:
 		l.w.logLost(f)
-	case f.Code == fault.SourceLost: // a stream that reads is ahead of what it has committed, and finds out itself
+	case f.Code == fault.SourceLost && !o.apart: // a stream that reads is ahead of what it has committed, and finds out itself
 	case l.warned.IsZero():
 		l.warned = now
 		l.w.flow.Log.Warn(f.What, "hint", f.Hint)

@@ -28,6 +28,7 @@ type outlook struct {
 	takes   time.Duration // how long that will take; 0 unknown
 	basis   string        // of takes: "at …"
 	purged  bool          // parts were removed by hand while the job looked on
+	apart   bool          // only a table that stands apart needs that place
 }
 
 // outlook asks the source about the place that goes first of those the sinks
@@ -39,11 +40,12 @@ func (o *opened) outlook(ctx context.Context, states []*flow.SinkState) (outlook
 	if !ok {
 		return out, nil
 	}
-	places := o.needed(states)
+	all, parts := o.needed(states)
+	places := slices.Concat(all, parts)
 	if len(places) == 0 {
 		places = []position.Position{{}}
 	}
-	for _, p := range places {
+	for i, p := range places {
 		kept, err := r.Retention(ctx, p)
 		if fault.Has(err, fault.SourceDiverged) {
 			return outlook{}, nil
@@ -52,7 +54,7 @@ func (o *opened) outlook(ctx context.Context, states []*flow.SinkState) (outlook
 			return out, err
 		}
 		if !out.known || sooner(kept, out.Retention) {
-			out.known, out.Retention, out.need = true, kept, o.describe(p)
+			out.known, out.Retention, out.need, out.apart = true, kept, o.describe(p), i >= max(1, len(all))
 		}
 	}
 	out.copying = o.copies(states)
@@ -70,27 +72,35 @@ func sooner(a, b connector.Retention) bool {
 	return a.Spare < b.Spare
 }
 
-// needed returns the places from which the log is read next. Sinks that have come
-// to the end asked for read nothing.
-func (o *opened) needed(states []*flow.SinkState) []position.Position {
-	var out []position.Position
+// needed returns the places from which the log is read next, for all tables and for
+// those that stand apart. Sinks that have come to the end asked for read nothing.
+func (o *opened) needed(states []*flow.SinkState) (all, parts []position.Position) {
 	for _, s := range states {
-		if !s.At.IsZero() && !o.over(s) && !slices.Contains(out, s.At) {
-			out = append(out, s.At)
+		if s.At.IsZero() || o.over(s) {
+			continue
+		}
+		if !slices.Contains(all, s.At) {
+			all = append(all, s.At)
+		}
+		for _, p := range s.Parts {
+			parts = append(parts, p.At)
 		}
 	}
-	return out
+	return all, parts
 }
 
 // copies reports whether some sink has a snapshot ahead of it.
 func (o *opened) copies(states []*flow.SinkState) bool {
-	return o.spec.Mode != job.Changes && slices.ContainsFunc(states, func(s *flow.SinkState) bool { return !s.Whole })
+	return o.spec.Mode != job.Changes && slices.ContainsFunc(states, func(s *flow.SinkState) bool {
+		return !s.Whole || slices.ContainsFunc(s.Parts, copying)
+	})
 }
 
-// over reports whether a sink has come to the end that the spec asks for.
+// over reports whether a sink has come to the end that the spec asks for, with all
+// tables that it chooses.
 func (o *opened) over(s *flow.SinkState) bool {
 	end := o.reached()
-	return end != "" && s.Reached == end && (s.Whole || s.Generation == 0)
+	return end != "" && s.Reached == end && !copying(s) && len(s.Parts) == 0 && s.Follows(o.spec.Tables)
 }
 
 // estimate fills in how long it takes to copy tables. A table without a key is
@@ -123,6 +133,9 @@ func (l outlook) verdict() *fault.Error {
 	switch {
 	case !l.known:
 		return nil
+	case l.Lost && l.apart:
+		return fault.New(fault.SourceLost, "the log no longer has what follows %s, which a table that stands apart needs", l.need).
+			Try("%s; then read that table again with `godwit job resync`", l.Longer)
 	case l.Lost:
 		return fault.New(fault.SourceLost, "the log no longer has what follows %s, which the job needs", l.need).
 			Try("%s; then read everything again with `godwit run --again`", l.Longer)

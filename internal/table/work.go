@@ -44,7 +44,10 @@ type work struct {
 	log     context.Context
 	logLost context.CancelCauseFunc
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex      // guards what follows
+	opens   uint64          // attempts that have opened shards in this run: the number of the last
+	running int             // streams of all tables that run
+	caught  map[string]bool // parts that were where the others are
 	copies  map[string]*flow.ChunkTask
 	streams map[string]*flow.StreamTask
 	copied  map[string]bool            // copy tasks that have finished in this run
@@ -55,7 +58,7 @@ type work struct {
 func newWork(ctx context.Context, s *job.Spec, o engine.Options, state *local.State) *work {
 	w := &work{
 		spec: s, options: o, state: state, record: o.Watch, again: o.Again, life: ctx, late: map[string]bool{}, before: map[string]job.TaskState{},
-		copies: map[string]*flow.ChunkTask{}, streams: map[string]*flow.StreamTask{}, copied: map[string]bool{}, left: map[string]map[string]bool{},
+		caught: map[string]bool{}, copies: map[string]*flow.ChunkTask{}, streams: map[string]*flow.StreamTask{}, copied: map[string]bool{}, left: map[string]map[string]bool{},
 		stopKeeping: func() {}, unwatch: func() {},
 	}
 	w.log, w.logLost = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -80,7 +83,8 @@ func (w *work) close() error {
 // after their chunks.
 const (
 	streamNow   = "stream"
-	streamAfter = "stream after copies"
+	afterCopies = " after copies"
+	streamAfter = streamNow + afterCopies
 )
 
 // begin opens the systems, begins the run and returns what the sinks hold. What it has
@@ -181,12 +185,13 @@ func (o *opened) reached() string {
 // fits refuses a job file that asks for something else than what the sinks hold.
 func (w *work) fits(states []*flow.SinkState) error {
 	want := strings.Join(w.spec.Tables.Patterns, " ")
+	begins := slices.ContainsFunc(states, func(s *flow.SinkState) bool { return s.At.IsZero() })
 	for _, s := range states {
 		switch {
 		case s.At.IsZero():
-		case s.Patterns != want:
-			return fault.New(fault.JobEdit, "tables changed from [%s] to [%s] after sink %q was begun", s.Patterns, want, s.Sink.Name).
-				Try("take the edit back, or read everything again: godwit run --again %s", w.spec.File)
+		case s.Patterns != want && begins:
+			return fault.New(fault.JobEdit, "tables changed from [%s] to [%s] while a new sink is to begin", s.Patterns, want).
+				Try("take the edit of tables back until the new sink has its snapshot, or read everything again: godwit run --again %s", w.spec.File)
 		case w.spec.Mode != job.Changes && s.Generation == 0:
 			return fault.New(fault.JobEdit, "mode %s needs a snapshot, but sink %q was begun with mode changes", w.spec.Mode, s.Sink.Name).
 				Try("take the edit back, or begin with a snapshot: godwit run --again %s", w.spec.File)
@@ -285,13 +290,17 @@ func (w *work) locate(ctx context.Context, states []*flow.SinkState) (position.P
 	return position.Position{}, nil
 }
 
-// Find finds the streams first, then the chunks that some sink lacks. Before it finds
-// anything it opens the systems, so that those that cannot be reached are looked for
-// again as any task is tried again.
-func (w *work) Find(ctx context.Context, found func(job.Task)) error {
+// Find takes tables out of the stream of all and back as is wanted, then finds the
+// streams and the chunks that some sink lacks. Before it finds anything it opens the
+// systems, so that those that cannot be reached are looked for again as any task is
+// tried again.
+func (w *work) Find(ctx context.Context, apart map[string]job.Apart, found func(job.Task)) error {
 	first := !w.begun
 	states, err := w.begin(ctx)
 	if err != nil || w.nothing {
+		return err
+	}
+	if err := w.arrange(ctx, states, apart); err != nil {
 		return err
 	}
 	var now, after, lacking []*flow.SinkState
@@ -306,8 +315,16 @@ func (w *work) Find(ctx context.Context, found func(job.Task)) error {
 		}
 	}
 	w.record.Carried(tableNames(now))
-	w.addStream(streamNow, now, found)
-	w.addStream(streamAfter, after, found)
+	for _, s := range states {
+		for _, t := range s.Tables() {
+			if t.Stopped != "" {
+				w.record.Marked(t.Name.String(), t.Stopped)
+			}
+		}
+	}
+	w.addStreams(streamNow, "", now, found)
+	w.addStreams(streamAfter, "", after, found)
+	lacking = append(lacking, w.addParts(states, found)...)
 	switch {
 	case len(lacking) == 0:
 		w.record.Phase(watch.Stream)
@@ -329,18 +346,26 @@ func tableNames(sinks []*flow.SinkState) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-func (w *work) addStream(id string, sinks []*flow.SinkState, found func(job.Task)) {
-	if len(sinks) == 0 {
-		return
+// addStreams finds the streams of sinks that begin together, mostly one: of all tables,
+// or of one that stands apart. Their revision says what they carry.
+func (w *work) addStreams(id, table string, sinks []*flow.SinkState, found func(job.Task)) {
+	for n, group := range flow.Together(sinks) {
+		t := job.Task{ID: id, Kind: job.Stream, Table: table, AfterCopies: strings.HasSuffix(id, afterCopies), Sinks: w.sinksOf(group)}
+		if n > 0 {
+			t.ID += fmt.Sprintf(" (%d)", n+1)
+		}
+		if t.Revision = carried(group); w.before[t.ID].Status == job.Finished {
+			t.Revision += w.revision(t.ID)
+		}
+		w.mu.Lock()
+		w.streams[t.ID] = &flow.StreamTask{Sinks: group, Until: w.until, ToMarks: w.spec.Mode == job.Snapshot, Reached: w.reached()}
+		w.mu.Unlock()
+		found(t)
 	}
-	w.mu.Lock()
-	w.streams[id] = &flow.StreamTask{Sinks: sinks, Until: w.until, ToMarks: w.spec.Mode == job.Snapshot, Reached: w.reached()}
-	w.mu.Unlock()
-	found(job.Task{ID: id, Kind: job.Stream, AfterCopies: id == streamAfter, Revision: w.revision(id), Sinks: w.carried(sinks)})
 }
 
-// carried names the sinks of a task (job.Task.Sinks); empty: they are all there are.
-func (w *work) carried(sinks []*flow.SinkState) string {
+// sinksOf names the sinks of a task (job.Task.Sinks); empty: they are all there are.
+func (w *work) sinksOf(sinks []*flow.SinkState) string {
 	if len(sinks) == len(w.spec.Sinks) {
 		return ""
 	}
@@ -417,7 +442,7 @@ func (w *work) findTable(ctx context.Context, number uint32, sinks []*flow.SinkS
 		return err
 	}
 	t := tasks[0].Table
-	name := t.Name.String()
+	name := tableName(t.Name.String(), tasks)
 	chunks, resumed := 0, 0
 	var open []*flow.ChunkTask
 	for _, task := range tasks {
@@ -443,7 +468,7 @@ func (w *work) findTable(ctx context.Context, number uint32, sinks []*flow.SinkS
 	}
 	w.record.Phase(watch.Snapshot)
 	for _, task := range open {
-		found(job.Task{ID: task.ID, Kind: job.Copy, Table: name, Revision: w.revision(task.ID), Sinks: w.carried(task.Sinks)})
+		found(job.Task{ID: task.ID, Kind: job.Copy, Table: name, Revision: w.revision(task.ID), Sinks: w.sinksOf(task.Sinks)})
 	}
 	return nil
 }
@@ -464,15 +489,17 @@ func (w *work) keepOpen(table string, open []*flow.ChunkTask) (first bool) {
 	return !seen
 }
 
-// RunTask runs chunks or a stream.
-func (w *work) RunTask(ctx context.Context, id string, attempt uint64) (progressed bool, err error) {
+// RunTask runs chunks or a stream, or begins a table anew.
+func (w *work) RunTask(ctx context.Context, r engine.Run) (progressed bool, err error) {
 	before := w.flow.Commits()
 	defer func() { progressed = w.flow.Commits() > before }()
-	claim := connector.Claim{Run: w.run, Attempt: attempt}
+	claim := w.claim(r.Attempt)
 	w.mu.Lock()
-	task, stream := w.copies[id], w.streams[id]
+	task, stream := w.copies[r.Task.ID], w.streams[r.Task.ID]
 	w.mu.Unlock()
 	switch {
+	case r.Task.Kind == job.Resync:
+		return false, w.resync(ctx, r.Task.Table, claim)
 	case task != nil:
 		ctx, why, done := w.untilLost(ctx)
 		defer done()
@@ -482,14 +509,18 @@ func (w *work) RunTask(ctx context.Context, id string, attempt uint64) (progress
 		w.copyDone(task)
 		return false, nil
 	case stream != nil:
-		if id == streamAfter {
+		if r.Task.Table != "" {
+			return false, w.runPart(ctx, stream, claim, r.CaughtUp)
+		}
+		defer w.streaming()()
+		if r.Task.AfterCopies {
 			w.record.Phase(watch.Stream)
 		}
 		stop := w.watchHead(ctx)
 		defer stop()
 		return false, w.flow.Stream(ctx, stream, claim)
 	}
-	return false, fault.New(fault.Internal, "the engine started the unknown task %q", id)
+	return false, fault.New(fault.Internal, "the engine started the unknown task %q", r.Task.ID)
 }
 
 func (w *work) copyDone(task *flow.ChunkTask) {

@@ -197,6 +197,14 @@ func (j *Job) Marked(table, reason string) {
 	j.notify()
 }
 
+// Healed says that a table that needed a resync is read again.
+func (j *Job) Healed(table string) {
+	j.mu.Lock()
+	delete(j.marks, table)
+	j.mu.Unlock()
+	j.notify()
+}
+
 // tick keeps a sample when it is time, so that rates are right however seldom
 // snapshots are taken.
 func (j *Job) tick() {

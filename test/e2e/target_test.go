@@ -48,6 +48,7 @@ type status struct {
 
 type statusTable struct {
 	Name     string   `json:"name"`
+	Number   uint32   `json:"number"`
 	Folders  []string `json:"folders"`
 	Complete bool     `json:"complete"`
 	From     string   `json:"from"`

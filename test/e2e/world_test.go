@@ -25,6 +25,7 @@ type world struct {
 	replay     *mariadb.Replay
 	at         spot            // of the replay
 	judged     map[string]bool // chunks
+	apart      map[string]bool // tables that are left out of a judgement, by their first name
 	statusPath string
 
 	mu      sync.Mutex // held while the writer writes

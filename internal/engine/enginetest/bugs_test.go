@@ -22,15 +22,16 @@ func sound(ctx context.Context, work engine.Work, from job.State, commands <-cha
 // sameAttempt tells every attempt that it is the first.
 type sameAttempt struct{ engine.Work }
 
-func (w sameAttempt) RunTask(ctx context.Context, id string, _ uint64) (bool, error) {
-	return w.Work.RunTask(ctx, id, 1)
+func (w sameAttempt) RunTask(ctx context.Context, r engine.Run) (bool, error) {
+	r.Attempt = 1
+	return w.Work.RunTask(ctx, r)
 }
 
 // noOrder finds streams that wait for nothing.
 type noOrder struct{ engine.Work }
 
-func (w noOrder) Find(ctx context.Context, found func(job.Task)) error {
-	return w.Work.Find(ctx, func(t job.Task) {
+func (w noOrder) Find(ctx context.Context, apart map[string]job.Apart, found func(job.Task)) error {
+	return w.Work.Find(ctx, apart, func(t job.Task) {
 		t.AfterCopies = false
 		found(t)
 	})
@@ -39,10 +40,10 @@ func (w noOrder) Find(ctx context.Context, found func(job.Task)) error {
 // hasty does not wait for tasks that it cancels.
 type hasty struct{ engine.Work }
 
-func (w hasty) RunTask(ctx context.Context, id string, attempt uint64) (bool, error) {
+func (w hasty) RunTask(ctx context.Context, r engine.Run) (bool, error) {
 	ended := make(chan error, 1)
 	go func() {
-		_, err := w.Work.RunTask(ctx, id, attempt)
+		_, err := w.Work.RunTask(ctx, r)
 		ended <- err
 	}()
 	select {
@@ -51,6 +52,31 @@ func (w hasty) RunTask(ctx context.Context, id string, attempt uint64) (bool, er
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
+}
+
+// forgetful does not say which tables stand apart.
+type forgetful struct{ engine.Work }
+
+func (w forgetful) Find(ctx context.Context, _ map[string]job.Apart, found func(job.Task)) error {
+	return w.Work.Find(ctx, nil, found)
+}
+
+// mute does not hand on that a table has caught up.
+type mute struct{ engine.Work }
+
+func (w mute) RunTask(ctx context.Context, r engine.Run) (bool, error) {
+	r.CaughtUp = func() {}
+	return w.Work.RunTask(ctx, r)
+}
+
+// onlyFound carries out nothing but what was found.
+type onlyFound struct{ engine.Work }
+
+func (w onlyFound) RunTask(ctx context.Context, r engine.Run) (bool, error) {
+	if r.Task.Kind == job.Resync {
+		return false, nil
+	}
+	return w.Work.RunTask(ctx, r)
 }
 
 // deaf takes commands also after ctx has ended, and forgets those. stops says that
@@ -119,6 +145,15 @@ var defects = map[string]Drive{
 	},
 	"tasks do not learn their attempt": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
 		return sound(ctx, sameAttempt{w}, from, c, save)
+	},
+	"planning does not learn what stands apart": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return sound(ctx, forgetful{w}, from, c, save)
+	},
+	"a table that has caught up is not heard": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return sound(ctx, mute{w}, from, c, save)
+	},
+	"a resync is taken for done": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
+		return sound(ctx, onlyFound{w}, from, c, save)
 	},
 	"streams wait for nothing": func(ctx context.Context, w engine.Work, from job.State, c <-chan job.Event, save func(job.State) error) error {
 		return sound(ctx, noOrder{w}, from, c, save)

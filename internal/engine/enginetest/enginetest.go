@@ -70,6 +70,7 @@ func Cases() []Case {
 		{"one task is paused", onePaused},
 		{"edited while it runs", edited},
 		{"its work follows", followed},
+		{"a table is read again", readAgain},
 		{"crashes after each step was kept", func(ctx context.Context, d Drive) error { return crashes(ctx, d, true, nil) }},
 		{"crashes before each step was kept", func(ctx context.Context, d Drive) error { return crashes(ctx, d, false, nil) }},
 		{"crashes while it fails, after each step was kept", func(ctx context.Context, d Drive) error { return crashes(ctx, d, true, fatal) }},
@@ -343,6 +344,39 @@ func followed(ctx context.Context, d Drive) error {
 	})
 	if err != nil || early || len(w.kept) == 0 || !slices.Equal(w.kept, w.told) {
 		return fmt.Errorf("ended with %v; kept were %v, told %v, one before it was kept: %v", err, w.kept, w.told, early)
+	}
+	return nil
+}
+
+// readAgain has a table leave the stream of all, read again, and join it.
+func readAgain(ctx context.Context, d Drive) error {
+	together, others, own := stream, stream, job.Task{ID: "stream A", Kind: job.Stream, Table: "A", AfterCopies: true}
+	together.Revision, others.Revision = "AB", "B"
+	t := begin(ctx, d, asServer, &script{
+		plan: func(apart map[string]job.Apart) []job.Task {
+			if apart["A"] == job.ApartResyncs {
+				return []job.Task{others, own}
+			}
+			return []job.Task{together}
+		},
+		run: func(ctx context.Context, id string, attempt uint64) error {
+			if id == "(resync) A" || id == stream.ID && attempt > 2 {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		},
+	})
+	if err := t.Await(ctx, running(1)); err != nil {
+		return err
+	}
+	t.Tell(ctx, job.Event{Kind: job.ResyncAsked, Tables: []string{"A"}})
+	if err := errors.Join(t.end(ctx), t.stands(job.Finished)); err != nil {
+		return err
+	}
+	ran := slices.DeleteFunc(t.names(), func(what string) bool { return what == "stream 2" || what == "stream 3" })
+	if !slices.Equal(ran, []string{"stream 1", "(resync) A 1", "stream A 1"}) || len(t.Kept().Apart()) > 0 {
+		return fmt.Errorf("ran %q, apart are %v", t.ran, t.Kept().Apart())
 	}
 	return nil
 }

@@ -7,12 +7,14 @@ import (
 	"sync"
 	"time"
 
+	"godwit/internal/engine"
 	"godwit/internal/job"
 )
 
 // script is work whose tasks do what a function says.
 type script struct {
 	tasks []job.Task
+	plan  func(apart map[string]job.Apart) []job.Task                // in place of tasks; nil: those
 	find  func(n int) error                                          // how the n-th search ends; nil: well
 	run   func(ctx context.Context, id string, attempt uint64) error // nil: well
 
@@ -26,7 +28,7 @@ type script struct {
 }
 
 // Find finds the tasks.
-func (s *script) Find(_ context.Context, found func(job.Task)) error {
+func (s *script) Find(_ context.Context, apart map[string]job.Apart, found func(job.Task)) error {
 	s.mu.Lock()
 	s.searches++
 	n := s.searches
@@ -36,15 +38,23 @@ func (s *script) Find(_ context.Context, found func(job.Task)) error {
 			return err
 		}
 	}
-	for _, t := range s.tasks {
+	tasks := s.tasks
+	if s.plan != nil {
+		tasks = s.plan(apart)
+	}
+	for _, t := range tasks {
 		found(t)
 	}
 	return nil
 }
 
-// RunTask runs a task.
-func (s *script) RunTask(ctx context.Context, id string, attempt uint64) (bool, error) {
+// RunTask runs a task. The stream of a table that stands apart catches up at once.
+func (s *script) RunTask(ctx context.Context, r engine.Run) (bool, error) {
+	id, attempt := r.Task.ID, r.Attempt
 	s.enter(id, attempt)
+	if r.Task.Kind == job.Stream && r.Task.Table != "" {
+		r.CaughtUp()
+	}
 	var err error
 	if s.run != nil {
 		err = s.run(ctx, id, attempt)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"godwit/internal/engine"
-	"godwit/internal/fault"
 	"godwit/internal/job"
 )
 
@@ -185,12 +184,13 @@ func (r *runner) start(a job.Action) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.cancels[a.Task.ID] = cancel
 	r.left++
+	apart := r.state.Apart()
 	about := job.Event{ID: a.Task.ID, Attempt: a.Attempt, Worker: here}
 	go func() {
 		defer cancel()
 		about.Kind = job.TaskStarted
 		r.send(answer{Event: about})
-		progressed, err := r.carryOut(ctx, a)
+		progressed, err := r.carryOut(ctx, a, apart)
 		about.Progressed = progressed
 		switch {
 		case err == nil:
@@ -207,14 +207,12 @@ func (r *runner) start(a job.Action) {
 // here is the worker's name where there is one process.
 const here = "this process"
 
-func (r *runner) carryOut(ctx context.Context, a job.Action) (progressed bool, err error) {
-	switch a.Task.Kind {
-	case job.Planning:
-		return false, r.work.Find(ctx, func(t job.Task) {
-			r.send(answer{Event: job.Event{Kind: job.TaskFound, ID: a.Task.ID, Attempt: a.Attempt, Tasks: []job.Task{t}}})
-		})
-	case job.Resync:
-		return false, fault.New(fault.Internal, "table %s cannot be read again by itself yet", a.Task.Table)
+func (r *runner) carryOut(ctx context.Context, a job.Action, apart map[string]job.Apart) (progressed bool, err error) {
+	tell := func(kind job.EventKind, tasks ...job.Task) {
+		r.send(answer{Event: job.Event{Kind: kind, ID: a.Task.ID, Attempt: a.Attempt, Tasks: tasks}})
 	}
-	return r.work.RunTask(ctx, a.Task.ID, a.Attempt)
+	if a.Task.Kind == job.Planning {
+		return false, r.work.Find(ctx, apart, func(t job.Task) { tell(job.TaskFound, t) })
+	}
+	return r.work.RunTask(ctx, engine.Run{Task: a.Task, Attempt: a.Attempt, CaughtUp: func() { tell(job.CaughtUp) }})
 }

@@ -32,7 +32,7 @@ type script struct {
 	most    int
 }
 
-func (s *script) Find(ctx context.Context, found func(job.Task)) error {
+func (s *script) Find(ctx context.Context, _ map[string]job.Apart, found func(job.Task)) error {
 	for _, t := range s.tasks {
 		found(t)
 	}
@@ -42,7 +42,8 @@ func (s *script) Find(ctx context.Context, found func(job.Task)) error {
 	return nil
 }
 
-func (s *script) RunTask(ctx context.Context, id string, attempt uint64) (bool, error) {
+func (s *script) RunTask(ctx context.Context, r engine.Run) (bool, error) {
+	id, attempt := r.Task.ID, r.Attempt
 	s.mu.Lock()
 	s.ran = append(s.ran, id)
 	s.running++
@@ -172,9 +173,9 @@ type fruitful struct {
 	most int
 }
 
-func (f *fruitful) RunTask(ctx context.Context, id string, attempt uint64) (bool, error) {
-	_, err := f.script.RunTask(ctx, id, attempt)
-	if attempt >= uint64(f.most) {
+func (f *fruitful) RunTask(ctx context.Context, r engine.Run) (bool, error) {
+	_, err := f.script.RunTask(ctx, r)
+	if r.Attempt >= uint64(f.most) {
 		err = nil
 	}
 	return true, err

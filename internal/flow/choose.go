@@ -1,0 +1,179 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/position"
+	"godwit/internal/row"
+)
+
+// choose makes the sinks follow an edit of the patterns that choose tables. First
+// every sink is brought to the one place at which the source tells its tables, by the
+// patterns there were: what a sink does not know there was not chosen before, and its
+// shape is the right one there. Such tables begin apart; those not chosen any more
+// leave for good, and what was written of them stays.
+func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim connector.Claim) error {
+	want := patterns(j.Tables)
+	if !slices.ContainsFunc(states, func(s *SinkState) bool { return !s.Follows(j.Tables) }) {
+		return nil
+	}
+	for _, s := range states {
+		if err := j.complete(ctx, s, claim); err != nil {
+			return err
+		}
+		if !s.done() {
+			return fault.New(fault.JobEdit, "tables changed from [%s] to [%s] while sink %q is being copied", s.Patterns, want, s.Sink.Name).
+				Try("take the edit back, and edit the tables once the snapshot is whole")
+		}
+	}
+	tables, p0, err := j.meet(ctx, states, claim)
+	if err != nil {
+		return err
+	}
+	at := numbered(tables, known(states))
+	for _, s := range states {
+		if err := j.follow(ctx, s, at, p0, w, claim); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// complete streams a sink that has all its chunks past their marks.
+func (j *Job) complete(ctx context.Context, s *SinkState, claim connector.Claim) error {
+	if s.done() {
+		return nil
+	}
+	for _, n := range s.Numbers() {
+		if _, missing, err := j.tableMark(ctx, s, n); err != nil || missing > 0 {
+			return err
+		}
+	}
+	if err := j.Stream(ctx, &StreamTask{Sinks: []*SinkState{s}, ToMarks: true}, claim); err != nil {
+		return err
+	}
+	return j.look(ctx, s)
+}
+
+// Follows reports whether the sink has the tables that a selector chooses. An edit that
+// is taken back before all of its tables found room leaves some that it does not.
+func (s *SinkState) Follows(chosen connector.Selector) bool {
+	return s.Patterns == patterns(chosen) && !slices.ContainsFunc(s.Shapes.tables, func(t *row.Table) bool { return !chosen.Match(t.Name) })
+}
+
+// meet brings the streams of all sinks to the place at which the source tells its
+// tables.
+func (j *Job) meet(ctx context.Context, states []*SinkState, claim connector.Claim) ([]*row.Table, position.Position, error) {
+	for range levelTries {
+		tables, p0, err := j.discover(ctx)
+		if err != nil {
+			return nil, p0, err
+		}
+		for _, s := range states {
+			if err := j.to(ctx, s, p0, claim); err != nil {
+				return nil, p0, err
+			}
+		}
+		if !slices.ContainsFunc(states, func(s *SinkState) bool { return !same(s.At, p0) }) {
+			return tables, p0, nil
+		}
+	}
+	return nil, position.Position{}, fault.New(fault.SourceBusy, "the log does not stop where the source told its tables")
+}
+
+// known returns the tables of all sinks, which are at one place: what has a number in
+// one of them has it in all.
+func known(states []*SinkState) *shapes {
+	out := &shapes{next: 1}
+	for _, s := range states {
+		for _, t := range s.Shapes.tables {
+			out = out.with(t)
+		}
+		out.next = max(out.next, s.Shapes.next)
+	}
+	return out
+}
+
+// follow makes one sink follow the tables that are chosen now. While not all of them
+// find room apart, the patterns stay the ones there were and the next time goes on. (A
+// table that has left and is made again meanwhile comes, and leaves the next time.)
+func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.Position, w Wanted, claim connector.Claim) error {
+	added := slices.DeleteFunc(slices.Clone(at.tables), func(t *row.Table) bool { return s.Shapes.table(t.Number) != nil })
+	whole := true
+	if room := w.Most - len(s.Parts); w.Snapshot && len(added) > room {
+		added, whole = added[:max(0, room)], false
+	}
+	if err := s.Sink.Prepare(ctx, added); err != nil {
+		return err
+	}
+	err := j.change(ctx, s, claim, func(_ connector.Writer, set position.Set) (position.Set, error) {
+		now, away := s.Shapes, s.away
+		for _, t := range added {
+			now = now.with(t)
+			if w.Snapshot {
+				away = away.with(t.Number)
+				if err := j.addPart(ctx, s, t, p0, claim); err != nil {
+					return nil, err
+				}
+			}
+		}
+		now = &shapes{next: max(now.next, at.next), tables: now.tables}
+		rest, newest, err := j.removed(ctx, s, now, claim)
+		if err != nil {
+			return nil, err
+		}
+		left := s.snapshot
+		for _, t := range now.tables {
+			if rest.table(t.Number) != nil {
+				continue
+			}
+			if away = away.without(t.Number); left.table(t.Number) != nil {
+				left = left.without(t.Number)
+			}
+		}
+		return j.edit(ctx, s, set, rest, left, away, func(set position.Set) {
+			set[keyNewest] = numberNote(uint64(newest))
+			if whole {
+				set[keyTables] = position.Note(patterns(j.Tables))
+			}
+		})
+	})
+	return errors.Join(err, j.lookParts(ctx, s))
+}
+
+// removed returns shapes without the tables that are not chosen any more, and the
+// greatest generation that was used. What stands apart of them is fenced.
+func (j *Job) removed(ctx context.Context, s *SinkState, now *shapes, claim connector.Claim) (*shapes, uint32, error) {
+	newest := s.greatest()
+	for _, t := range now.tables {
+		if j.Tables.Match(t.Name) {
+			continue
+		}
+		if p := s.part(t.Number); p != nil {
+			if err := errors.Join(j.takeOver(ctx, p, claim), j.fence(ctx, p, claim)); err != nil {
+				return nil, 0, err
+			}
+			newest = max(newest, p.greatest())
+		}
+		now = now.without(t.Number)
+	}
+	return now, newest, nil
+}
+
+// addPart begins a part for a table that the sink does not know: with a truncate row,
+// as the target may have had a table of that name, and a snapshot.
+func (j *Job) addPart(ctx context.Context, s *SinkState, t *row.Table, p0 position.Position, claim connector.Claim) error {
+	part := &SinkState{Sink: s.Sink, Number: t.Number}
+	return j.change(ctx, part, claim, func(w connector.Writer, _ position.Set) (position.Set, error) {
+		set := position.Set{
+			keyStream: p0,
+			keyLog:    numberNote(uint64(s.Incarnation)),
+			keyTables: position.Note(s.Patterns),
+		}
+		return j.startPart(ctx, part, w, t, set, s.Incarnation, max(s.greatest(), part.greatest())+1)
+	})
+}

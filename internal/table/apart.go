@@ -1,0 +1,186 @@
+package table
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/flow"
+	"godwit/internal/job"
+	"godwit/internal/row"
+)
+
+// This file has what a run does for tables that stand apart (flow.Job.Arrange).
+
+// claim is that of the next attempt to open shards. Attempts of one run count through,
+// whatever they are of: planning opens the shards that streams have had, and streams
+// those that planning had. They are never below what the engine counts.
+func (w *work) claim(attempt uint64) connector.Claim {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.opens = max(w.opens+1, attempt)
+	return connector.Claim{Run: w.run, Attempt: w.opens}
+}
+
+// streaming notes that a stream of all tables runs until the function that it returns is called.
+func (w *work) streaming() func() {
+	add := func(n int) {
+		w.mu.Lock()
+		w.running += n
+		w.mu.Unlock()
+	}
+	add(1)
+	return func() { add(-1) }
+}
+
+// arrange makes the sinks follow what is wanted of tables. While a stream of all tables
+// runs nothing has changed in that: planning goes on after a failure, or after a resync.
+func (w *work) arrange(ctx context.Context, states []*flow.SinkState, apart map[string]job.Apart) error {
+	w.mu.Lock()
+	running := w.running
+	w.mu.Unlock()
+	if running > 0 {
+		return nil
+	}
+	return w.flow.Arrange(ctx, states, flow.Wanted{
+		Apart:    func(n row.Name) bool { return apart[n.String()] != job.Together },
+		Caught:   w.hasCaughtUp,
+		Snapshot: w.spec.Mode != job.Changes,
+		Most:     job.MostApart,
+	}, w.claim(0))
+}
+
+// partKey names a part.
+func partKey(p *flow.SinkState) string { return fmt.Sprint(p.Number, " ", p.Sink.Name) }
+
+func (w *work) hasCaughtUp(p *flow.SinkState) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.caught[partKey(p)]
+}
+
+// catches notes whether parts have caught up.
+func (w *work) catches(parts []*flow.SinkState, up bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range parts {
+		w.caught[partKey(p)] = up
+	}
+}
+
+// addParts finds the streams of tables that stand apart, and returns the parts that
+// still copy.
+func (w *work) addParts(states []*flow.SinkState, found func(job.Task)) (lacking []*flow.SinkState) {
+	now, after := map[uint32][]*flow.SinkState{}, map[uint32][]*flow.SinkState{}
+	var numbers []uint32
+	names := map[uint32]string{}
+	for _, s := range states {
+		for _, p := range s.Parts {
+			if _, known := names[p.Number]; !known {
+				numbers = append(numbers, p.Number)
+			}
+			names[p.Number] = partName(p)
+			if copying(p) {
+				after[p.Number] = append(after[p.Number], p)
+				lacking = append(lacking, p)
+			} else {
+				now[p.Number] = append(now[p.Number], p)
+			}
+		}
+	}
+	for _, n := range numbers {
+		id := fmt.Sprintf("%s.%d", streamNow, n)
+		w.addStreams(id, names[n], now[n], found)
+		w.addStreams(id+afterCopies, names[n], after[n], found)
+	}
+	return lacking
+}
+
+// partName is the name of a part's table for people and for commands.
+func partName(p *flow.SinkState) string {
+	if name := p.Name(); name != "" {
+		return name
+	}
+	return fmt.Sprintf("(dropped table %d)", p.Number)
+}
+
+// tableName is the name of the table that tasks copy: one that stands apart may have
+// another by now.
+func tableName(planned string, tasks []*flow.ChunkTask) string {
+	for _, t := range tasks {
+		for _, s := range t.Sinks {
+			if s.Number > 0 {
+				return partName(s)
+			}
+		}
+	}
+	return planned
+}
+
+// carried says in words what a stream carries: two are the same work if and only if it
+// is equal.
+func carried(group []*flow.SinkState) string {
+	var out []string
+	for _, s := range group {
+		text := s.Sink.Name
+		for _, p := range s.Parts {
+			text += fmt.Sprint(" -", p.Number)
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, ", ") + "; " + group[0].Patterns
+}
+
+// watchEvery is how often it is looked whether a table has caught up.
+const watchEvery = 200 * time.Millisecond
+
+// runPart streams a table that stands apart, and tells when it is where the others are,
+// or has come to the end that was asked for.
+func (w *work) runPart(ctx context.Context, t *flow.StreamTask, claim connector.Claim, caughtUp func()) error {
+	w.catches(t.Sinks, false)
+	ended := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-ended:
+				return
+			}
+			up := true
+			for _, p := range t.Sinks {
+				up = up && w.flow.CaughtUp(p)
+			}
+			if up {
+				w.catches(t.Sinks, true)
+				caughtUp()
+			}
+		}
+	}()
+	err := w.flow.Stream(ctx, t, claim)
+	close(ended)
+	<-watched
+	if err == nil {
+		w.catches(t.Sinks, true)
+	}
+	return err
+}
+
+// resync begins a new generation of a table that stands apart.
+func (w *work) resync(ctx context.Context, table string, claim connector.Claim) error {
+	space, name, ok := strings.Cut(table, ".")
+	if !ok {
+		return fault.New(fault.NoTables, "%q is no name of a table", table)
+	}
+	states, err := w.flow.Find(ctx)
+	if err != nil {
+		return err
+	}
+	return w.flow.Resync(ctx, states, row.Name{Space: space, Table: name}, claim)
+}

@@ -16,7 +16,7 @@ import (
 // which tables stand apart. It does so while no stream that carries all runs, in
 // commits without rows. What the shard of the stream of all says is so; all else is
 // made ready before and is nothing until then, so that a crash between any two
-// commits leaves a table carried once (docs/decisions/0017-a-table-apart.md).
+// commits leaves a table carried once (docs/decisions/0020-a-table-apart.md).
 
 // near is how far apart two streams may be, in time of the log, to come together:
 // the one behind catches up while the other waits.

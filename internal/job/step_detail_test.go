@@ -85,7 +85,8 @@ func TestStep_when_a_table_is_found_with_a_stream_of_its_own(t *testing.T) {
 	if b := l.state.table("B"); b == nil || b.Apart != ApartAdded || !b.Since.Equal(l.now.UTC()) {
 		t.Fatalf("%+v", b)
 	}
-	l.do(Event{Kind: CaughtUp, ID: "s B"}).says("start (plan) 2")
+	l.do(Event{Kind: CaughtUp, ID: "s B"}).says("cancel s 1, cancel s B 1")
+	l.do(Event{Kind: TaskStopped, ID: "s"}).do(Event{Kind: TaskStopped, ID: "s B"}).says("start (plan) 2")
 	if b := l.state.table("B"); b != nil {
 		t.Errorf("%+v", b)
 	}

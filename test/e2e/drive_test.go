@@ -209,16 +209,7 @@ func TestDriven_when_all_happens_to_it(t *testing.T) {
 	d.ask(spec.Event{Kind: spec.ResumeAsked, Tables: []string{"app.grown"}, By: "ana"})
 	together := func(s spec.State) bool { return len(s.Tables) == 0 && streaming(s) }
 	d.await(together)
-	for _, again := range []bool{false, true} { // in the stream of all it can be paused too
-		d.ask(spec.Event{Kind: spec.PauseAsked, Tables: []string{"app.ints", "app.bag"}, By: "ana"})
-		d.await(func(s spec.State) bool { now, _ := s.TableStatus("app.bag"); return now == spec.Paused && streaming(s) })
-		if again { // and what its stream passed over is healed
-			w.server.Exec(t, "SET SESSION binlog_format = STATEMENT; UPDATE app.bag SET y = 'statement' WHERE x = 3")
-			d.ask(spec.Event{Kind: spec.ResyncAsked, Tables: []string{"app.bag"}, By: "ana"})
-		}
-		d.ask(spec.Event{Kind: spec.ResumeAsked, Tables: []string{"app.ints", "app.bag"}, By: "ana"})
-		d.await(func(s spec.State) bool { return len(s.Apart()) == 0 && streaming(s) })
-	}
+	d.apart(w, streaming)
 	d.pause()
 	d.await(streaming)
 	drain()
@@ -233,6 +224,21 @@ func TestDriven_when_all_happens_to_it(t *testing.T) {
 	}
 	if wrong := w.judgeEnd(j); wrong != "" {
 		t.Fatal(wrong)
+	}
+}
+
+// apart has two tables leave the stream of all and join it again, the second time as
+// one of them is to be healed.
+func (d *driven) apart(w *world, streaming func(spec.State) bool) {
+	for _, again := range []bool{false, true} {
+		d.ask(spec.Event{Kind: spec.PauseAsked, Tables: []string{"app.ints", "app.bag"}, By: "ana"})
+		d.await(func(s spec.State) bool { now, _ := s.TableStatus("app.bag"); return now == spec.Paused && streaming(s) })
+		if again { // what its stream passed over
+			w.server.Exec(d.t, "SET SESSION binlog_format = STATEMENT; UPDATE app.bag SET y = 'statement' WHERE x = 3")
+			d.ask(spec.Event{Kind: spec.ResyncAsked, Tables: []string{"app.bag"}, By: "ana"})
+		}
+		d.ask(spec.Event{Kind: spec.ResumeAsked, Tables: []string{"app.ints", "app.bag"}, By: "ana"})
+		d.await(func(s spec.State) bool { return len(s.Apart()) == 0 && streaming(s) })
 	}
 }
 

@@ -42,11 +42,13 @@ func TestAccept_when_the_job_file_was_edited(t *testing.T) {
 	if edits, err := s.Accept(t.Context(), specOf("a.*", 2), false); err != nil || len(edits) != 1 || edits[0].Field != "parallel" {
 		t.Errorf("%v, %v", edits, err)
 	}
-	_, err := s.Accept(t.Context(), specOf("b.*", 1), false)
+	other := specOf("a.*", 1)
+	other.Mode = job.Changes
+	_, err := s.Accept(t.Context(), other, false)
 	if e := fault.Of(err); e.Code != fault.JobEdit || e.Where != "job.yaml" || !strings.Contains(e.Hint, "--again job.yaml") {
 		t.Errorf("%+v", e)
 	}
-	if edits, err := s.Accept(t.Context(), specOf("b.*", 1), true); err != nil || len(edits) != 1 {
+	if edits, err := s.Accept(t.Context(), other, true); err != nil || len(edits) != 1 {
 		t.Errorf("again: %v, %v", edits, err)
 	}
 	if _, err := s.db.ExecContext(t.Context(), "UPDATE kept SET value = 'x'"); err != nil {

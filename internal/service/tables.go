@@ -62,8 +62,12 @@ func (j *living) tables() []api.Table {
 	for _, t := range s.Tables {
 		out := table(t.Name)
 		out.Apart, out.Generation, out.Wish = string(t.Apart), int64(t.Generation), viewWish(t.Paused)
-		if t.Paused != nil && !own[t.Name] {
+		switch { // a stream of its own is about to be planned
+		case own[t.Name] && out.Standing.Status != api.StatusFinished:
+		case t.Paused != nil:
 			out.Standing = api.Standing{Status: api.StatusPaused, Since: t.Since}
+		case t.Apart != job.Together:
+			out.Standing = api.Standing{Status: api.StatusPreparing, Since: t.Since}
 		}
 	}
 	out := make([]api.Table, 0, len(known))

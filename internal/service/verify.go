@@ -86,6 +86,9 @@ func (j *living) verify(who Who, reason string) (v api.Verification, err error) 
 		return v, fault.New(fault.NotNow, "%s is being verified already", j.name).At("%s", j.name).
 			Try("godwit job verify %[1]s --last --wait waits for it, godwit job verify %[1]s --cancel breaks it off", j.name)
 	}
+	if j.s.o.Still {
+		return v, fault.New(fault.NotNow, "it goes on beside the jobs of a server, and none runs").At("%s", j.name).Try("start the server (godwit serve), or compare here: godwit verify JOBFILE")
+	}
 	spec, err := j.spec()
 	if err != nil {
 		return v, err

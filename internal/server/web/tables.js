@@ -15,7 +15,7 @@ import { picker, sorted, Table } from './table.js'
 
 /** @typedef {any} Item a Table or a Task of the API */
 
-const MOVING = ['preparing', 'running', 'retrying', 'stopping', 'failed']
+const MOVING = ['preparing', 'running', 'retrying', 'stopping', 'failed', 'paused']
 const BEAT = 5000
 /** What states mean of a part: its turn has not come; its rows are there, and its changes may go on to come. @type {Record<string, string>} */
 const OF_PARTS = { unassigned: 'Waiting', finished: 'Copied' }

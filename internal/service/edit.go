@@ -163,7 +163,7 @@ func (j *living) changes(spec *job.Spec) (changes []api.Change, effects []effect
 	}
 	if l := j.lifeNow(); l != nil && secretSum(spec) != l.secrets {
 		changes = append(changes, api.Change{
-			Field: "secrets", Effect: string(job.Applies), Does: api.ChangeDoesRestarts, Why: "what is secret in it is not what the job began with",
+			Field: "secrets", From: "(hidden)", To: "(hidden, another one)", Effect: string(job.Applies), Does: api.ChangeDoesRestarts, Why: "what is secret in it is not what the job began with",
 		})
 		effects = append(effects, effect{Field: "secrets", Does: job.Restarts})
 	}

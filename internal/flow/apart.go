@@ -165,7 +165,7 @@ func (j *Job) leaveAll(ctx context.Context, s *SinkState, w Wanted, claim connec
 func (j *Job) edit(ctx context.Context, s *SinkState, set position.Set, now, snapshot *shapes, away bitmap, more func(position.Set)) (position.Set, error) {
 	for _, x := range []*shapes{now, snapshot} {
 		if x != nil && x.id == "" {
-			if err := x.keep(ctx, s.Sink.Sink, nil); err != nil {
+			if err := x.keep(ctx, s.Sink, nil); err != nil {
 				return nil, err
 			}
 		}

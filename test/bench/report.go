@@ -83,7 +83,7 @@ func (b *bench) machine(p io.Writer) {
 	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		kernel = strings.TrimSpace(string(text))
 	}
-	fmt.Fprintf(p, "Machine: %d processors (%s), %s of memory, Linux %s, %s. Measured on %s, %d rounds.\n\n", runtime.NumCPU(), model, memory, kernel, runtime.Version(), time.Now().UTC().Format("2 January 2006"), b.rounds)
+	fmt.Fprintf(p, "Machine: %d processors (%s), %s of memory, Linux %s, %s. Measured on %s, rounds: %d.\n\n", runtime.NumCPU(), model, memory, kernel, runtime.Version(), time.Now().UTC().Format("2 January 2006"), b.rounds)
 }
 
 func firstField(path, name string) string {

@@ -24,6 +24,7 @@ export const ACTS = {
   submit: { word: 'Submit', icon: 'play', asked: 'Submitting' },
   effects: { word: 'What would it change?', icon: 'search', asked: 'Comparing' },
   edit: { word: 'Apply', icon: 'check', asked: 'Applying' },
+  verify: { word: 'Verify…', icon: 'check', asked: 'Verifying' },
   delete: { word: 'Delete…', icon: 'trash', asked: 'Deleting' },
 }
 
@@ -91,14 +92,21 @@ export function actsOf(job) {
   else if (want === 'stopped' || at === 'finished') out.push('start')
   else out.push('pause', 'stop')
   if (want === 'stopped' && at === 'stopped') out.push('reset')
+  if (job.kind === 'files' && !verifies(job)) out.push('verify')
   out.push('delete')
   return out
+}
+
+/** verifies reports whether the source and target of a job are being compared. @param {Job} job */
+export function verifies(job) {
+  return ['waiting', 'running'].includes(job.verification?.state)
 }
 
 /** jobAct does one of them. @param {Job} job @param {string} kind @param {() => void} [gone] */
 export function jobAct(job, kind, gone) {
   if (kind === 'delete') return remove(job, gone)
   if (kind === 'reset') return reset(job)
+  if (kind === 'verify') return verify(job)
   if (kind in REASONED) return reasoned(job, kind)
   return carry(job.name, { act: kind })
 }
@@ -117,6 +125,18 @@ function reasoned(job, kind) {
     run: async (reason) => {
       await acted(job.name, { act: kind, reason })
       note(`${ACTS[kind].asked} ${job.name}.`)
+    },
+  })
+}
+
+/** verify compares source and target. @param {Job} job */
+function verify(job) {
+  ask({
+    title: `Verify ${job.name}`, verb: 'Verify',
+    words: [h('p', {}, 'Compares what source and target have, by the strongest proof both give, and changes neither. It goes on by itself and waits for a run that moves objects; what differs raises an alarm.')],
+    run: async (reason) => {
+      await call('POST', path(job.name) + '/verification', { query: { reason } })
+      note(`${ACTS.verify.asked} ${job.name}.`)
     },
   })
 }

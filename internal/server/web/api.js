@@ -5,7 +5,7 @@
  * @typedef {{class: string, code: string, what: string, where?: string, cause?: string, hint?: string}} Fault
  * @typedef {{status: string, since: string, reason?: string, attempt?: number, fruitless?: number, next_retry_at?: string, worker?: string, error?: Fault}} Standing
  * @typedef {{desired: string, since: string, by?: string, reason?: string}} Wish
- * @typedef {{name: string, kind: string, way?: string, group?: string, note?: string, version: number, created: string, updated: string, updated_by?: string, standing: Standing, wish: Wish, health: string, tasks: Record<string, number>, run?: number, progress?: any, schedule?: {text: string, next: string[]}, alarms?: number, sinks?: {name: string, standing: Standing}[]}} Job
+ * @typedef {{name: string, kind: string, way?: string, group?: string, note?: string, version: number, created: string, updated: string, updated_by?: string, standing: Standing, wish: Wish, health: string, tasks: Record<string, number>, run?: number, progress?: any, schedule?: {text: string, next: string[]}, alarms?: number, sinks?: {name: string, standing: Standing}[], verification?: any, template?: string, template_version?: number, template_behind?: boolean, template_error?: any}} Job
  * @typedef {{name: string, standing: Standing, wish?: Wish, apart?: string, generation?: number, rows?: number, bytes?: number, done?: number, chunks?: number, chunks_done?: number, rows_s?: number, mark?: string}} Table
  * @typedef {{id: string, kind: string, table?: string, standing: Standing, wish?: Wish}} Task
  * @typedef {{id: string, kind: string, job?: string, on?: string, what: string, hint?: string, raised: string, resolved?: string, repeated?: number, silenced_until?: string, silenced_by?: string}} Alarm

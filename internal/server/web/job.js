@@ -1,6 +1,6 @@
 // One job: is it healthy, when will it finish; and its tables, tasks, errors, log.
 
-import { actButton, actsOf, jobAct } from './actions.js'
+import { actButton, actsOf, jobAct, verifies } from './actions.js'
 import { get, job as path } from './api.js'
 import * as audit from './audit.js'
 import { Chart, Group } from './chart.js'
@@ -269,6 +269,14 @@ function parts(list, whole) {
   return (list.filter(([n]) => n).map(([n, word]) => `${count(n)} ${word}`).join(', ') || 'none') + (whole ? ` of ${count(whole)}` : '')
 }
 
+/** verdict of the verifications of a job, and what goes on. @param {Job} j */
+function verdict(j) {
+  const v = j.verification
+  const was = v.verdict ? (v.verdict === 'equal' ? 'equal' : `${count(v.differences)} differ or are not proven equal`) + `, ${ago(v.verdict_at, store.now())}` : 'not yet'
+  if (verifies(j)) return `${v.state} since ${ago(v.since, store.now())}; before that: ${was}`
+  return was + (v.state === 'finished' ? '' : `; the last one: ${v.state}`)
+}
+
 /** numbers of a job's progress. @param {Job} j @param {any} p watch.Progress @returns {[string, string][]} */
 function numbers(j, p) {
   /** @type {[string, string][]} */
@@ -298,6 +306,8 @@ function numbers(j, p) {
   if (typeof p.log_kept_s === 'number') out.push(['log kept for', seconds(p.log_kept_s) + (typeof p.log_reaches_back_s === 'number' ? `; it reaches back ${seconds(p.log_reaches_back_s)}` : '')])
   out.push(['memory', p.memory?.used ? bytes(p.memory.used) + (p.memory.limit ? ' of ' + bytes(p.memory.limit) : '') : UNKNOWN])
   out.push(['tasks', j.tasks.total ? parts(['running', 'waiting', 'retrying', 'paused', 'failed', 'finished'].map((k) => [j.tasks[k], k]), j.tasks.total) : NONE])
+  if (j.verification) out.push(['verified', verdict(j)])
+  if (j.template) out.push(['template', `${j.template}, version ${j.template_version}` + (j.template_behind ? '; it has a newer one' + (j.template_error ? ' that was refused: ' + j.template_error.what : '') : '')])
   out.push(['as of', timeOfDay(p.sampled_at)])
   if (p.note) out.push(['this run', p.note])
   return out

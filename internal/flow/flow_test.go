@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -58,6 +59,23 @@ func judge(src *logSource, m *memSink) error {
 		}
 	}
 	return nil
+}
+
+// A lane does one thing at a time, so its stages share one time.
+func TestFlow_when_its_stages_are_measured(t *testing.T) {
+	src, m := newLogSource(7, 60), newMemSink()
+	j := newJob(src, m)
+	if err := run(t.Context(), j, connector.Claim{Run: 1}, 50); err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]watch.Stage{}
+	for _, s := range j.Record.Snapshot().Stages {
+		of[s.Stage] = s
+	}
+	apply, commit := of["apply"], of["commit"]
+	if commit.Busy == 0 || apply.Busy == 0 || math.Abs(apply.Blocked-commit.Busy) > 0.002 || math.Abs(commit.Waiting-apply.Busy-apply.Waiting) > 0.002 {
+		t.Errorf("%+v, %+v", apply, commit)
+	}
 }
 
 func TestFlow_when_crashed_at_every_step(t *testing.T) {

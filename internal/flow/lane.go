@@ -165,7 +165,7 @@ func (l *lane) consume(ctx context.Context, a applier) error {
 				}
 				return a.drained(ctx)
 			}
-			l.job.Record.Stage(l.sink.Name, "apply", 0, 0, time.Since(began))
+			l.spent(0, 0, time.Since(began))
 			if err := l.handle(ctx, a, it); err != nil {
 				return err
 			}
@@ -183,8 +183,15 @@ func (l *lane) handle(ctx context.Context, a applier, it item) error {
 	start := time.Now()
 	committing := l.committing
 	err := a.apply(ctx, it.batch)
-	l.job.Record.Stage(l.sink.Name, "apply", time.Since(start)-(l.committing-committing), 0, 0)
+	l.spent(time.Since(start)-(l.committing-committing), 0, 0)
 	return err
+}
+
+// spent tells what the lane did: it applies, commits or waits, one at a time. While it
+// commits nothing is applied, and while it applies the commit waits.
+func (l *lane) spent(applying, committing, waiting time.Duration) {
+	l.job.Record.Stage(l.sink.Name, "apply", applying, committing, waiting)
+	l.job.Record.Stage(l.sink.Name, "commit", committing, 0, applying+waiting)
 }
 
 // commit commits set and keeps it as what is committed.
@@ -196,7 +203,7 @@ func (l *lane) commit(ctx context.Context, set position.Set, at position.Positio
 	l.set = set
 	took := time.Since(start)
 	l.committing += took
-	l.job.Record.Stage(l.sink.Name, "commit", took, 0, 0)
+	l.spent(0, took, 0)
 	l.job.Record.Committed(l.sink.Name, l.rows, at, commitTime)
 	l.rows = 0
 	l.job.commits.Add(1)

@@ -179,7 +179,7 @@ func (j *Job) selector(s *SinkState) connector.Selector {
 }
 
 // recordStream counts a batch. A batch without rows is the source having waited
-// for the log. The place of a job is that of the stream of all.
+// for the log, and so is one of a transaction that has only just been committed. The place of a job is that of the stream of all.
 func (j *Job) recordStream(b *row.Batch, at position.Position, emitted time.Time, part bool) {
 	if !b.End.IsZero() {
 		at = b.End
@@ -188,12 +188,14 @@ func (j *Job) recordStream(b *row.Batch, at position.Position, emitted time.Time
 		at = position.Position{}
 	}
 	j.Record.Streamed(b.Rows(), int64(b.Payload()), at)
-	if b.Rows() == 0 {
-		j.Record.Stage("", "source", 0, 0, time.Since(emitted))
-		return
+	if b.Rows() > 0 {
+		j.Record.FirstRow()
 	}
-	j.Record.FirstRow()
-	j.Record.Stage("", "source", time.Since(emitted), 0, 0)
+	if took := time.Since(emitted); b.Rows() == 0 || b.EndTime > 0 && j.Record.Fresh(b.EndTime) {
+		j.Record.Stage("", "source", 0, 0, took)
+	} else {
+		j.Record.Stage("", "source", took, 0, 0)
+	}
 }
 
 func (j *Job) fanOut(ctx context.Context, g *group, b *row.Batch) error {

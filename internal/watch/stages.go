@@ -34,6 +34,18 @@ func (j *Job) Stage(sinkName, name string, busy, blocked, waiting time.Duration)
 	s.waiting.Add(int64(waiting))
 }
 
+// fresh is how old a change may be when it arrives so that the source has waited for it.
+const fresh = 2 * time.Second
+
+// Fresh reports whether something that was committed at a time by the source's clock,
+// microseconds UTC, has only just been. It is false while nothing is known of the end of
+// the log.
+func (j *Job) Fresh(at int64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.head != nil && j.o.Now().Add(-j.head.skew).Sub(time.UnixMicro(at)) < fresh
+}
+
 // brakeShare is the least share of its time a stage must be busy to be named:
 // below it nothing here is the brake, the source has nothing more.
 const brakeShare = 0.5

@@ -664,3 +664,17 @@ func TestMoved_when_time_goes_by(t *testing.T) {
 		t.Error("the phase is another one")
 	}
 }
+
+func TestFresh_when_something_was_just_committed(t *testing.T) {
+	j, k := newTest(1)
+	theirs := k.now().Add(-time.Minute) // the clock of the source is behind
+	if j.Fresh(theirs.UnixMicro()) {
+		t.Error("nothing is known of that clock")
+	}
+	j.Head(at("7"), -1, theirs)
+	for ago, want := range map[time.Duration]bool{0: true, fresh - time.Millisecond: true, fresh: false, time.Hour: false} {
+		if got := j.Fresh(theirs.Add(-ago).UnixMicro()); got != want {
+			t.Errorf("%v ago: %v", ago, got)
+		}
+	}
+}

@@ -118,7 +118,7 @@ func (s *separated) try(what string, args ...string) {
 	code, said := run(s.t, s.w.server.Password, append(args, "--state", s.state)...)
 	if code != 0 {
 		what += " refused"
-		if !strings.Contains(said, "NOT_NOW") && !strings.Contains(said, "JOB_EDIT") && !strings.Contains(said, "BAD_REQUEST") {
+		if !strings.Contains(said, "NOT_NOW") && !strings.Contains(said, "JOB_EDIT") && !strings.Contains(said, "TABLE_UNKNOWN") {
 			s.t.Fatalf("%v: %s", args, said)
 		}
 	}

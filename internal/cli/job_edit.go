@@ -85,7 +85,7 @@ func (a *app) jobRollbackCommand() *cobra.Command {
   godwit job rollback shop-to-lake 6 --preview`,
 		Args: jobAnd("a version of it", 2, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			back, err := versionOf(args[1])
+			back, err := versionOf(args[1], "godwit job versions "+args[0])
 			if err != nil {
 				return err
 			}
@@ -97,10 +97,11 @@ func (a *app) jobRollbackCommand() *cobra.Command {
 	return a.onJob(c)
 }
 
-func versionOf(text string) (int64, error) {
+// versionOf reads the number of a version; list is the command that lists them.
+func versionOf(text, list string) (int64, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 1 {
-		return 0, fault.New(fault.Usage, "%q is no version: expected a number from 1 on", clean(text)).Try("godwit job versions NAME lists them")
+		return 0, fault.New(fault.Usage, "%q is no version: expected a number from 1 on", clean(text)).Try("%s lists them", list)
 	}
 	return n, nil
 }
@@ -274,9 +275,40 @@ func (a *app) jobDiffCommand() *cobra.Command {
 
 func (a *app) diff(ctx context.Context, name string, given []string) error {
 	a.job = name
+	return a.diffVersions(ctx, given, versioned{
+		name: name, list: "godwit job versions " + name,
+		newest: func(ctx context.Context, c *client) (int64, error) {
+			j, err := c.job(ctx, name)
+			if err != nil {
+				return 0, err
+			}
+			return j.Version, nil
+		},
+		text: func(ctx context.Context, c *client, v int64) (string, error) {
+			r, err := got(c.ShowVersionWithResponse(ctx, name, v))
+			if err != nil {
+				return "", err
+			}
+			return r.File, nil
+		},
+		line: func(from, to int64, d string) any { return jobDiffLine{a.jobHead(lineDiff, name), from, to, d} },
+	})
+}
+
+// versioned is something of which the server keeps versions.
+type versioned struct {
+	name, list string // list is the command that lists them
+	newest     func(context.Context, *client) (int64, error)
+	text       func(context.Context, *client, int64) (string, error)
+	line       func(from, to int64, diff string) any // of --json
+}
+
+// diffVersions shows what differs between two versions: those given, where less are
+// the newest and the one before.
+func (a *app) diffVersions(ctx context.Context, given []string, of versioned) error {
 	var between []int64
 	for _, g := range given {
-		v, err := versionOf(g)
+		v, err := versionOf(g, of.list)
 		if err != nil {
 			return err
 		}
@@ -284,27 +316,26 @@ func (a *app) diff(ctx context.Context, name string, given []string) error {
 	}
 	return a.ask(ctx, false, func(ctx context.Context, c *client) error {
 		if len(between) < 2 {
-			j, err := c.job(ctx, name)
+			newest, err := of.newest(ctx, c)
 			if err != nil {
 				return err
 			}
 			if len(between) == 0 {
-				between = []int64{max(1, j.Version-1)}
+				between = []int64{max(1, newest-1)}
 			}
-			between = append(between, j.Version)
+			between = append(between, newest)
 		}
-		var texts [2]string
+		var texts, titles [2]string
 		for i, v := range between {
-			r, err := got(c.ShowVersionWithResponse(ctx, name, v))
+			text, err := of.text(ctx, c, v)
 			if err != nil {
 				return err
 			}
-			texts[i] = r.File
+			texts[i], titles[i] = text, fmt.Sprintf("%s version %d", of.name, v)
 		}
-		title := func(v int64) string { return fmt.Sprintf("%s version %d", name, v) }
-		d := unified(title(between[0]), title(between[1]), texts[0], texts[1])
+		d := unified(titles[0], titles[1], texts[0], texts[1])
 		if a.json {
-			a.emit(jobDiffLine{a.jobHead(lineDiff, name), between[0], between[1], d})
+			a.emit(of.line(between[0], between[1], d))
 			return nil
 		}
 		a.showDiff(d)

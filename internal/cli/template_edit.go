@@ -52,9 +52,9 @@ func (a *app) templateRollbackCommand() *cobra.Command {
   godwit template rollback shards 2 --preview`,
 		Args: nameAnd("a version of it", 2, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			back, err := strconv.ParseInt(args[1], 10, 64)
-			if err != nil || back < 1 {
-				return fault.New(fault.Usage, "%q is no version: expected a number from 1 on", clean(args[1])).Try("godwit template versions %s lists them", args[0])
+			back, err := versionOf(args[1], "godwit template versions "+args[0])
+			if err != nil {
+				return err
 			}
 			return a.editTemplate(c.Context(), args[0], api.TemplateEdit{BackTo: back, Reason: f.reason}, f)
 		},
@@ -286,40 +286,24 @@ func (a *app) templateDiffCommand() *cobra.Command {
 }
 
 func (a *app) diffTemplate(ctx context.Context, name string, given []string) error {
-	var between []int64
-	for _, g := range given {
-		v, err := strconv.ParseInt(g, 10, 64)
-		if err != nil || v < 1 {
-			return fault.New(fault.Usage, "%q is no version: expected a number from 1 on", clean(g)).Try("godwit template versions %s lists them", name)
-		}
-		between = append(between, v)
-	}
-	return a.ask(ctx, false, func(ctx context.Context, c *client) error {
-		if len(between) < 2 {
+	return a.diffVersions(ctx, given, versioned{
+		name: name, list: "godwit template versions " + name,
+		newest: func(ctx context.Context, c *client) (int64, error) {
 			t, err := got(c.ShowTemplateWithResponse(ctx, name))
 			if err != nil {
-				return err
+				return 0, err
 			}
-			if len(between) == 0 {
-				between = []int64{max(1, t.Version-1)}
-			}
-			between = append(between, t.Version)
-		}
-		var texts [2]string
-		for i, v := range between {
+			return t.Version, nil
+		},
+		text: func(ctx context.Context, c *client, v int64) (string, error) {
 			r, err := got(c.ShowTemplateVersionWithResponse(ctx, name, v))
 			if err != nil {
-				return err
+				return "", err
 			}
-			texts[i] = r.File
-		}
-		title := func(v int64) string { return fmt.Sprintf("%s version %d", name, v) }
-		d := unified(title(between[0]), title(between[1]), texts[0], texts[1])
-		if a.json {
-			a.emit(templateDiffLine{a.head(lineTemplateDiff), name, between[0], between[1], d})
-			return nil
-		}
-		a.showDiff(d)
-		return nil
+			return r.File, nil
+		},
+		line: func(from, to int64, d string) any {
+			return templateDiffLine{a.head(lineTemplateDiff), name, from, to, d}
+		},
 	})
 }

@@ -90,8 +90,27 @@ func TestOpen_when_the_process_was_killed(t *testing.T) {
 // letDie lets a child act, and kills it when it has said so many lines.
 func letDie(t *testing.T, dir string, seed uint64, lines int, wanted, tried map[string]string) {
 	t.Helper()
+	untilKilled(t, lines, func(word, rest string) bool {
+		name, desired, _ := strings.Cut(rest, " ")
+		switch word {
+		case "try":
+			tried[name] = desired
+		case "done":
+			wanted[name], tried[name] = desired, ""
+		default:
+			return false
+		}
+		return true
+	}, childDir+"="+dir, childSeed+"="+strconv.FormatUint(seed, 10))
+}
+
+// untilKilled runs this test as a child with an environment, tells heard each line that
+// it says, and kills it when it has said so many. heard returns whether that is a line
+// which it may say.
+func untilKilled(t *testing.T, lines int, heard func(word, rest string) bool, env ...string) {
+	t.Helper()
 	c := exec.Command(os.Args[0])
-	c.Env = append(os.Environ(), childDir+"="+dir, childSeed+"="+strconv.FormatUint(seed, 10))
+	c.Env = append(os.Environ(), env...)
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -106,14 +125,7 @@ func letDie(t *testing.T, dir string, seed uint64, lines int, wanted, tried map[
 				t.Error(err)
 			}
 		}
-		word, rest, _ := strings.Cut(in.Text(), " ")
-		name, desired, _ := strings.Cut(rest, " ")
-		switch word {
-		case "try":
-			tried[name] = desired
-		case "done":
-			wanted[name], tried[name] = desired, ""
-		default:
+		if word, rest, _ := strings.Cut(in.Text(), " "); !heard(word, rest) {
 			t.Errorf("the child said %q", in.Text())
 		}
 	}

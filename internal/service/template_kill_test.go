@@ -1,13 +1,11 @@
 package service
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -97,23 +95,7 @@ func TestEditTemplate_when_the_process_was_killed(t *testing.T) {
 // lines. It returns the last version that was tried, and the last that was made.
 func letRollAndDie(t *testing.T, dir string, lines int) (tried, done int64) {
 	t.Helper()
-	c := exec.Command(os.Args[0])
-	c.Env = append(os.Environ(), childDir+"="+dir, childRolls+"=1")
-	c.Stderr = os.Stderr
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for in := bufio.NewScanner(out); in.Scan(); lines-- {
-		if lines == 0 { // what it says until it is dead still counts
-			if err := c.Process.Kill(); err != nil {
-				t.Error(err)
-			}
-		}
-		word, rest, _ := strings.Cut(in.Text(), " ")
+	untilKilled(t, lines, func(word, rest string) bool {
 		n, err := strconv.ParseInt(rest, 10, 64)
 		switch {
 		case word == "try" && err == nil:
@@ -121,9 +103,9 @@ func letRollAndDie(t *testing.T, dir string, lines int) (tried, done int64) {
 		case word == "done" && err == nil:
 			done = n
 		default:
-			t.Errorf("the child said %q", in.Text())
+			return false
 		}
-	}
-	_ = c.Wait() // it was killed
+		return true
+	}, childDir+"="+dir, childRolls+"=1")
 	return tried, done
 }

@@ -1,12 +1,10 @@
 package service
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"testing"
 
 	"godwit/internal/api"
@@ -45,24 +43,11 @@ func TestVerify_when_the_process_was_killed(t *testing.T) {
 	w := newWorld(t)
 	w.once("media")
 	w.close()
-	c := exec.Command(os.Args[0])
-	c.Env = append(os.Environ(), childDir+"="+w.dir, childVerifies+"=1")
-	c.Stderr = os.Stderr
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	said := 0
+	untilKilled(t, 0, func(word, _ string) bool { said++; return word == "verifying" }, childDir+"="+w.dir, childVerifies+"=1")
+	if said != 1 {
+		t.Errorf("the child said %d lines", said)
 	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	in := bufio.NewScanner(out)
-	if !in.Scan() || in.Text() != "verifying" {
-		t.Errorf("the child said %q", in.Text())
-	}
-	if err := c.Process.Kill(); err != nil {
-		t.Error(err)
-	}
-	_ = c.Wait() // it was killed
 	w.open()
 	v := w.verified("media")
 	if v.State != api.VerificationStateBrokenOff || v.Verdict != "" || !v.Ended.IsZero() || v.Started.IsZero() || v.WaitsFor != "" {

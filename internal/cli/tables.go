@@ -79,8 +79,9 @@ func (a *app) listTables(ctx context.Context, name string, q api.ListTablesParam
 				continue
 			}
 			l.rows = append(l.rows, []string{t.Name, standsText(t.Standing, t.Wish), since(a.p.Now(), t.Standing.Since), tableRows(t), rateText(t.RowsS, "rows/s"), tableNote(t)})
-			l.plain = append(l.plain, []string{t.Name, string(t.Standing.Status), desiredOf(t.Wish), stampOf(t.Standing.Since), strconv.FormatInt(t.Done, 10),
-				strconv.FormatInt(t.Rows, 10), number(t.RowsS), strconv.FormatInt(t.Generation, 10), t.Apart, t.Mark, standingNote(t.Standing)})
+			done, rows := tableCounts(t)
+			l.plain = append(l.plain, []string{t.Name, string(t.Standing.Status), desiredOf(t.Wish), stampOf(t.Standing.Since), done, rows,
+				number(t.RowsS), strconv.FormatInt(t.Generation, 10), t.Apart, t.Mark, standingNote(t.Standing)})
 		}
 		if !a.json {
 			a.show(l)
@@ -88,6 +89,18 @@ func (a *app) listTables(ctx context.Context, name string, q api.ListTablesParam
 		}
 		return nil
 	})
+}
+
+// tableCounts are the rows that are done and that there are, for programs; empty: not
+// known, as of a table that a stream only carries on.
+func tableCounts(t api.Table) (done, rows string) {
+	if t.Rows >= 0 {
+		rows = strconv.FormatInt(t.Rows, 10)
+	}
+	if t.Rows >= 0 || t.Done > 0 {
+		done = strconv.FormatInt(t.Done, 10)
+	}
+	return done, rows
 }
 
 // tableRows says how many rows of how many; statistics are no count.

@@ -232,7 +232,7 @@ function tableColumns() {
         attr(cell, 'title', t.name + (t.apart ? '\napart: ' + t.apart : ''))
       }
     } },
-    { id: 'rows', label: 'Rows', sorts: [{ key: 'rows', label: 'Rows', down: true }], make: plain((t) => (t.standing.status === 'finished' && t.done ? count(t.done) : `${count(t.done ?? 0)} of ${rows(t) === null ? UNKNOWN : '~' + short(rows(t))}`)) },
+    { id: 'rows', label: 'Rows', sorts: [{ key: 'rows', label: 'Rows', down: true }], make: plain((t) => (t.standing.status === 'finished' && t.done ? count(t.done) : rows(t) === null && !t.done ? UNKNOWN : `${count(t.done ?? 0)} of ${rows(t) === null ? UNKNOWN : '~' + short(rows(t))}`)) },
     { id: 'done', label: 'Done', sorts: [{ key: 'done', label: '%', down: true }], make: (cell) => {
       const bar = h('i')
       const el = line()

@@ -29,6 +29,28 @@ type Codec interface {
 	NewEncoder(w io.Writer, s Shape) (Encoder, error)
 }
 
+// Decoding is a Codec that reads back what it wrote.
+type Decoding interface {
+	// NewDecoder begins to read a file of s that this codec wrote, of so many bytes.
+	// It reads only what it needs and holds a bounded part of the file.
+	NewDecoder(r io.ReaderAt, size int64, s Shape) (Decoder, error)
+	// Stored returns t as a file is able to hold it, and Store the cell that comes
+	// back for one, as in connector.Readable.
+	Stored(t *row.Table) *row.Table
+	Store(x *row.Builder, b *row.Batch, t *row.Table, column int, word uint64, flag row.Flag)
+}
+
+// Decoder reads one file. It is used by one goroutine.
+type Decoder interface {
+	// Decode appends the next rows to x, in the shape that Stored gives, at least one
+	// and not many more than max; io.EOF after the last. With Meta rows have their op,
+	// order, incarnation (asked for by Incarnation), transaction and absent cells.
+	Decode(x *row.Builder, max int) error
+	// Incarnation is that of the rows that Decode appended last, which all have one.
+	Incarnation() uint16
+	Close() error
+}
+
 // Shape is the shape of a file.
 type Shape struct {
 	Table *row.Table

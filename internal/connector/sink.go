@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
 )
@@ -127,4 +128,53 @@ type Settler interface {
 	// Settled reports whether the last owner closed the shard in order. It fences
 	// nobody and changes nothing.
 	Settled(ctx context.Context, s Shard) (bool, error)
+}
+
+// Historian tells whether a target keeps the history of its rows. A sink without
+// it keeps rows themselves: a change that a chunk has already must not reach it
+// again, and flow leaves such changes out (Chunker).
+type Historian interface {
+	// History reports whether readers order the rows by their places, so that a
+	// change which a chunk contains as well does no harm.
+	History() bool
+}
+
+// Letter is a row that a sink was not able to take, and why.
+type Letter struct {
+	Table  *row.Table
+	Order  string // of the row, with the incarnation of the log (row.AppendPos)
+	Op     row.Op
+	Reason *fault.Error // code ROW_REFUSED
+}
+
+// Discarder is a Writer that can put rows aside as dead letters: they are committed
+// with the position that passes them, or not at all.
+type Discarder interface {
+	// Discard makes Apply and Commit put aside, as dead letters, the rows that the
+	// target refuses for what they hold, instead of failing with fault.RowRefused.
+	// buried is told of each when the commit that passes it is made. It is called
+	// once, before the first Apply, and makes writing slower.
+	Discard(buried func(Letter))
+	// Bury puts row i of section s of b aside, which something before the sink
+	// was not able to make, to be committed as Apply's rows are.
+	Bury(ctx context.Context, b *row.Batch, s *row.Section, i int, reason *fault.Error) error
+}
+
+// Readable is a sink whose tables can be read back, for verification.
+type Readable interface {
+	// Stored returns t as the target is able to hold it: types whose values come
+	// back as another kind, or with fewer digits, have that one. It does nothing
+	// else, and is called for each version of a table.
+	Stored(t *row.Table) *row.Table
+	// Store changes the cell of a value of column c of t into the one that the
+	// target gives back for it, appended to x. It is the identity where the target
+	// holds the value exactly.
+	Store(x *row.Builder, b *row.Batch, t *row.Table, column int, word uint64, flag row.Flag)
+	// ReadBack emits what the target has of t, in no order, in the shape that
+	// Stored gives. The first batch has no rows and its End is the place of the
+	// stream at which the target has the rows that follow: all are of one moment.
+	// Where the target keeps history, rows have ops and orders, and those of every
+	// place up to End are there; else every op is Read. keys, when not nil, has
+	// rows of t: only rows with one of their keys are wanted (more may come).
+	ReadBack(ctx context.Context, t *row.Table, keys *row.Batch, emit func(*row.Batch) error) error
 }

@@ -133,3 +133,18 @@ type Checker interface {
 	// a source; on a sink it may leave what Prepare would.
 	Check(ctx context.Context, tables []*row.Table) []Finding
 }
+
+// Chunker tells in which chunk of a snapshot a key lies.
+type Chunker interface {
+	// Chunks sets out[k] to the index in splits, all the chunks of one table in key
+	// order, of the chunk in which the key of row rows[k] of section s of b lies.
+	// Where only the source can compare keys it is asked, once for all of them.
+	Chunks(ctx context.Context, splits []Split, b *row.Batch, s *row.Section, rows []int, out []int) error
+}
+
+// Looker reads single rows, for verification.
+type Looker interface {
+	// Look emits the rows of t, as it is now, whose keys are those of the rows of
+	// keys, as Read emits a chunk: the mark first. Keys without a row are left out.
+	Look(ctx context.Context, t *row.Table, keys *row.Batch, emit func(*row.Batch) error) error
+}

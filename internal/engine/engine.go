@@ -36,6 +36,10 @@ type Run struct {
 	// CaughtUp is called by the stream of a table that stands apart once it is where the
 	// others are; it goes on meanwhile. It may be called more than once.
 	CaughtUp func()
+	// Regroup has planning begin anew, as it will find other tasks: sinks are to part,
+	// or to come together. What is found again and carries other sinks than before
+	// starts anew.
+	Regroup func()
 }
 
 // Follower is Work that wants to know how its job stands.

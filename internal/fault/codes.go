@@ -51,6 +51,7 @@ const (
 	TargetBroken      Code = "TARGET_BROKEN"
 	TargetNoExclusive Code = "TARGET_NO_EXCLUSIVE"
 	RowRefused        Code = "ROW_REFUSED"
+	SinkSlow          Code = "SINK_SLOW"
 	FencedOff         Code = "FENCED"
 	FormatNewer       Code = "FORMAT_NEWER"
 	CheckFailed       Code = "CHECK_FAILED"
@@ -152,6 +153,7 @@ var Catalogue = []Info{
 	{TargetBroken, Fatal, ExitFailed, "a control file of the target cannot be read", "A record in the control folder is damaged or was changed by something else. Restore it from a backup, or write to a new target."},
 	{TargetNoExclusive, User, ExitEnvironment, "the target cannot create a file exclusively", "Exactly-once needs a store where, of two writers creating the same name, one is refused. A probe showed that this one does not refuse."},
 	{RowRefused, User, ExitFailed, "a row cannot be taken as it is", "The target has no room for a value of the row (too large, a date it does not know, a byte it cannot hold), or a transformation of the job failed on it. The message names table, key, column and value. Mend the row in the source, choose another `unrepresentable` for the column, change the transformation, or let such rows be put aside: `on_error: discard_after`."},
+	{SinkSlow, Retry, ExitFailed, "a sink keeps the others waiting", "All sinks of a job are given what is read once. This one had work for longer than the others are to wait, so it goes on alone, with a reader of its own, until it has caught up. Nothing is lost. If it happens again and again, the target is too slow for the changes of the source."},
 	{FencedOff, Fenced, ExitFailed, "a newer run took over", "Another run of the same job, started later, owns the target now. This one ended; nothing it had not committed was written. This is how two runs at once stay exact."},
 	{FormatNewer, User, ExitEnvironment, "written by a newer godwit", "The state, target or record was written in a format this version does not know. It was not touched. Use the newer godwit."},
 	{CheckFailed, User, ExitEnvironment, "some checks did not pass", "`godwit check` (or `godwit job check --deep`) found what would stop or spoil a run. Each line has the command that mends it."},

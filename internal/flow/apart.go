@@ -38,8 +38,28 @@ func (a *streamApplier) moved() {
 // CaughtUp reports whether the streams of a part and of all, which both run, are so
 // close together that they can become one.
 func (j *Job) CaughtUp(part *SinkState) bool {
-	own, runs := j.places.Load(j.shard(part.Sink, part.task()))
-	all, run := j.places.Load(j.shard(part.Sink, streamTask))
+	return j.near(j.shard(part.Sink, part.task()), j.shard(part.Sink, streamTask))
+}
+
+// Streaming are the names of the sinks whose stream of all tables runs.
+func (j *Job) Streaming() (names []string) {
+	for _, s := range j.sinks() {
+		if _, runs := j.places.Load(j.shard(s, streamTask)); runs {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// Near reports whether the streams of all tables of two sinks, which both run, are so
+// close together that they can become one.
+func (j *Job) Near(sink, other string) bool {
+	return j.near(connector.Shard{Job: j.Name, Sink: sink, Task: streamTask}, connector.Shard{Job: j.Name, Sink: other, Task: streamTask})
+}
+
+func (j *Job) near(a, b connector.Shard) bool {
+	own, runs := j.places.Load(a)
+	all, run := j.places.Load(b)
 	if !runs || !run {
 		return false
 	}

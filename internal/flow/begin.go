@@ -39,15 +39,41 @@ type SinkState struct {
 
 // Find reads what every sink holds. It fences nobody and changes nothing.
 func (j *Job) Find(ctx context.Context) ([]*SinkState, error) {
-	var out []*SinkState
-	for _, s := range j.Sinks {
-		st := &SinkState{Sink: s}
-		if err := j.look(ctx, st); err != nil {
+	states, failed := j.Reach(ctx)
+	for _, s := range j.sinks() {
+		if err := failed[s.Name]; err != nil {
 			return nil, err
 		}
-		out = append(out, st)
 	}
-	return out, nil
+	return states, nil
+}
+
+// Reach is Find of the sinks that can be asked, and tells by name why others cannot.
+func (j *Job) Reach(ctx context.Context) (states []*SinkState, failed map[string]error) {
+	failed = map[string]error{}
+	for _, s := range j.sinks() {
+		st := &SinkState{Sink: s}
+		if err := j.look(ctx, st); err != nil {
+			failed[s.Name] = err
+			continue
+		}
+		states = append(states, st)
+	}
+	return states, failed
+}
+
+// sinks are those there are by now.
+func (j *Job) sinks() []*Sink {
+	j.adding.Lock()
+	defer j.adding.Unlock()
+	return j.Sinks
+}
+
+// Add adds a sink that could not be opened when the job began, while tasks may run.
+func (j *Job) Add(s *Sink) {
+	j.adding.Lock()
+	defer j.adding.Unlock()
+	j.Sinks = append(slices.Clone(j.Sinks), s)
 }
 
 // look reads what is committed into st, and into its parts.
@@ -188,6 +214,8 @@ type Beginning struct {
 	Snapshot bool
 	// Start is where changes begin without a snapshot; zero: at the head.
 	Start position.Position
+	// Beside are the sinks that have begun before: tables have the same numbers in all.
+	Beside []*SinkState
 }
 
 // Begin takes every sink's stream over, so that an older run ends and no later one
@@ -214,7 +242,7 @@ func (j *Job) Begin(ctx context.Context, states []*SinkState, b Beginning, claim
 		p0 = b.Start
 	}
 	for _, s := range fresh {
-		if err := j.begin(ctx, s, numbered(tables, anyShapes(states)), p0, b, claim); err != nil {
+		if err := j.begin(ctx, s, numbered(tables, anyShapes(slices.Concat(states, b.Beside))), p0, b, claim); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ func (j *Job) RunChunks(ctx context.Context, t *ChunkTask, claim connector.Claim
 		}
 		appliers = append(appliers, &chunkApplier{lane: l, had: done, done: done, incarnation: s.Incarnation, table: t.Table})
 	}
-	g := startGroup(ctx, lanes, appliers)
+	g := startGroup(ctx, lanes, appliers, false)
 	return g.finish(j.readChunks(g.reading(ctx), g, t, appliers))
 }
 

@@ -28,7 +28,7 @@ type Sink struct {
 }
 
 // Job is what all tasks of one run of a job share. Its fields are not changed
-// while tasks run.
+// while tasks run, but by Add.
 type Job struct {
 	Name   string
 	Source connector.Source
@@ -41,8 +41,12 @@ type Job struct {
 	ChunkBytes int64
 	// QueueBytes is what may wait for a sink, for the record.
 	QueueBytes int64
-	commits    atomic.Int64
-	places     sync.Map // shard → place: how far the streams are that run
+	// Patience is how long one sink may keep the others of its group waiting, before
+	// what it holds up fails with fault.SinkSlow; 0: for ever.
+	Patience time.Duration
+	commits  atomic.Int64
+	adding   sync.Mutex
+	places   sync.Map // shard → place: how far the streams are that run
 }
 
 // Commits returns how many commits sinks have made for this job so far.

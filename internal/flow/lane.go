@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"godwit/internal/connector"
+	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
 )
@@ -25,6 +27,8 @@ type lane struct {
 	queue      chan item
 	rows       int64         // applied since the last commit
 	committing time.Duration // spent in commits so far
+	idle       atomic.Bool   // it waits for something to do
+	items      atomic.Int64  // taken from the queue so far
 }
 
 // item is a batch to apply, or an act to carry out in its place in the order.
@@ -51,6 +55,9 @@ type group struct {
 	wg     sync.WaitGroup
 	lanes  []*lane
 	cancel context.CancelFunc
+	// endless: what is applied comes from the log, and does not end.
+	endless bool
+	watched chan struct{} // closed when nobody watches the lanes any more
 }
 
 // grace is how long a paused task may take to finish its last commit.
@@ -58,10 +65,10 @@ const grace = 5 * time.Minute
 
 // startGroup starts a goroutine for each lane. ctx ends reading only: what is in
 // the queues is still applied and committed.
-func startGroup(ctx context.Context, lanes []*lane, appliers []applier) *group {
+func startGroup(ctx context.Context, lanes []*lane, appliers []applier, endless bool) *group {
 	work, cancel := uncancelled(ctx, grace)
 	work, fail := context.WithCancelCause(work)
-	g := &group{work: work, fail: fail, lanes: lanes, cancel: cancel}
+	g := &group{work: work, fail: fail, lanes: lanes, cancel: cancel, endless: endless, watched: make(chan struct{})}
 	for i, l := range lanes {
 		l.queue = make(chan item, queueLength)
 		g.wg.Go(func() {
@@ -73,7 +80,63 @@ func startGroup(ctx context.Context, lanes []*lane, appliers []applier) *group {
 			}
 		})
 	}
+	go g.watch(lanes[0].job.Patience)
 	return g
+}
+
+// behindFor is how many times its patience a job bears a sink that goes on, but more
+// slowly than its changes come.
+const behindFor = 5
+
+// watch fails the group when one sink alone keeps all others waiting: with one thing
+// it does not get done, or, where changes are applied, because it cannot keep up.
+func (g *group) watch(patience time.Duration) {
+	defer close(g.watched)
+	if len(g.lanes) < 2 || patience <= 0 {
+		return
+	}
+	tick := time.NewTicker(patience / 10)
+	defer tick.Stop()
+	var slow *lane
+	var item int64
+	var behind, hangs time.Time
+	for {
+		select {
+		case <-g.work.Done():
+			return
+		case <-tick.C:
+		}
+		now := g.onlyBusy()
+		if now == nil {
+			slow = nil
+			continue
+		}
+		if at := now.items.Load(); now != slow || at != item {
+			if hangs = time.Now(); now != slow {
+				behind = hangs
+			}
+			slow, item = now, at
+		}
+		if time.Since(hangs) >= patience || g.endless && time.Since(behind) >= behindFor*patience {
+			name := slow.sink.Name
+			g.fail(fault.InSink(name, fault.New(fault.SinkSlow, "sink %q has kept the others waiting since %s", name, behind.UTC().Format(time.TimeOnly))))
+			return
+		}
+	}
+}
+
+// onlyBusy returns the one lane that has something to do, if all others wait; else nil.
+func (g *group) onlyBusy() (busy *lane) {
+	for _, l := range g.lanes {
+		switch {
+		case l.idle.Load() && len(l.queue) == 0:
+		case busy != nil:
+			return nil
+		default:
+			busy = l
+		}
+	}
+	return busy
 }
 
 // reading returns the context of the group's reader: it ends with ctx, and when a
@@ -133,7 +196,7 @@ func (g *group) finish(readErr error) error {
 		close(l.queue)
 	}
 	g.wg.Wait()
-	defer g.cancel()
+	defer func() { g.cancel(); <-g.watched }()
 	if err := context.Cause(g.work); err != nil {
 		return err
 	}
@@ -151,14 +214,18 @@ func (l *lane) consume(ctx context.Context, a applier) error {
 			wake = max(0, time.Until(d))
 		}
 		timer.Reset(wake)
+		l.idle.Store(true)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-timer.C:
+			l.idle.Store(false)
 			if err := a.idle(ctx); err != nil {
 				return err
 			}
 		case it, more := <-l.queue:
+			l.idle.Store(false)
+			l.items.Add(1)
 			if !more {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)

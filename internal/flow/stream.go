@@ -63,7 +63,7 @@ func (j *Job) Stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 		return err
 	}
 	ends := !until.IsZero() || t.ToMarks
-	g := startGroup(ctx, lanes, appliers)
+	g := startGroup(ctx, lanes, appliers, true)
 	return g.finish(j.readStream(g.reading(ctx), g, t, until, ends, least, appliers))
 }
 

@@ -56,6 +56,15 @@ func defects() map[string]machine {
 			}
 			return true
 		}),
+		"sinks part or come together without a plan": deaf(Regroup, nil),
+		"streams wait for the copies of other sinks": onActions(func(next *State, _ Event, as []Action) []Action {
+			for i := range next.Tasks {
+				if t := &next.Tasks[i]; t.Kind == Copy {
+					t.Sinks = ""
+				}
+			}
+			return as
+		}),
 		"a task keeps its attempt": onActions(func(next *State, _ Event, as []Action) []Action {
 			for i := range as {
 				if a := &as[i]; a.Kind == StartTask && a.Attempt > 1 {

@@ -35,7 +35,7 @@ func (s *simulation) checkStart(a Action) {
 				s.fail("planning starts before %s has ended", run.Task.ID)
 			}
 		}
-		s.found, s.complete, s.from = map[string]Task{}, false, s.look()
+		s.found, s.complete, s.from, s.parting = map[string]Task{}, false, s.look(), false
 		return
 	case Resync:
 		if a.Generation != s.state.table(a.Task.Table).Generation || a.Generation == 0 {
@@ -66,10 +66,15 @@ func (s *simulation) checkCopies(t Task) {
 		s.fail("%s starts before everything is found", t.ID)
 	}
 	for _, c := range s.found {
-		if c.Kind == Copy && !s.done[c] && (c.Table == t.Table || t.Table == "" && !s.from.apart[c.Table]) {
+		if c.Kind == Copy && !s.done[c] && shared(c.Sinks, t.Sinks) && (c.Table == t.Table || t.Table == "" && !s.from.apart[c.Table]) {
 			s.fail("%s starts before copy %s", t.ID, c.ID)
 		}
 	}
+}
+
+// shared reports whether two tasks have a sink in common.
+func shared(a, b string) bool {
+	return a == "" || b == "" || slices.ContainsFunc(strings.Fields(a), func(n string) bool { return slices.Contains(strings.Fields(b), n) })
 }
 
 func (s *simulation) checkShared(t Task) {
@@ -83,7 +88,7 @@ func (s *simulation) checkShared(t Task) {
 			s.fail("%s starts before %s has ended", t.ID, o.ID)
 		}
 		for _, table := range carries(o) {
-			if slices.Contains(carries(t), table) || t.Kind == Resync && t.Table == table {
+			if slices.Contains(carries(t), table) && shared(o.Sinks, t.Sinks) || t.Kind == Resync && t.Table == table {
 				s.fail("%s starts while %s carries %s", t.ID, o.ID, table)
 			}
 		}
@@ -138,7 +143,7 @@ func (s *simulation) checkFinish(a Action) {
 			s.fail("ended before %s was done", t.ID)
 		}
 	}
-	if now := s.look(); !s.complete || !reflect.DeepEqual(s.from, now) {
+	if now := s.look(); !s.complete || s.parting || !reflect.DeepEqual(s.from, now) {
 		s.fail("ended before everything was found: planned for %v, it is %v", s.from, now)
 	}
 }
@@ -267,7 +272,7 @@ func (s *simulation) free(t TaskState) bool {
 		return copies < max(1, s.parallel)
 	}
 	for _, c := range s.state.Tasks {
-		if c.Kind == Copy && c.Status != Finished && (c.Table == t.Table || t.Table == "" && !s.from.apart[c.Table]) {
+		if c.Kind == Copy && c.Status != Finished && shared(c.Sinks, t.Sinks) && (c.Table == t.Table || t.Table == "" && !s.from.apart[c.Table]) {
 			return false
 		}
 	}

@@ -26,6 +26,7 @@ type model struct {
 	earliest        map[string]time.Time
 	blamed          map[string]string // tasks: the sink that caused their last failure
 	finishes        int
+	parting         bool // sinks were to part or come together, and nothing was planned since
 }
 
 func newModel() model {
@@ -55,7 +56,8 @@ func (s *simulation) accept(e Event) bool {
 	s.seen.note("event", e.Kind)
 	planning := run.Task.Kind == Planning && !s.state.Tasks[0].Outdated
 	switch e.Kind {
-	case CaughtUp:
+	case CaughtUp, Regroup:
+		s.parting = s.parting || e.Kind == Regroup
 		s.replans()
 	case TaskProgressed:
 		s.fails[e.ID] = 0

@@ -33,7 +33,7 @@ import (
 //  13. A task is not tried again before its back-off is over, and no more than MaxFruitless times, unless somebody asks.
 //  14. Each failed task has an alarm; alarms are raised once and resolved when they no longer hold.
 //  15. What starts is told the version of the job file that is carried out.
-//  16. Two streams never carry one table, and nothing starts on a table that is still held by what is to end.
+//  16. Two streams never carry one table for one sink, and nothing starts on a table that is still held by what is to end.
 //  17. When a table leaves the others or joins them, what carries it ends, and planning starts only when it has.
 //  18. A sink has failed only by a failure that it caused, and one that caused it has no other way to stand while nothing else carries it. It runs while something that carries it does.
 //  19. Whatever happened before: when all goes well again and everything is resumed and retried, the job ends and everything is done.
@@ -96,6 +96,7 @@ type world struct {
 	made        int // tables made so far
 	hidden      map[string]bool
 	clings      map[string]bool // tables that planning keeps apart, whatever is wanted
+	parted      bool            // sinks have streams of their own
 }
 
 func newSimulation(m machine, seed uint64, seen *coverage) *simulation {
@@ -243,6 +244,11 @@ func (s *simulation) plan(v view) (out []Task) {
 		return slices.DeleteFunc(out, func(t Task) bool { return t.Kind == Stream })
 	}
 	all := Task{ID: "stream", Kind: Stream, AfterCopies: true, Revision: fmt.Sprintf("%d %s", s.streamRev, strings.Join(together, " "))}
+	if s.parted {
+		own := all
+		all.Sinks, own.Sinks, own.ID = "a", "b", "stream of b"
+		return append(out, all, own)
+	}
 	return append(out, all)
 }
 
@@ -346,6 +352,9 @@ func (s *simulation) labour(run *attempt) {
 		say(Event{Kind: TaskProgressed})
 	case n < 50 && run.Task.Kind == Stream && run.Task.Table != "":
 		say(Event{Kind: CaughtUp})
+	case n == 50 && run.Task.Kind != Planning && run.Task.Kind != Resync && !s.calm:
+		s.parted = !s.parted
+		say(Event{Kind: Regroup})
 	case n < 60 && !s.calm:
 		say(s.failure())
 	case s.cursed && run.Task.Kind == Copy && !s.calm:

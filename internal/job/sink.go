@@ -69,6 +69,19 @@ func (t *Task) carries(sink string) bool {
 	return false
 }
 
+// sharesSink reports whether the task carries one of some sinks (Task.Sinks).
+func (t *Task) sharesSink(sinks string) bool {
+	if t.Sinks == "" || sinks == "" {
+		return true
+	}
+	for name := range strings.SplitSeq(sinks, " ") {
+		if t.carries(name) {
+			return true
+		}
+	}
+	return false
+}
+
 // seenFrom is a task as one of its sinks stands by it.
 func (s *State) seenFrom(t *TaskState, sink string) Standing {
 	out := Standing{

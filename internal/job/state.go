@@ -54,7 +54,7 @@ type Task struct {
 	Revision string `json:"revision,omitempty"`
 	// AfterCopies makes a task wait until every Copy task has finished and no
 	// more are to be found: the copies of its table, or of all that do not stand
-	// apart.
+	// apart; of both, those for a sink of its own.
 	AfterCopies bool `json:"after_copies,omitempty"`
 	// Sinks are the names of the sinks that the task carries, with a blank between;
 	// empty: all that the job has.

@@ -75,7 +75,7 @@ func (s *State) take(e Event) bool {
 	case Tick:
 		s.Wake = time.Time{}
 		return true
-	case TaskStarted, TaskProgressed, TaskFinished, TaskStopped, TaskFailed, WorkerLost, CaughtUp, TaskFound, Planned:
+	case TaskStarted, TaskProgressed, TaskFinished, TaskStopped, TaskFailed, WorkerLost, CaughtUp, Regroup, TaskFound, Planned:
 		t := s.task(e.ID)
 		if t == nil || !t.live() || t.Attempt != e.Attempt {
 			return false
@@ -97,6 +97,8 @@ func (s *State) answered(t *TaskState, e Event) bool {
 		t.Fruitless = 0
 	case CaughtUp:
 		return s.rejoin(t, e.Now)
+	case Regroup:
+		s.replan(e.Now, "sinks part or come together")
 	case TaskFound, Planned:
 		return s.found(t, e)
 	default:

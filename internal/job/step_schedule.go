@@ -219,7 +219,7 @@ func (t *TaskState) carriesAll() bool { return t.Kind == Stream && t.Table == ""
 func (g *gates) copiesLeft(t *TaskState) bool {
 	for i := range g.s.Tasks {
 		c := &g.s.Tasks[i]
-		if c.Kind == Copy && c.Status != Finished && (c.Table == t.Table || t.Table == "" && !g.s.apart(c.Table)) {
+		if c.Kind == Copy && c.Status != Finished && c.sharesSink(t.Sinks) && (c.Table == t.Table || t.Table == "" && !g.s.apart(c.Table)) {
 			return true
 		}
 	}

@@ -3,6 +3,7 @@ package table
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,8 +43,8 @@ func (w *work) arrange(ctx context.Context, states []*flow.SinkState, apart map[
 	w.mu.Lock()
 	running := w.running
 	w.mu.Unlock()
-	if running > 0 {
-		return nil
+	if running > 0 || w.anyAlone() && slices.ContainsFunc(states, func(s *flow.SinkState) bool { return !s.Follows(w.spec.Tables) }) {
+		return nil // an edit of the tables waits until all sinks are together
 	}
 	return w.flow.Arrange(ctx, states, flow.Wanted{
 		Apart:    func(n row.Name) bool { return apart[n.String()] != job.Together },
@@ -141,31 +142,19 @@ const watchEvery = 200 * time.Millisecond
 // or has come to the end that was asked for.
 func (w *work) runPart(ctx context.Context, t *flow.StreamTask, claim connector.Claim, caughtUp func()) error {
 	w.catches(t.Sinks, false)
-	ended := make(chan struct{})
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		tick := time.NewTicker(watchEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-			case <-ended:
-				return
-			}
-			up := true
-			for _, p := range t.Sinks {
-				up = up && w.flow.CaughtUp(p)
-			}
-			if up {
-				w.catches(t.Sinks, true)
-				caughtUp()
-			}
+	stop := repeated(watchEvery, func() bool {
+		up := true
+		for _, p := range t.Sinks {
+			up = up && w.flow.CaughtUp(p)
 		}
-	}()
+		if up {
+			w.catches(t.Sinks, true)
+			caughtUp()
+		}
+		return false
+	})
 	err := w.flow.Stream(ctx, t, claim)
-	close(ended)
-	<-watched
+	stop()
 	if err == nil {
 		w.catches(t.Sinks, true)
 	}

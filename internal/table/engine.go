@@ -58,15 +58,14 @@ func whole(s *job.Spec, o engine.Options) engine.Options {
 // connect opens the job's source and sinks for an act.
 func (e Engine) connect(ctx context.Context, s *job.Spec, o engine.Options) (*opened, error) {
 	o = whole(s, o)
-	opened, err := open(ctx, s, env{
+	return open(ctx, s, e.env(s, o))
+}
+
+func (e Engine) env(s *job.Spec, o engine.Options) env {
+	return env{
 		registry: e.Registry, budget: budget(o),
 		log: o.Log, record: o.Watch, parallel: parallel(s, o), getenv: o.Getenv,
-	})
-	if err != nil {
-		return nil, err
 	}
-	opened.flow.Log = o.Log
-	return opened, nil
 }
 
 // parallel is how many chunks are read at once: the command line's word, else the
@@ -101,7 +100,7 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 	}
 	o = whole(s, o)
 	w := newWork(ctx, s, o, state)
-	w.connect = func(ctx context.Context) (*opened, error) { return e.connect(ctx, s, o) }
+	w.connect = func(ctx context.Context) (*opened, error) { return openSource(ctx, s, e.env(s, o)) }
 	defer func() { err = errors.Join(err, w.close()) }()
 	out.Stopped, err = local.Run(ctx, w, o.Driving, parallel(s, o), o.Log)
 	return w.ended(ctx, out, err)

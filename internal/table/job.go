@@ -20,11 +20,15 @@ import (
 // defaultParallel is how many chunks are read at once when nobody says.
 const defaultParallel = 2
 
+// patience is how long a sink may keep the others waiting with one thing.
+const patience = time.Minute
+
 // opened is a job with its connections.
 type opened struct {
 	spec   *job.Spec
+	env    env
 	source connector.Source
-	sinks  []connector.Sink
+	sinks  map[string]connector.Sink // by name; those that could be opened
 	flow   *flow.Job
 }
 
@@ -40,34 +44,53 @@ type env struct {
 
 // open connects the source and the sinks. The caller closes.
 func open(ctx context.Context, spec *job.Spec, e env) (*opened, error) {
-	o := &opened{spec: spec}
+	o, err := openSource(ctx, spec, e)
+	if err != nil {
+		return nil, err
+	}
+	for i := range spec.Sinks {
+		if err := o.openSink(ctx, &spec.Sinks[i]); err != nil {
+			return nil, errors.Join(err, o.close())
+		}
+	}
+	return o, nil
+}
+
+// openSource connects the source alone.
+func openSource(ctx context.Context, spec *job.Spec, e env) (*opened, error) {
 	driver, _ := e.registry.Source(spec.Source.Driver) // Parse knows only registered ones
 	source, err := driver.Open(ctx, spec.Source.Values, connector.Env{Budget: e.budget, Log: e.log, Job: spec.Name, Getenv: e.getenv, Parallel: e.parallel})
 	if err != nil {
 		return nil, err
 	}
-	o.source = source
+	o := &opened{spec: spec, env: e, source: source, sinks: map[string]connector.Sink{}}
 	o.flow = &flow.Job{
-		Name: spec.Name, Source: source, Tables: spec.Tables,
+		Name: spec.Name, Source: source, Tables: spec.Tables, Patience: patience,
 		Record: e.record, Log: e.log, Pool: &row.Pool{}, ChunkBytes: spec.Chunk, QueueBytes: e.budget.Size(),
 	}
 	if d, ok := source.(connector.Describer); ok && e.record != nil {
 		e.record.Describe(d.Describe)
 	}
-	for _, s := range spec.Sinks {
-		driver, _ := e.registry.Sink(s.Driver)
-		sink, err := driver.Open(ctx, s.Values, connector.Env{Budget: e.budget, Log: e.log, Job: spec.Name, Name: s.Name, Getenv: e.getenv, Parallel: e.parallel})
-		if err != nil {
-			return nil, errors.Join(fault.InSink(s.Name, err), o.close())
-		}
-		o.sinks = append(o.sinks, sink)
-		f := &flow.Sink{Sink: sink, Name: s.Name, Every: 10 * time.Second, Bytes: 64 << 20}
-		if r, ok := sink.(connector.Roller); ok {
-			f.Every, f.Bytes = r.Roll()
-		}
-		o.flow.Sinks = append(o.flow.Sinks, f)
-	}
 	return o, nil
+}
+
+// openSink connects a sink, if that is not done.
+func (o *opened) openSink(ctx context.Context, s *job.Sink) error {
+	if o.sinks[s.Name] != nil {
+		return nil
+	}
+	driver, _ := o.env.registry.Sink(s.Driver)
+	sink, err := driver.Open(ctx, s.Values, connector.Env{Budget: o.env.budget, Log: o.env.log, Job: o.spec.Name, Name: s.Name, Getenv: o.env.getenv, Parallel: o.env.parallel})
+	if err != nil {
+		return fault.InSink(s.Name, err)
+	}
+	o.sinks[s.Name] = sink
+	f := &flow.Sink{Sink: sink, Name: s.Name, Every: 10 * time.Second, Bytes: 64 << 20}
+	if r, ok := sink.(connector.Roller); ok {
+		f.Every, f.Bytes = r.Roll()
+	}
+	o.flow.Add(f)
+	return nil
 }
 
 func (o *opened) close() error {

@@ -89,11 +89,14 @@ func (l *logWatch) find(ctx context.Context) error {
 	if l.states != nil && commits == l.commits {
 		return nil
 	}
-	states, err := l.w.flow.Find(ctx)
-	if err == nil {
-		l.states, l.commits = states, commits
+	states, failed := l.w.flow.Reach(ctx)
+	if len(states) == 0 {
+		for _, err := range failed {
+			return err
+		}
 	}
-	return err
+	l.states, l.commits = states, commits
+	return nil
 }
 
 // untilLost returns a context for a copy that ends when the log has lost what the

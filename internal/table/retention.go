@@ -99,7 +99,7 @@ func (o *opened) copies(states []*flow.SinkState) bool {
 // over reports whether a sink has come to the end that the spec asks for, with all
 // tables that it chooses.
 func (o *opened) over(s *flow.SinkState) bool {
-	end := o.reached()
+	end := o.endAsked()
 	return end != "" && s.Reached == end && !copying(s) && len(s.Parts) == 0 && s.Follows(o.spec.Tables)
 }
 

@@ -38,6 +38,7 @@ type work struct {
 	begun   bool   // every sink has the place this run starts from
 	until   connector.Until
 	late    map[string]bool // sinks whose stream begins after their copies
+	fixed   bool            // until is
 	// stopKeeping and unwatch end what goes on beside the tasks.
 	stopKeeping, unwatch func()
 	// log is done once the log has lost what the snapshot needs; logLost does it.
@@ -52,6 +53,12 @@ type work struct {
 	streams map[string]*flow.StreamTask
 	copied  map[string]bool            // copy tasks that have finished in this run
 	left    map[string]map[string]bool // those of a table that have not
+	ready   map[string]bool            // sinks that have the place this run starts from
+	asides  map[string]aside           // sinks that go alone, or did
+	// unreached are the sinks that could not be asked, and why; reaches counts how often
+	// one could be asked again.
+	unreached map[string]error
+	reaches   int
 }
 
 // newWork is a run about which nothing is known yet. The caller closes.
@@ -59,6 +66,7 @@ func newWork(ctx context.Context, s *job.Spec, o engine.Options, state *local.St
 	w := &work{
 		spec: s, options: o, state: state, record: o.Watch, again: o.Again, life: ctx, late: map[string]bool{}, before: map[string]job.TaskState{},
 		caught: map[string]bool{}, copies: map[string]*flow.ChunkTask{}, streams: map[string]*flow.StreamTask{}, copied: map[string]bool{}, left: map[string]map[string]bool{},
+		ready: map[string]bool{}, asides: map[string]aside{}, unreached: map[string]error{},
 		stopKeeping: func() {}, unwatch: func() {},
 	}
 	w.log, w.logLost = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -87,39 +95,51 @@ const (
 	streamAfter = streamNow + afterCopies
 )
 
-// begin opens the systems, begins the run and returns what the sinks hold. What it has
-// done before it does not do again: after a failure it goes on, after success it only
-// looks.
+// begin opens the systems, begins the run and returns what the sinks hold that can be
+// asked. What it has done before it does not do again: after a failure it goes on, after
+// success it only looks.
 func (w *work) begin(ctx context.Context) ([]*flow.SinkState, error) {
-	if w.opened == nil {
-		o, err := w.connect(ctx)
-		if err != nil {
-			return nil, err
-		}
-		w.opened = o
-	}
-	states, err := w.flow.Find(ctx)
-	if err != nil || w.begun {
+	states, err := w.reached(ctx)
+	if err != nil {
 		return states, err
 	}
-	if !w.started {
-		if err := w.start(ctx, states); err != nil || w.nothing {
+	if !w.begun {
+		if !w.started {
+			if err := w.start(ctx, states); err != nil || w.nothing {
+				return nil, err
+			}
+		}
+		if err := w.prepare(ctx, states); err != nil {
 			return nil, err
 		}
 	}
-	if err := w.prepare(ctx, states); err != nil {
-		return nil, err
+	return slices.DeleteFunc(states, func(s *flow.SinkState) bool { return !w.isReady(s.Sink.Name) }), nil
+}
+
+// prepare begins the sinks, and the run with them. One that fails is left to itself
+// where the run bears that, and the others begin without it.
+func (w *work) prepare(ctx context.Context, states []*flow.SinkState) error {
+	rest := slices.Clone(states)
+	for {
+		err := w.beginSinks(ctx, rest, nil, connector.Claim{Run: w.run})
+		if err == nil {
+			break
+		}
+		sink := fault.Of(err).Sink
+		others := slices.DeleteFunc(slices.Clone(rest), func(s *flow.SinkState) bool { return s.Sink.Name == sink })
+		if !w.bears() || ctx.Err() != nil || len(others) == 0 || len(others) == len(rest) {
+			return err
+		}
+		w.lacks(sink, err)
+		rest = others
 	}
 	// A job file counts once something was made of it: until then it may be edited as
 	// one likes.
 	if err := w.state.KeepSpec(context.WithoutCancel(ctx), w.spec); err != nil {
-		return nil, err
-	}
-	for _, s := range states {
-		w.late[s.Sink.Name] = copying(s)
+		return err
 	}
 	w.begun, w.unwatch = true, w.watchLog(w.life)
-	return states, nil
+	return nil
 }
 
 // copying reports whether a sink's snapshot is not whole.
@@ -155,8 +175,8 @@ func (w *work) start(ctx context.Context, states []*flow.SinkState) (err error) 
 // so that there is nothing to do. A run that was killed within its last commit
 // still has that to finish.
 func (w *work) finished(ctx context.Context, states []*flow.SinkState) (bool, error) {
-	end := w.reached()
-	if end == "" {
+	end := w.endAsked()
+	if end == "" || len(states) < len(w.spec.Sinks) {
 		return false, nil
 	}
 	for _, s := range states {
@@ -170,9 +190,9 @@ func (w *work) finished(ctx context.Context, states []*flow.SinkState) (bool, er
 	return true, nil
 }
 
-// reached is the note of the end that is asked for; empty when the next run has
+// endAsked is the note of the end that is asked for; empty when the next run has
 // more to do.
-func (o *opened) reached() string {
+func (o *opened) endAsked() string {
 	switch {
 	case o.spec.Mode == job.Snapshot:
 		return "snapshot"
@@ -217,23 +237,22 @@ func (w *work) begins(states []*flow.SinkState) string {
 	return ""
 }
 
-// prepare fixes where the run ends and makes sure every sink has a place to start
-// from.
-func (w *work) prepare(ctx context.Context, states []*flow.SinkState) error {
+// beginSinks fixes where the run ends and makes sure that sinks have a place to start
+// from. others have begun before.
+func (w *work) beginSinks(ctx context.Context, states, others []*flow.SinkState, claim connector.Claim) error {
 	if err := w.checkSource(ctx, states); err != nil {
 		return err
 	}
 	if err := w.fixUntil(ctx); err != nil {
 		return err
 	}
-	claim := connector.Claim{Run: w.run}
 	if w.again {
 		if err := w.flow.Again(ctx, states, claim); err != nil {
 			return err
 		}
 		w.again = false
 	}
-	b := flow.Beginning{Snapshot: w.spec.Mode != job.Changes}
+	b := flow.Beginning{Snapshot: w.spec.Mode != job.Changes, Beside: others}
 	if !b.Snapshot && !w.spec.Start.Head {
 		at, err := w.locate(ctx, states)
 		if err != nil {
@@ -241,7 +260,15 @@ func (w *work) prepare(ctx context.Context, states []*flow.SinkState) error {
 		}
 		b.Start = at
 	}
-	return w.flow.Begin(ctx, states, b, claim)
+	if err := w.flow.Begin(ctx, states, b, claim); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range states {
+		w.ready[s.Sink.Name], w.late[s.Sink.Name] = true, copying(s)
+	}
+	return nil
 }
 
 // checkSource refuses a source that would let changes pass unseen, such as one that
@@ -260,8 +287,12 @@ func (w *work) checkSource(ctx context.Context, states []*flow.SinkState) error 
 }
 
 func (w *work) fixUntil(ctx context.Context) error {
+	if w.fixed {
+		return nil
+	}
 	w.until.Time = w.spec.Until.Time
 	if !w.spec.Until.Head {
+		w.fixed = true
 		return nil
 	}
 	h, ok := w.source.(connector.Header)
@@ -272,7 +303,7 @@ func (w *work) fixUntil(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.until.Place = head
+	w.until.Place, w.fixed = head, true
 	w.record.Head(head, -1, clock)
 	return nil
 }
@@ -303,9 +334,10 @@ func (w *work) Find(ctx context.Context, apart map[string]job.Apart, found func(
 	if err := w.arrange(ctx, states, apart); err != nil {
 		return err
 	}
+	w.lagBehind(states)
 	var now, after, lacking []*flow.SinkState
 	for _, s := range states {
-		if !w.late[s.Sink.Name] {
+		if !w.isLate(s.Sink.Name) {
 			now = append(now, s)
 			continue
 		}
@@ -325,6 +357,7 @@ func (w *work) Find(ctx context.Context, apart map[string]job.Apart, found func(
 	w.addStreams(streamNow, "", now, found)
 	w.addStreams(streamAfter, "", after, found)
 	lacking = append(lacking, w.addParts(states, found)...)
+	w.findLacking(found)
 	switch {
 	case len(lacking) == 0:
 		w.record.Phase(watch.Stream)
@@ -333,6 +366,34 @@ func (w *work) Find(ctx context.Context, apart map[string]job.Apart, found func(
 		w.record.Phase(watch.Planning)
 	}
 	return w.findCopies(ctx, lacking, found)
+}
+
+// isLate reports whether the stream of a sink begins after its copies.
+func (w *work) isLate(sink string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.late[sink]
+}
+
+// lagBehind has the sinks that still copy go alone, where others that are together do
+// not any more. None of those that are together streams after its copies then.
+func (w *work) lagBehind(states []*flow.SinkState) {
+	ahead := slices.ContainsFunc(states, func(s *flow.SinkState) bool {
+		return !copying(s) && !w.isLate(s.Sink.Name) && !w.goesAlone(s.Sink.Name)
+	})
+	if !ahead {
+		return
+	}
+	for _, s := range states {
+		name := s.Sink.Name
+		if copying(s) {
+			w.partSink(name, false)
+		} else if !w.goesAlone(name) {
+			w.mu.Lock()
+			w.late[name] = false
+			w.mu.Unlock()
+		}
+	}
 }
 
 // tableNames are the tables that sinks have, each once, in order.
@@ -349,16 +410,14 @@ func tableNames(sinks []*flow.SinkState) []string {
 // addStreams finds the streams of sinks that begin together, mostly one: of all tables,
 // or of one that stands apart. Their revision says what they carry.
 func (w *work) addStreams(id, table string, sinks []*flow.SinkState, found func(job.Task)) {
-	for n, group := range flow.Together(sinks) {
-		t := job.Task{ID: id, Kind: job.Stream, Table: table, AfterCopies: strings.HasSuffix(id, afterCopies), Sinks: w.sinksOf(group)}
-		if n > 0 {
-			t.ID += fmt.Sprintf(" (%d)", n+1)
-		}
+	groups, suffixes := w.groups(sinks)
+	for n, group := range groups {
+		t := job.Task{ID: id + suffixes[n], Kind: job.Stream, Table: table, AfterCopies: strings.HasSuffix(id, afterCopies), Sinks: w.sinksOf(group)}
 		if t.Revision = carried(group); w.before[t.ID].Status == job.Finished {
 			t.Revision += w.revision(t.ID)
 		}
 		w.mu.Lock()
-		w.streams[t.ID] = &flow.StreamTask{Sinks: group, Until: w.until, ToMarks: w.spec.Mode == job.Snapshot, Reached: w.reached()}
+		w.streams[t.ID] = &flow.StreamTask{Sinks: group, Until: w.until, ToMarks: w.spec.Mode == job.Snapshot, Reached: w.endAsked()}
 		w.mu.Unlock()
 		found(t)
 	}
@@ -437,7 +496,7 @@ func tableNumbers(sinks []*flow.SinkState) []uint32 {
 }
 
 func (w *work) findTable(ctx context.Context, number uint32, sinks []*flow.SinkState, found func(job.Task)) error {
-	tasks, err := w.flow.PlanTable(ctx, number, sinks)
+	tasks, err := w.planTable(ctx, number, sinks)
 	if err != nil || len(tasks) == 0 {
 		return err
 	}
@@ -473,6 +532,28 @@ func (w *work) findTable(ctx context.Context, number uint32, sinks []*flow.SinkS
 	return nil
 }
 
+// planTable divides a table for all sinks that copy it, each that goes alone for
+// itself.
+func (w *work) planTable(ctx context.Context, number uint32, sinks []*flow.SinkState) (tasks []*flow.ChunkTask, err error) {
+	var together []*flow.SinkState
+	for _, s := range sinks {
+		if !w.goesAlone(s.Sink.Name) {
+			together = append(together, s)
+			continue
+		}
+		own, err := w.flow.PlanTable(ctx, number, []*flow.SinkState{s})
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range own {
+			t.ID += ofSink(s.Sink.Name)
+		}
+		tasks = append(tasks, own...)
+	}
+	shared, err := w.flow.PlanTable(ctx, number, together)
+	return append(shared, tasks...), err
+}
+
 // keepOpen keeps the copy tasks that a table has, and reports whether it is seen for
 // the first time.
 func (w *work) keepOpen(table string, open []*flow.ChunkTask) (first bool) {
@@ -500,27 +581,42 @@ func (w *work) RunTask(ctx context.Context, r engine.Run) (progressed bool, err 
 	switch {
 	case r.Task.Kind == job.Resync:
 		return false, w.resync(ctx, r.Task.Table, claim)
+	case isReach(r.Task):
+		return false, w.reach(ctx, r, claim)
 	case task != nil:
-		ctx, why, done := w.untilLost(ctx)
-		defer done()
-		if err := why(w.flow.RunChunks(ctx, task, claim)); err != nil {
+		if err := w.runCopy(ctx, task, claim); err != nil {
+			w.blames(ctx, task.Sinks, err, r.Regroup)
 			return false, fmt.Errorf("table %s: %w", task.Table.Name, err)
 		}
 		w.copyDone(task)
 		return false, nil
 	case stream != nil:
-		if r.Task.Table != "" {
-			return false, w.runPart(ctx, stream, claim, r.CaughtUp)
-		}
-		defer w.streaming()()
-		if r.Task.AfterCopies {
-			w.record.Phase(watch.Stream)
-		}
-		stop := w.watchHead(ctx)
-		defer stop()
-		return false, w.flow.Stream(ctx, stream, claim)
+		err := w.runStream(ctx, stream, r, claim)
+		w.blames(ctx, stream.Sinks, err, r.Regroup)
+		return false, err
 	}
 	return false, fault.New(fault.Internal, "the engine started the unknown task %q", r.Task.ID)
+}
+
+func (w *work) runCopy(ctx context.Context, task *flow.ChunkTask, claim connector.Claim) error {
+	ctx, why, done := w.untilLost(ctx)
+	defer done()
+	return why(w.flow.RunChunks(ctx, task, claim))
+}
+
+func (w *work) runStream(ctx context.Context, stream *flow.StreamTask, r engine.Run, claim connector.Claim) error {
+	if r.Task.Table != "" {
+		return w.runPart(ctx, stream, claim, r.CaughtUp)
+	}
+	defer w.streaming()()
+	if r.Task.AfterCopies {
+		w.record.Phase(watch.Stream)
+	}
+	defer w.watchHead(ctx)()
+	if s := stream.Sinks[0]; w.goesAlone(s.Sink.Name) {
+		defer w.watchAlone(s, r.Regroup)()
+	}
+	return w.flow.Stream(ctx, stream, claim)
 }
 
 func (w *work) copyDone(task *flow.ChunkTask) {

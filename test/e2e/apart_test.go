@@ -173,8 +173,11 @@ func (s *separated) together() {
 }
 
 // whole reports whether the target has all tables whole.
-func (s *separated) whole() bool {
-	set, err := readShard(s.j.lake(), filepath.Join(s.j.lake(), "_godwit/shards/stream"))
+func (s *separated) whole() bool { return isWhole(s.j.lake()) }
+
+// isWhole reports whether a target has all tables whole, and none apart.
+func isWhole(lake string) bool {
+	set, err := readShard(lake, filepath.Join(lake, "_godwit/shards/stream"))
 	return err == nil && !set.set["whole"].IsZero() && set.set["apart"].IsZero()
 }
 

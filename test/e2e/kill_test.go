@@ -110,15 +110,18 @@ func (w *world) judgeQuietly(root string) (verdict, *target, string) {
 
 // judgeEnd compares files at rest with the source itself, as a plain reader would:
 // the status file first, then the files up to its place.
-func (w *world) judgeEnd(j *job) string {
-	g := readTarget(w.t, j.lake())
+func (w *world) judgeEnd(j *job) string { return w.judgeEndIn(j.lake()) }
+
+// judgeEndIn is judgeEnd of another target.
+func (w *world) judgeEndIn(lake string) string {
+	g := readTarget(w.t, lake)
 	for _, r := range g.unpublished { // a plain reader misses them; the rest is judged as if they were there
 		w.t.Errorf("the job is at rest and %s, which a commit names, is not published", r.Key)
 	}
-	if left := stagedFiles(w.t, j.lake()); left > len(g.unpublished) {
+	if left := stagedFiles(w.t, lake); left > len(g.unpublished) {
 		w.t.Logf("%d staged files are left that no commit names", left-len(g.unpublished))
 	}
-	if wrong := w.unique(j.lake()); wrong != "" {
+	if wrong := w.unique(lake); wrong != "" {
 		return wrong
 	}
 	if g.status == nil {
@@ -130,7 +133,7 @@ func (w *world) judgeEnd(j *job) string {
 		}
 	}
 	view := g.view(w.t)
-	w.statusPath = filepath.Join(j.lake(), "_godwit/status.json")
+	w.statusPath = filepath.Join(lake, "_godwit/status.json")
 	for _, upto := range []string{"", g.status.At.Pos} {
 		v, wrong := w.judgeState(view, g.status, upto, w.server)
 		if wrong != "" {

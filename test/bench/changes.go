@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,6 +59,11 @@ func (b *bench) changes(ctx context.Context) (workload, error) {
 	if err != nil {
 		return workload{}, err
 	}
+	seen, err := b.server.Rows("SELECT @@gtid_binlog_pos")
+	if err != nil {
+		return workload{}, err
+	}
+	gtids := seen[0][0]
 	if err := b.server.Run(fmt.Sprintf("CALL bench.work(%d)", b.transactions)); err != nil {
 		return workload{}, err
 	}
@@ -83,8 +89,33 @@ func (b *bench) changes(ctx context.Context) (workload, error) {
 					}
 					return nil
 				}},
+			{name: "Debezium", rival: true, once: true, time: debeziumTime,
+				setting: "embedded engine " + debeziumVersion + ", JSON lines to a file; from its first change to its last, without the time to start",
+				command: func(ctx context.Context, out string) (call, error) { return b.debeziumCall(ctx, out, start, gtids, n) },
+				check: func(_ context.Context, out string, _ []byte) error { return b.countLines(filepath.Join(out, "changes.jsonl"), n) }},
 		},
 	}, nil
+}
+
+// countLines fails unless a file has so many lines.
+func (b *bench) countLines(path string, n int) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	lines, buffer := 0, make([]byte, 1<<20)
+	for {
+		k, err := f.Read(buffer)
+		lines += bytes.Count(buffer[:k], []byte("\n"))
+		if err != nil {
+			break
+		}
+	}
+	if lines != n {
+		return fmt.Errorf("%d changes of %d", lines, n)
+	}
+	return nil
 }
 
 func (b *bench) head() (logPlace, error) {

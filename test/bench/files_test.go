@@ -153,7 +153,7 @@ func TestMeasure_when_contestants_fail(t *testing.T) {
 	b := bench{options: options{dir: t.TempDir(), rounds: 2}}
 	const right = "echo right > $OUT/made"
 	w := workload{
-		name: "w", count: 1, bytes: 1, local: true, failed: map[string]string{}, server: os.Getpid, limit: time.Minute,
+		name: "w", count: 1, bytes: 1, local: true, failed: map[string]string{}, servers: func() []int { return []int{os.Getpid()} }, limit: time.Minute,
 		contestants: []contestant{
 			shell("own", right, false), shell("good", right, true), shell("broken", "echo because >&2; exit 3", true), shell("wrong", "echo wrong > $OUT/made", true),
 			shell("leftover", "test ! -e $OUT/made && "+right, true),

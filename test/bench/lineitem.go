@@ -49,6 +49,7 @@ func (b *bench) lineitem(ctx context.Context) (workload, error) {
 		}
 		return err
 	}
+	b.sameLineitem = same
 	return workload{
 		name: lineitemName, title: "A table to files", unit: "rows", count: rows,
 		about: fmt.Sprintf("TPC-H lineitem, %d rows of 16 columns, all in the server's buffer pool, to files without compression.", rows),
@@ -71,7 +72,7 @@ func (b *bench) loadLineitem(csv string) error {
 	for _, c := range lineitemColumns {
 		columns = append(columns, c[0]+" "+c[1]+" NOT NULL")
 	}
-	return b.server.Run("CREATE DATABASE IF NOT EXISTS bench; USE bench; CREATE TABLE lineitem (" + strings.Join(columns, ", ") +
+	return b.server.Run("CREATE DATABASE IF NOT EXISTS bench; USE bench; DROP TABLE IF EXISTS lineitem; CREATE TABLE lineitem (" + strings.Join(columns, ", ") +
 		", PRIMARY KEY (l_orderkey, l_linenumber)); SET sql_log_bin = 0; LOAD DATA INFILE '" + csv +
 		"' INTO TABLE lineitem FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' IGNORE 1 LINES; ANALYZE TABLE lineitem")
 }
@@ -98,13 +99,21 @@ func plainCSV(glob string) string {
 
 // job writes a job file and returns the call of godwit that runs it.
 func (b *bench) job(ctx context.Context, out, text string) (call, error) {
+	return b.jobTo(ctx, out, text, "files: {url: \"file://"+out+"/lake\", format: csv}")
+}
+
+// jobTo is job with another sink.
+func (b *bench) jobTo(ctx context.Context, out, text, sink string) (call, error) {
 	path := filepath.Join(out, "job.yaml")
-	text += "sinks:\n  - name: lake\n    files: {url: \"file://" + out + "/lake\", format: csv}\n"
+	text += "sinks:\n  - name: lake\n    " + sink + "\n"
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		return call{}, err
 	}
 	cmd := exec.CommandContext(ctx, b.godwit, "run", "--json", "--state", filepath.Join(out, "state"), path)
 	cmd.Env = append(os.Environ(), "BENCH_PASSWORD="+b.server.Password)
+	if b.target != nil {
+		cmd.Env = append(cmd.Env, "BENCH_TARGET="+b.target.Password)
+	}
 	return call{cmd}, nil
 }
 
@@ -124,8 +133,13 @@ func (b *bench) mydumperDump(ctx context.Context, out string) (call, error) {
 }
 
 func (b *bench) duckCopy(ctx context.Context, out string) (call, error) {
-	sql := fmt.Sprintf("LOAD %s; ATTACH 'host=127.0.0.1 port=%d user=%s password=%s database=bench' AS my (TYPE mysql, READ_ONLY); COPY (FROM my.bench.lineitem) TO %s (HEADER)",
-		judge.Literal(b.tools.scanner), b.server.Port, b.server.User, b.server.Password, judge.Literal(filepath.Join(out, "lineitem.csv")))
+	return b.duckTo(ctx, filepath.Join(out, "lineitem.csv"), "(HEADER)")
+}
+
+// duckTo has DuckDB copy the table to a file.
+func (b *bench) duckTo(ctx context.Context, file, form string) (call, error) {
+	sql := fmt.Sprintf("LOAD %s; ATTACH 'host=127.0.0.1 port=%d user=%s password=%s database=bench' AS my (TYPE mysql, READ_ONLY); COPY (FROM my.bench.lineitem) TO %s %s",
+		judge.Literal(b.tools.scanner), b.server.Port, b.server.User, b.server.Password, judge.Literal(file), form)
 	return call{exec.CommandContext(ctx, b.tools.duck.Path, "-unsigned", "-init", os.DevNull, "-c", sql)}, nil
 }
 

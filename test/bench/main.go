@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"godwit/test/servers/mariadb"
+	"godwit/test/servers/postgres"
 )
 
 // options are what may be changed to try something quickly; the defaults are
@@ -52,7 +53,14 @@ const (
 	partTables, partFiles     = "tables", "files"
 	partServe                 = "serve"
 	lineitemName, changesName = "lineitem", "changes"
+	parquetName, postgresName = "parquet", "postgres"
+	applyName                 = "apply"
 )
+
+// tableNames are the workloads of table jobs.
+func tableNames() []string {
+	return []string{lineitemName, parquetName, postgresName, changesName, applyName}
+}
 
 // fileNames are the workloads of file jobs.
 func fileNames() []string {
@@ -74,7 +82,7 @@ func main() {
 	flag.Float64Var(&o.scale, "scale", 0.3334, "TPC-H scale of lineitem; 0.3334 is 2,000,888 rows")
 	flag.IntVar(&o.transactions, "transactions", 125_000, "transactions of the change stream, of 4 changes each")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds that count; one before them does not")
-	flag.StringVar(&o.only, "only", "", "tables, files, serve, or one workload: lineitem, changes, "+strings.Join(fileNames(), ", "))
+	flag.StringVar(&o.only, "only", "", "tables, files, serve, or one workload: "+strings.Join(append(tableNames(), fileNames()...), ", "))
 	flag.StringVar(&o.with, "with", "", "only these contestants of file jobs, such as godwit,juicefs-32; the first runs twice")
 	flag.IntVar(&o.objects, "objects", 20_000, "small objects, of 4 KiB")
 	flag.IntVar(&o.large, "large", 20, "large objects, of 100 MiB")
@@ -112,7 +120,7 @@ func (o options) run(ctx context.Context) (err error) {
 		return err
 	}
 	b := &bench{options: o}
-	if o.selects(lineitemName, changesName) {
+	if o.selects(tableNames()...) {
 		if err := b.tables(ctx); err != nil {
 			return err
 		}
@@ -130,7 +138,7 @@ func (o options) run(ctx context.Context) (err error) {
 
 // known returns an error for a workload or a contestant that there is not.
 func (o options) known() error {
-	workloads := append([]string{"", partTables, partFiles, partServe, lineitemName, changesName}, fileNames()...)
+	workloads := slices.Concat([]string{"", partTables, partFiles, partServe}, tableNames(), fileNames())
 	if !slices.Contains(workloads, o.only) {
 		return fmt.Errorf("-only %s: there are %s", o.only, strings.Join(workloads[1:], ", "))
 	}
@@ -152,7 +160,7 @@ func (o options) known() error {
 // selects reports whether one of these workloads is to run.
 func (o options) selects(names ...string) bool {
 	part := partFiles
-	if slices.Contains(names, lineitemName) || slices.Contains(names, changesName) {
+	if slices.Contains(tableNames(), names[0]) {
 		part = partTables
 	}
 	return o.only == "" || o.only == part || slices.Contains(names, o.only)
@@ -170,15 +178,22 @@ func (b *bench) tables(ctx context.Context) (err error) {
 	}
 	// What the recorded figures of others were measured with: all data in the
 	// buffer pool, commits that reach the kernel.
-	if b.server, err = mariadb.Launch("--innodb-buffer-pool-size=2G", "--innodb-log-file-size=1G", "--max-connections=100"); err != nil {
+	if b.server, err = mariadb.Launch("--innodb-buffer-pool-size=2G", "--innodb-log-file-size=1G", "--max-connections=100", "--max-allowed-packet=256M"); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.server.Close()) }()
+	defer func() {
+		err = errors.Join(err, b.server.Close())
+		for _, s := range []*postgres.Server{b.target, b.origin} {
+			if s != nil {
+				err = errors.Join(err, s.Close())
+			}
+		}
+	}()
 	var all []workload
 	for _, next := range []struct {
 		name    string
 		prepare func(context.Context) (workload, error)
-	}{{lineitemName, b.lineitem}, {changesName, b.changes}} {
+	}{{lineitemName, b.lineitem}, {parquetName, b.parquet}, {postgresName, b.postgres}, {changesName, b.changes}, {applyName, b.applied}} {
 		if !b.selects(next.name) {
 			continue
 		}
@@ -186,7 +201,7 @@ func (b *bench) tables(ctx context.Context) (err error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", next.name, err)
 		}
-		w.server = b.server.Pid
+		w.servers = func() []int { return b.pids(w.name) }
 		if err := b.measure(ctx, &w); err != nil {
 			return fmt.Errorf("%s: %w", next.name, err)
 		}
@@ -225,6 +240,22 @@ type bench struct {
 	options
 	tools  tools
 	server *mariadb.Server
+	target *postgres.Server // nil: it was not needed
+	origin *postgres.Server // of PostgreSQL's own replication; nil: it was not needed
+	// sameLineitem compares a table of DuckDB with lineitem.
+	sameLineitem func(ctx context.Context, table string) error
+}
+
+// pids are the servers whose time counts in a workload.
+func (b *bench) pids(workload string) []int {
+	out := []int{b.server.Pid()}
+	if b.target != nil && (workload == postgresName || workload == applyName) {
+		out = append(out, b.target.Pid())
+	}
+	if b.origin != nil && workload == applyName {
+		out = append(out, b.origin.Pid())
+	}
+	return out
 }
 
 // workload is a piece of work and who does it.
@@ -236,7 +267,7 @@ type workload struct {
 	contestants        []contestant
 	samples            map[string][]sample
 	failed             map[string]string // who could not do it, and why
-	server             func() int        // process id
+	servers            func() []int      // process ids of the servers, whose CPU counts with that of their children
 	local              bool              // a file job into a folder: until it is on the disk
 	many               bool              // its outputs are so many files that removing them must wait
 	least              time.Duration     // a turn repeats its command until this has passed
@@ -251,6 +282,9 @@ type contestant struct {
 	once    bool   // a turn is one run also where others are repeated
 	// prepare, when it is not nil, brings the target to what a turn starts from.
 	prepare func(ctx context.Context) error
+	// time, when it is not nil, takes from what the command printed how long the work
+	// took; else it is from start to end.
+	time func(stdout []byte) (time.Duration, error)
 	// command does the work into an empty folder.
 	command func(ctx context.Context, out string) (call, error)
 	// check reads the folder back and fails unless it holds what the source has.
@@ -351,6 +385,13 @@ func (b *bench) turn(ctx context.Context, w *workload, c contestant, least time.
 		runs = append(runs, s)
 	}
 	s := mean(runs)
+	if c.time != nil {
+		took, err := c.time(s.stdout)
+		if err != nil {
+			return sample{}, err
+		}
+		s.wall = took
+	}
 	if err := c.check(ctx, out, s.stdout); err != nil {
 		return sample{}, fmt.Errorf("the output is wrong: %w", err)
 	}

@@ -33,7 +33,7 @@ func (w *workload) sample(c call, written func() (int64, error)) (sample, error)
 	var stdout, stderr bytes.Buffer
 	c.cmd.Stdout, c.cmd.Stderr = &stdout, &stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	before, err := cpuOf(w.server())
+	before, err := cpuOfAll(w.servers())
 	if err != nil {
 		return sample{}, err
 	}
@@ -53,7 +53,7 @@ func (w *workload) sample(c call, written func() (int64, error)) (sample, error)
 	}
 	s.wall = time.Since(begin)
 	s.cpu = c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime()
-	after, err := cpuOf(w.server())
+	after, err := cpuOfAll(w.servers())
 	s.server = after - before
 	return s, err
 }
@@ -140,6 +140,48 @@ func treeRSS(pid int) int64 {
 		}
 	}
 	return total
+}
+
+// cpuOfAll is the CPU time that processes have taken since they began, with those they
+// started.
+func cpuOfAll(pids []int) (sum time.Duration, err error) {
+	for _, pid := range pids {
+		own, err := cpuOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += own + ended(pid) + cpuOfChildren(pid)
+	}
+	return sum, nil
+}
+
+// cpuOfChildren is that of the processes that live and were started by one.
+func cpuOfChildren(pid int) (sum time.Duration) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, path := range lists {
+		list, _ := os.ReadFile(path)
+		for _, f := range strings.Fields(string(list)) {
+			if child, err := strconv.Atoi(f); err == nil {
+				if took, err := cpuOf(child); err == nil {
+					sum += took + ended(child) + cpuOfChildren(child)
+				}
+			}
+		}
+	}
+	return sum
+}
+
+// ended is that of the processes that one has started and that have ended.
+func ended(pid int) time.Duration {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 15 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(f[13], 10, 64) // the kernel's own text
+	system, _ := strconv.ParseInt(f[14], 10, 64)
+	return time.Duration(user+system) * (time.Second / 100)
 }
 
 // cpuOf is the CPU time a process has taken since it began.

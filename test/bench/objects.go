@@ -155,7 +155,7 @@ func (o *objects) prepare(f fileWorkload) workload {
 	}
 	w := workload{
 		name: f.name, title: f.title, about: f.about, unit: "objects", count: t.objects, bytes: t.bytes(), failed: map[string]string{},
-		server: o.gateway.Pid, local: f.to(o).bucket == "", many: f.many(), limit: turnLimit,
+		servers: func() []int { return []int{o.gateway.Pid()} }, local: f.to(o).bucket == "", many: f.many(), limit: turnLimit,
 	}
 	if f.again {
 		w.least = o.steady / time.Duration(max(1, o.rounds))

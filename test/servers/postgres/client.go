@@ -16,6 +16,13 @@ func (s *Server) Client(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// In returns s as its clients see it that connect to another database.
+func (s *Server) In(database string) *Server {
+	in := *s
+	in.Database = database
+	return &in
+}
+
 // psql sends SQL, one or more statements, through the server's own client.
 func (s *Server) psql(sql string) (string, error) {
 	cmd := s.Client("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-")

@@ -36,15 +36,16 @@ type streamer struct {
 	shapes *shapes
 	reader statementReader
 
-	cur    cursor
-	format *format // of the file that is read, shared with the workers
-	place  place   // after the last group, or after what stands between groups
-	gtids  gtidState
-	last   lastTxn
-	time   uint32 // commit time of the last group
-	group  group
-	maps   map[uint64]*mapped
-	clock  time.Duration // the server's clock less ours
+	cur      cursor
+	format   *format // of the file that is read, shared with the workers
+	place    place   // after the last group, or after what stands between groups
+	gtids    gtidState
+	resolved bool // unknown gtids were asked for: the server has none
+	last     lastTxn
+	time     uint32 // commit time of the last group
+	group    group
+	maps     map[uint64]*mapped
+	clock    time.Duration // the server's clock less ours
 
 	until   until
 	told    place // of the last End handed over
@@ -257,11 +258,14 @@ func (r *streamer) event(raw []byte) error {
 		if err := r.cur.rotate(body); err != nil {
 			return r.broken(err)
 		}
-	case evGTID:
+	case evGTID, evMySQLGTID, evAnonymous:
 		if err := r.begin(h, body, start); err != nil {
 			return err
 		}
-	case evGTIDList, evCheckpoint, evStop, evStartEncryption, evAnnotate:
+	case evTaggedGTID:
+		return fault.New(fault.SourceSettings, "a transaction has a GTID with a tag, which this version cannot read").At("%s", r.cur.at).
+			Try("let nobody set gtid_next to a tagged GTID, and read everything again with `godwit run --again`")
+	case evGTIDList, evCheckpoint, evStop, evStartEncryption, evAnnotate, evPreviousGTIDs:
 	case evIncident:
 		return fault.New(fault.SourceLost, "the server noted in its log that events are missing").At("%s", r.cur.at)
 	default:

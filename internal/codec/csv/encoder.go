@@ -2,7 +2,6 @@ package csv
 
 import (
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"unsafe"
 
@@ -221,16 +220,4 @@ func (e *encoder) Close() error {
 	e.closed = true
 	e.out.Close()
 	return e.out.Err
-}
-
-// anyAbsent reports whether a flag says so.
-func anyAbsent(flags []row.Flag) bool {
-	var all uint64
-	for ; len(flags) >= 8; flags = flags[8:] {
-		all |= binary.LittleEndian.Uint64(flags)
-	}
-	for _, f := range flags {
-		all |= uint64(f)
-	}
-	return all&(uint64(row.Absent)*ones) != 0
 }

@@ -70,7 +70,7 @@ func appendHex(b []byte, s string) []byte {
 func (e *encoder) metaCells(op row.Op, flags []row.Flag) {
 	m := &e.meta
 	absent := e.none
-	if op != row.Truncate && anyAbsent(flags) {
+	if op != row.Truncate && text.AnyAbsent(flags) {
 		absent = e.absentNames(flags)
 	}
 	o := &e.out

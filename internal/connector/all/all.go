@@ -4,6 +4,7 @@ package all
 import (
 	"godwit/internal/codec"
 	"godwit/internal/codec/csv"
+	"godwit/internal/codec/parquet"
 	"godwit/internal/connector"
 	"godwit/internal/connector/files"
 	"godwit/internal/connector/mysql"
@@ -36,5 +37,6 @@ func Stores() store.Registry {
 func formats() []codec.Format {
 	return []codec.Format{
 		csv.Format,
+		parquet.Format,
 	}
 }

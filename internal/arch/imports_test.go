@@ -24,7 +24,8 @@ var rooms = map[string][]string{
 
 	// their implementations
 	"internal/store/s3":        {"leaves", "internal/store", "self"},
-	"internal/store/local":     {"leaves", "internal/store", "self"},
+	"internal/store/local":     {"leaves", "internal/store", "internal/store/namesort", "self"},
+	"internal/store/hdfs":      {"leaves", "internal/store", "internal/store/namesort", "self"},
 	"internal/store/mem":       {"leaves", "internal/store", "self"},
 	"internal/codec/text":      {"leaves", "internal/codec", "self"},
 	"internal/codec/csv":       {"leaves", "internal/codec", "internal/codec/text", "self"},
@@ -32,6 +33,9 @@ var rooms = map[string][]string{
 	"internal/codec/parquet":   {"leaves", "internal/codec", "internal/codec/text", "self"},
 	"internal/connector/mysql": {"leaves", "internal/connector", "internal/store", "internal/codec", "self"},
 	"internal/connector/files": {"leaves", "internal/connector", "internal/store", "internal/codec", "self"},
+
+	// what they share
+	"internal/store/namesort": {"leaves"},
 
 	// the one line per system
 	"internal/connector/all": {"leaves", "internal/connector", "internal/store", "internal/codec"},
@@ -87,6 +91,9 @@ var modules = map[string][]string{
 	"github.com/klauspost/compress":            {"internal/codec", "internal/connector", "internal/flow", "internal/transfer"},
 	"github.com/minio/minio-go/v7":             {"internal/store/s3"},
 	"gopkg.in/ini.v1":                          {"internal/store/s3"},
+	"github.com/colinmarc/hdfs/v2":             {"internal/store/hdfs"},
+	"github.com/jcmturner/gokrb5/v8":           {"internal/store/hdfs"},
+	"google.golang.org/protobuf":               {"internal/store/hdfs"},
 	"github.com/zeebo/xxh3":                    {"internal/store", "internal/connector", "internal/codec"},
 	"github.com/spf13/cobra":                   {"internal/cli", "cmd"},
 	"github.com/spf13/pflag":                   {"internal/cli"},

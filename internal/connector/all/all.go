@@ -9,6 +9,7 @@ import (
 	"godwit/internal/connector/files"
 	"godwit/internal/connector/mysql"
 	"godwit/internal/store"
+	"godwit/internal/store/hdfs"
 	"godwit/internal/store/local"
 	"godwit/internal/store/s3"
 )
@@ -29,6 +30,7 @@ func Registry() connector.Registry {
 func Stores() store.Registry {
 	return store.Registry{
 		local.Driver(),
+		hdfs.Driver(),
 		s3.Driver(),
 	}
 }

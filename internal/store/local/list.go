@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"godwit/internal/store"
+	"godwit/internal/store/namesort"
 )
 
 // List implements store.Store. What cannot be listed (a folder without
@@ -50,13 +51,9 @@ type lister struct {
 	yield         func(store.Object, error) bool
 }
 
-// item is an entry under the name it sorts by: a folder with "/" at its end.
-type item struct {
-	name string
-	link bool
-}
-
-func (i item) isDir() bool { return strings.HasSuffix(i.name, "/") }
+// linkNote is noted of symbolic links. A folder sorts, and is named, with "/" at its
+// end.
+const linkNote = "l"
 
 // folder lists dir, which is empty or ends with "/". False: stop.
 func (l *lister) folder(dir string) bool {
@@ -69,13 +66,13 @@ func (l *lister) folder(dir string) bool {
 		return l.yield(store.Object{Key: strings.TrimSuffix(dir, "/")}, l.s.fail("list", name, err))
 	}
 	defer d.Close()
-	items := &sorter{limit: l.s.listBytes, temp: l.s.temp}
-	defer items.close()
+	items := &namesort.Sorter{Limit: l.s.listBytes, Temp: l.s.temp}
+	defer items.Close()
 	if err := l.read(d, dir, items); err != nil {
 		l.yield(store.Object{Key: strings.TrimSuffix(dir, "/")}, err)
 		return false
 	}
-	for it, err := range items.sorted() {
+	for it, err := range items.Sorted() {
 		if err != nil {
 			l.yield(store.Object{Key: strings.TrimSuffix(dir, "/")}, l.s.fail("sort the names in", name, err))
 			return false
@@ -92,7 +89,7 @@ func (l *lister) folder(dir string) bool {
 }
 
 // read takes the entries of dir that may hold keys asked for.
-func (l *lister) read(d Dir, dir string, items *sorter) error {
+func (l *lister) read(d Dir, dir string, items *namesort.Sorter) error {
 	for {
 		if l.ctx.Err() != nil {
 			return context.Cause(l.ctx)
@@ -105,14 +102,17 @@ func (l *lister) read(d Dir, dir string, items *sorter) error {
 			return l.s.fail("list", nameOf(dir), err)
 		}
 		for _, e := range batch {
-			it := item{name: e.Name, link: e.Type&fs.ModeSymlink != 0}
+			it := namesort.Item{Name: e.Name}
 			if e.Type.IsDir() {
-				it.name += "/"
+				it.Name += "/"
 			}
-			if !l.wanted(dir+it.name, e.Type.IsDir()) {
+			if e.Type&fs.ModeSymlink != 0 {
+				it.Note = linkNote
+			}
+			if !l.wanted(dir+it.Name, e.Type.IsDir()) {
 				continue
 			}
-			if err := items.add(it); err != nil {
+			if err := items.Add(it); err != nil {
 				return l.s.fail("sort the names in", nameOf(dir), err)
 			}
 		}
@@ -121,18 +121,18 @@ func (l *lister) read(d Dir, dir string, items *sorter) error {
 
 func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-func (l *lister) item(d Dir, dir string, e item) bool {
-	key := dir + e.name
-	if e.isDir() {
+func (l *lister) item(d Dir, dir string, e namesort.Item) bool {
+	key := dir + e.Name
+	if strings.HasSuffix(e.Name, "/") {
 		return l.folder(key)
 	}
 	var o store.Object
 	var err error
-	if e.link {
+	if e.Note == linkNote {
 		o, err = l.link(key)
 	} else {
 		var i Info
-		i, err = d.Stat(e.name)
+		i, err = d.Stat(e.Name)
 		if isGone(err) {
 			return true // deleted meanwhile
 		}

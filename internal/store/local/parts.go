@@ -373,8 +373,8 @@ func (s *Store) finish(ctx context.Context, root Root, at, key string, rec *reco
 }
 
 func (s *Store) checkSums(ctx context.Context, root Root, at, key string, sums []store.Sum) error {
-	h := hashesFor(sums)
-	if len(h.want) == 0 {
+	h := store.NewChecker(sums)
+	if h.None() {
 		return nil
 	}
 	f, err := root.Open(at)
@@ -388,9 +388,9 @@ func (s *Store) checkSums(ctx context.Context, root Root, at, key string, sums [
 			return context.Cause(ctx)
 		}
 		n, err := f.Read(buf)
-		h.write(buf[:n])
+		h.Add(buf[:n])
 		if err == io.EOF {
-			return h.check(s.where(key))
+			return h.Check(s.where(key))
 		}
 		if err != nil {
 			return s.fail("read", key, err)

@@ -27,14 +27,14 @@ func (s *Store) Stage(ctx context.Context, key string, o store.PutOptions) (stor
 	if err != nil {
 		return nil, err
 	}
-	return &staging{ctx: ctx, t: t, sum: xxh3.New(), said: hashesFor(o.Sums), attributes: o.Attributes}, nil
+	return &staging{ctx: ctx, t: t, sum: xxh3.New(), said: store.NewChecker(o.Sums), attributes: o.Attributes}, nil
 }
 
 type staging struct {
 	ctx  context.Context
 	t    *tmp
 	sum  *xxh3.Hasher
-	said *hashes // of the sums the caller says
+	said *store.Checker // of the sums the caller says
 
 	attributes store.Attributes
 	buf        []byte // small writes, made at the first of them
@@ -61,7 +61,7 @@ func (g *staging) Write(p []byte) (int, error) {
 		return 0, g.err
 	}
 	_, _ = g.sum.Write(p)
-	g.said.write(p)
+	g.said.Add(p)
 	g.size += int64(len(p))
 	return len(p), nil
 }
@@ -123,7 +123,7 @@ func (g *staging) seal() error {
 	if err := g.flush(); err != nil {
 		return err
 	}
-	if err := g.said.check(s.where(g.t.key)); err != nil {
+	if err := g.said.Check(s.where(g.t.key)); err != nil {
 		return err
 	}
 	if err := s.mark(g.t.w, g.t.key, g.attributes); err != nil {

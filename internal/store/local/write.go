@@ -212,13 +212,13 @@ func (s *Store) replace(t *tmp, key string) error {
 // fill copies the body, which must have the size and the sums it is said to have,
 // and sets the file's attributes. It syncs nothing.
 func (s *Store) fill(ctx context.Context, t *tmp, body store.Body, o store.PutOptions) (Info, error) {
-	h := hashesFor(o.Sums)
+	h := store.NewChecker(o.Sums)
 	err := s.pour(ctx, t.key, body, func(p []byte) error {
-		h.write(p)
+		h.Add(p)
 		return t.write(p)
 	})
 	if err == nil {
-		err = h.check(s.where(t.key))
+		err = h.Check(s.where(t.key))
 	}
 	if err == nil {
 		err = s.mark(t.w, t.key, o.Attributes)

@@ -26,6 +26,9 @@ type Options struct {
 	Second func(t *testing.T, first store.Store) store.Store
 	// Keys that the store must take besides the kit's own.
 	Keys []string
+	// Holds says which keys the store can hold; of the kit's own others are left out.
+	// Default: all.
+	Holds func(key string) bool
 	// BadKeys are keys that the store must refuse with fault.NameRefused. Default:
 	// what is no path inside a folder, and parts longer than NameBytes. A store that
 	// takes "a//b" says here what it does not take.
@@ -292,12 +295,16 @@ func (e *env) apart(keys []string) []string {
 }
 
 func (e *env) goodKeys() []string {
-	return e.apart(append([]string{
+	keys := e.apart(append([]string{
 		"a", "x/y/z", "with space/and more ", "ü/日本語/🐦", "50%/x%2Fy%", "dots.../.hidden/a..b", "-dash", "~tilde",
 		`quote"'`, "a+b&c=d;e,f", "colon:at@hash#?*[x]", `back\slash`, "Case", "case", "e\u0301", "\u00e9", "t-x", "s-x",
 		strings.Repeat("k", e.o.NameBytes), "deep/" + strings.Repeat("é", e.o.NameBytes/2) + "/end",
 		strings.Repeat("d/", 40) + "f",
 	}, e.o.Keys...))
+	if e.o.Holds == nil {
+		return keys
+	}
+	return slices.DeleteFunc(keys, func(key string) bool { return !e.o.Holds(key) })
 }
 
 func (e *env) badKeys() []string {

@@ -1,4 +1,6 @@
-package local
+// Package namesort sorts the names of a folder, of which there may be more than fit
+// the memory.
+package namesort
 
 import (
 	"bufio"
@@ -11,13 +13,18 @@ import (
 	"strings"
 )
 
-// sorter sorts the entries of a folder in bounded memory: what does not fit goes,
-// as sorted runs, to a temporary file that has no name.
-type sorter struct {
-	limit int    // bytes
-	temp  string // where the file goes; empty: the system's folder
+// Item is a name and what is noted of it.
+type Item struct{ Name, Note string }
+
+// Sorter sorts items by their names, bytewise, in bounded memory: what does not fit
+// goes, as sorted runs, to a temporary file that has no name. It is used by one
+// goroutine: Add, then Sorted, then Close.
+type Sorter struct {
+	Limit int    // bytes in memory
+	Temp  string // where the file goes; empty: the system's folder
+
 	size  int
-	items []item
+	items []Item
 	file  *os.File
 	out   *bufio.Writer
 	at    int64 // bytes written
@@ -25,26 +32,27 @@ type sorter struct {
 }
 
 const (
-	itemBytes = 48 // of an item besides its name
+	itemBytes = 48 // of an item besides its texts
 	runBuffer = 32 << 10
 )
 
-func (s *sorter) add(it item) error {
+// Add takes an item.
+func (s *Sorter) Add(it Item) error {
 	s.items = append(s.items, it)
-	if s.size += len(it.name) + itemBytes; s.size < s.limit {
+	if s.size += len(it.Name) + len(it.Note) + itemBytes; s.size < s.Limit {
 		return nil
 	}
 	return s.spill()
 }
 
-func (s *sorter) sort() {
-	slices.SortFunc(s.items, func(a, b item) int { return strings.Compare(a.name, b.name) })
+func (s *Sorter) sort() {
+	slices.SortFunc(s.items, func(a, b Item) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // spill writes what is in memory as a run.
-func (s *sorter) spill() error {
+func (s *Sorter) spill() error {
 	if s.file == nil {
-		f, err := os.CreateTemp(s.temp, "godwit-names-*")
+		f, err := os.CreateTemp(s.Temp, "godwit-names-*")
 		if err != nil {
 			return err
 		}
@@ -54,12 +62,8 @@ func (s *sorter) spill() error {
 	s.sort()
 	var b []byte
 	for _, it := range s.items {
-		// The length, and whether it is a link, then the name.
-		head := uint64(len(it.name)) << 1
-		if it.link {
-			head |= 1
-		}
-		b = append(binary.AppendUvarint(b[:0], head), it.name...)
+		b = append(binary.AppendUvarint(b[:0], uint64(len(it.Name))), it.Name...)
+		b = append(binary.AppendUvarint(b, uint64(len(it.Note))), it.Note...)
 		n, err := s.out.Write(b)
 		if s.at += int64(n); err != nil {
 			return err
@@ -71,7 +75,8 @@ func (s *sorter) spill() error {
 	return s.out.Flush()
 }
 
-func (s *sorter) close() {
+// Close removes the temporary file.
+func (s *Sorter) Close() {
 	if s.file != nil {
 		_ = s.file.Close()
 		_ = os.Remove(s.file.Name())
@@ -81,12 +86,12 @@ func (s *sorter) close() {
 // run is a sorted run being read, and its next item.
 type run struct {
 	r    *bufio.Reader
-	next item
+	next Item
 	done bool
 }
 
 func (r *run) advance() error {
-	head, err := binary.ReadUvarint(r.r)
+	name, err := r.text()
 	if err == io.EOF {
 		r.done = true
 		return nil
@@ -94,17 +99,30 @@ func (r *run) advance() error {
 	if err != nil {
 		return err
 	}
-	name := make([]byte, head>>1)
-	if _, err := io.ReadFull(r.r, name); err != nil {
+	note, err := r.text()
+	if err != nil {
 		return errors.Join(io.ErrUnexpectedEOF, err)
 	}
-	r.next = item{name: string(name), link: head&1 != 0}
+	r.next = Item{Name: name, Note: note}
 	return nil
 }
 
-// sorted yields all items in order. Of a run that cannot be read comes an error.
-func (s *sorter) sorted() iter.Seq2[item, error] {
-	return func(yield func(item, error) bool) {
+// text reads a text after its length; io.EOF: there is none.
+func (r *run) text() (string, error) {
+	n, err := binary.ReadUvarint(r.r)
+	if err != nil {
+		return "", err
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r.r, b); err != nil {
+		return "", errors.Join(io.ErrUnexpectedEOF, err)
+	}
+	return string(b), nil
+}
+
+// Sorted yields all items in order. Of a run that cannot be read comes an error.
+func (s *Sorter) Sorted() iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
 		s.sort()
 		if len(s.runs) == 0 {
 			for _, it := range s.items {
@@ -116,14 +134,14 @@ func (s *sorter) sorted() iter.Seq2[item, error] {
 		}
 		runs, err := s.open()
 		if err != nil {
-			yield(item{}, err)
+			yield(Item{}, err)
 			return
 		}
 		s.merge(runs, yield)
 	}
 }
 
-func (s *sorter) open() ([]*run, error) {
+func (s *Sorter) open() ([]*run, error) {
 	var runs []*run
 	begin := int64(0)
 	for _, end := range s.runs {
@@ -137,21 +155,21 @@ func (s *sorter) open() ([]*run, error) {
 }
 
 // merge yields the least of all runs and of what is in memory, again and again.
-func (s *sorter) merge(runs []*run, yield func(item, error) bool) {
+func (s *Sorter) merge(runs []*run, yield func(Item, error) bool) {
 	memory := s.items
 	h := heap(runs)
 	h.order()
 	for {
-		var it item
+		var it Item
 		switch top := h.top(); {
 		case top == nil && len(memory) == 0:
 			return
-		case top == nil || len(memory) > 0 && memory[0].name < top.next.name:
+		case top == nil || len(memory) > 0 && memory[0].Name < top.next.Name:
 			it, memory = memory[0], memory[1:]
 		default:
 			it = top.next
 			if err := top.advance(); err != nil {
-				yield(item{}, err)
+				yield(Item{}, err)
 				return
 			}
 			h.sink(0)
@@ -176,7 +194,7 @@ func (h heap) less(i, j int) bool {
 	if h[i].done || h[j].done {
 		return !h[i].done
 	}
-	return h[i].next.name < h[j].next.name
+	return h[i].next.Name < h[j].next.Name
 }
 
 func (h heap) order() {

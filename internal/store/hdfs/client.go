@@ -1,0 +1,184 @@
+package hdfs
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/colinmarc/hdfs/v2"
+	krb "github.com/jcmturner/gokrb5/v8/client"
+)
+
+// Times after which a connection is given up.
+const (
+	dialLimit = 10 * time.Second
+	idleLimit = 60 * time.Second // without a byte that was waited for
+)
+
+// links is how many connections to the name node there are: each has one call at a
+// time.
+const links = 4
+
+// cluster says where name nodes are and how they are spoken to.
+type cluster struct {
+	name       string   // for people
+	namenodes  []string // host:port
+	user       string
+	hostnames  bool // data nodes are called by name, not by address
+	protection string
+	service    string                      // principal of the name nodes, without realm; with Kerberos
+	login      func() (*krb.Client, error) // with Kerberos
+	logout     func()
+}
+
+// pool keeps connections to the cluster. One that broke is replaced by the next call.
+type pool struct {
+	cluster cluster
+
+	mu     sync.Mutex
+	links  [links]*link
+	next   int
+	proved bool
+	closed bool
+}
+
+// link is a connection to the name nodes, of which it knows the active one, and the
+// holder of the leases of the files that are written through it.
+type link struct {
+	client *hdfs.Client
+	node   caller
+	stale  bool // guarded by pool.mu
+}
+
+func newPool(c cluster) *pool { return &pool{cluster: c} }
+
+var errClosed = errors.New("the store is closed")
+
+// link returns a connection, of which several callers may have the same.
+func (p *pool) link() (*link, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errClosed
+	}
+	at := p.next % links
+	p.next++
+	if l := p.links[at]; l != nil && !l.stale {
+		return l, nil
+	}
+	l, err := p.cluster.connect()
+	if err != nil {
+		return nil, err
+	}
+	if old := p.links[at]; old != nil {
+		p.retire(old)
+	}
+	p.links[at] = l
+	return l, nil
+}
+
+// retire ends a connection that broke, some time later: a file that is written
+// through it may still come to its end, for which it holds the lease.
+func (p *pool) retire(l *link) { time.AfterFunc(2*idleLimit, func() { _ = l.client.Close() }) }
+
+// broke is told that a connection is of no use any more.
+func (p *pool) broke(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.stale = true
+}
+
+// proven is told that the cluster has answered: should it be gone, it may come back.
+func (p *pool) proven() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.proved = true
+}
+
+func (p *pool) wasThere() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.proved
+}
+
+func (p *pool) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	var errs []error
+	for _, l := range p.links {
+		if l != nil && !l.stale {
+			errs = append(errs, l.client.Close())
+		}
+	}
+	if p.cluster.logout != nil {
+		p.cluster.logout()
+	}
+	return errors.Join(errs...)
+}
+
+func (c cluster) connect() (*link, error) {
+	o := hdfs.ClientOptions{
+		Addresses: c.namenodes, User: c.user, UseDatanodeHostname: c.hostnames, DataTransferProtection: c.protection,
+		NamenodeDialFunc: dial, DatanodeDialFunc: dial, KerberosServicePrincipleName: c.service,
+	}
+	if c.login != nil {
+		k, err := c.login()
+		if err != nil {
+			return nil, err
+		}
+		o.KerberosClient = k
+	}
+	client, err := hdfs.NewClient(o)
+	if err != nil {
+		return nil, err
+	}
+	node, err := callerOf(client)
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return &link{client: client, node: node}, nil
+}
+
+// dial connects within dialLimit to what answers within idleLimit. The library waits
+// for ever.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &patient{Conn: c}, nil
+}
+
+// patient is a connection that gives up, for good, what takes too long.
+type patient struct{ net.Conn }
+
+func (c *patient) Read(b []byte) (int, error) {
+	if err := c.Conn.SetReadDeadline(time.Now().Add(idleLimit)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		_ = c.Conn.Close() // an answer that comes late would be taken for that of a later call
+	}
+	return n, err
+}
+
+func (c *patient) Write(b []byte) (int, error) {
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(idleLimit)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		_ = c.Conn.Close()
+	}
+	return n, err
+}
+
+// SetDeadline does nothing: each Read and Write has its own.
+func (c *patient) SetDeadline(time.Time) error { return nil }

@@ -1,0 +1,285 @@
+package hdfs
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/colinmarc/hdfs/v2"
+
+	"godwit/internal/fault"
+	"godwit/internal/store"
+)
+
+// file is one being written, under a name of its own in the staging folder. It is
+// used by one goroutine.
+type file struct {
+	s     *Store
+	ctx   context.Context
+	key   string // what it is for
+	path  string // where it is
+	nonce string
+	mode  fs.FileMode
+
+	w      *hdfs.FileWriter
+	size   int64
+	copies int // it is written with
+}
+
+// Of data nodes that fail a file's first block other ones are asked for, so often;
+// for so long after that files are written with one copy first, for any pipeline that
+// the name node chooses may have the ill node in it until it is missed.
+const (
+	pipelineTries = 5
+	pipelineIll   = 10 * time.Minute
+)
+
+// newFile makes a file for key.
+func (s *Store) newFile(ctx context.Context, key string, a store.Attributes) (*file, error) {
+	f := &file{s: s, ctx: ctx, key: key, mode: s.config.file, copies: s.copies()}
+	if a.Mode != nil {
+		f.mode = a.Mode.Perm()
+	}
+	if err := f.create(); err != nil {
+		return nil, err
+	}
+	if err := s.suits(ctx, f.path); err != nil {
+		f.drop()
+		return nil, err
+	}
+	return f, nil
+}
+
+// create makes the file, and the staging folder if that is not there.
+func (f *file) create() error {
+	nonce, err := nonce()
+	if err != nil {
+		return err
+	}
+	s := f.s
+	f.nonce, f.path = nonce, s.path(s.staging+"/"+tmpMark+nonce)
+	err = f.open()
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := s.mkdirs(f.ctx, s.path(s.staging)); err != nil {
+			return s.fail("make the folder", s.staging, err)
+		}
+		err = f.open()
+	}
+	if err != nil {
+		return s.fail("create a file for", f.key, err)
+	}
+	return nil
+}
+
+func (f *file) open() error {
+	return f.s.persist(f.ctx, func(l *link) (err error) {
+		f.w, err = l.client.CreateFile(f.path, f.copies, f.s.block, f.mode)
+		return bare(err)
+	})
+}
+
+// bare drops the wrapper that repeats the path.
+func bare(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// copies says how often the blocks of a new file are kept at first.
+func (s *Store) copies() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.pipeline.IsZero() && time.Since(s.pipeline) < pipelineIll {
+		return 1
+	}
+	return s.replication
+}
+
+func (s *Store) pipelineFailed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pipeline = time.Now()
+}
+
+// suits refuses folders whose files the library can neither write nor read: it would
+// do so without an error, and wrongly.
+func (s *Store) suits(ctx context.Context, path string) error {
+	s.mu.Lock()
+	plain := s.plain
+	s.mu.Unlock()
+	if plain {
+		return nil
+	}
+	st, err := s.status(ctx, path)
+	if err != nil {
+		return s.fail("look at", s.staging, err)
+	}
+	if why := unsuitable(st); why != "" {
+		return fault.New(fault.StoreRefused, "the folder is %s, which godwit cannot write", why).At("%s", s.Where()).
+			Try("use a folder that is not: hdfs crypto -listZones, hdfs ec -getPolicy -path %s", s.root)
+	}
+	s.mu.Lock()
+	s.plain = true
+	s.mu.Unlock()
+	return nil
+}
+
+func unsuitable(st *hdfs.FileStatus) string {
+	switch {
+	case st.GetFileEncryptionInfo() != nil:
+		return "encrypted at rest"
+	case st.GetEcPolicy() != nil:
+		return "erasure coded"
+	}
+	return ""
+}
+
+// write writes p. Should the data nodes of the first block fail it, others are tried.
+func (f *file) write(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	_, err := f.w.Write(p)
+	for tries := 1; err != nil && f.size == 0 && !isAnswer(err) && tries < pipelineTries; tries++ {
+		f.s.log.Warn("data nodes do not take a block; trying others", "file", f.path, "cause", err)
+		f.s.pipelineFailed()
+		f.drop()
+		f.copies = 1
+		if err := f.create(); err != nil {
+			return err
+		}
+		_, err = f.w.Write(p)
+	}
+	if err != nil {
+		if !isAnswer(err) {
+			f.s.pipelineFailed()
+		}
+		return f.s.fail("write", f.key, f.s.full(f.key, err))
+	}
+	f.size += int64(len(p))
+	return nil
+}
+
+// isAnswer: the name node said so.
+func isAnswer(err error) bool {
+	class, _ := exception(err)
+	return class != "" || strings.Contains(err.Error(), noNameNode)
+}
+
+// Waits between calls that ask whether the last block is there.
+const (
+	firstWait = 2 * time.Millisecond
+	mostWait  = 400 * time.Millisecond
+)
+
+// finish closes the file. It returns when the name node says that enough data nodes
+// have all of it.
+func (f *file) finish() error {
+	begin := time.Now()
+	for wait := firstWait; ; wait = min(2*wait, mostWait) {
+		err := f.w.Close()
+		class, _ := exception(err)
+		switch {
+		case err == nil:
+			return f.replicate()
+		case class == "LeaseExpiredException" || class == "FileNotFoundException":
+			return f.readBack(err)
+		case hdfs.IsErrReplicating(err), unanswered(err), class == "NotReplicatedYetException":
+		default:
+			if !isAnswer(err) {
+				f.s.pipelineFailed()
+			}
+			return f.s.fail("end", f.key, f.s.full(f.key, bare(err)))
+		}
+		if time.Since(begin) > f.s.patience {
+			return f.s.fail("end", f.key, bare(err))
+		}
+		if err := pause(f.ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// readBack finds out what became of a file when the answer to its end was lost.
+func (f *file) readBack(cause error) error {
+	st, err := f.s.status(f.ctx, f.path)
+	if err != nil || int64(st.GetLength()) != f.size {
+		return f.s.fail("end", f.key, bare(cause))
+	}
+	return f.replicate()
+}
+
+// replicate asks for the copies that the file was not written with. The name node
+// makes them by and by.
+func (f *file) replicate() error {
+	if f.copies == f.s.replication {
+		return nil
+	}
+	return f.s.fail("set the replication of", f.key, f.s.setReplication(f.ctx, f.path, f.s.replication))
+}
+
+// mark sets when the contents were changed.
+func (f *file) mark(a store.Attributes) error {
+	if a.Modified.IsZero() {
+		return nil
+	}
+	return f.s.fail("set the time of", f.key, f.s.setTime(f.ctx, f.path, a.Modified))
+}
+
+// drop removes the file. What cannot be removed is found by Sweep.
+func (f *file) drop() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), dialLimit)
+	defer cancel()
+	_ = f.s.remove(ctx, f.path)
+	f.discard()
+}
+
+// discard ends what the writer has running, which has no file any more: the library
+// does so in Close only.
+func (f *file) discard() { _ = f.w.Close() }
+
+// Types of what a path names; the library does not export them.
+const (
+	isFolder = 1
+	isFile   = 2
+)
+
+// entry is what the name node knows of a file.
+type entry struct{ kind, size, modified, id uint64 }
+
+func entryOf(st *hdfs.FileStatus) entry {
+	return entry{uint64(st.GetFileType()), st.GetLength(), st.GetModificationTime(), st.GetFileId()}
+}
+
+// version names contents: a new file under the name has another id, and one that was
+// appended to another size and time.
+func (e entry) version() string {
+	return strconv.FormatUint(e.id, 36) + "-" + strconv.FormatUint(e.modified, 36) + "-" + strconv.FormatUint(e.size, 36)
+}
+
+// object makes an Object of what the name node knows; a folder is none.
+func (s *Store) object(key string, e entry) (store.Object, error) {
+	switch e.kind {
+	case isFolder:
+		return store.Object{}, notFound(s.where(key))
+	case isFile:
+		return store.Object{Key: key, Size: int64(e.size), Modified: time.UnixMilli(int64(e.modified)), Version: e.version()}, nil
+	}
+	return store.Object{}, fault.New(fault.NotAFile, "%s is a symbolic link", show(key)).At("%s", s.where(key))
+}
+
+// whole is object with attributes. Owners are left out: HDFS has names, and other
+// stores numbers.
+func (s *Store) whole(key string, st *hdfs.FileStatus) (store.Object, error) {
+	o, err := s.object(key, entryOf(st))
+	if err == nil {
+		mode := fs.FileMode(st.GetPermission().GetPerm()) & fs.ModePerm
+		o.Attributes = &store.Attributes{Mode: &mode, Modified: o.Modified}
+	}
+	return o, err
+}

@@ -136,9 +136,11 @@ type Checker interface {
 
 // Chunker tells in which chunk of a snapshot a key lies.
 type Chunker interface {
-	// Chunks sets out[k] to the index in splits, all the chunks of one table in key
-	// order, of the chunk in which the key of row rows[k] of section s of b lies.
-	// Where only the source can compare keys it is asked, once for all of them.
+	// Chunks sets out[k] to the index in splits, of the last one that begins at or
+	// before the key of row rows[k] of section s of b. splits are chunks of one table
+	// in key order: its first one, and any others. They are the same slice in every
+	// call for one table, as long as it is asked about. Where only the source can
+	// compare keys it is asked, for all rows at once.
 	Chunks(ctx context.Context, splits []Split, b *row.Batch, s *row.Section, rows []int, out []int) error
 }
 

@@ -57,6 +57,8 @@ func (s stalled) Open(ctx context.Context, sh connector.Shard, c connector.Claim
 	return stalledWriter{w, s}, set, err
 }
 
+func (s stalled) History() bool { return s.Sink.(connector.Historian).History() }
+
 type stalledWriter struct {
 	connector.Writer
 	s stalled

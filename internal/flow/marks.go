@@ -2,12 +2,14 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
 	"godwit/internal/connector"
 	"godwit/internal/fault"
 	"godwit/internal/position"
+	"godwit/internal/row"
 )
 
 // tableMark is the greatest mark of a table's chunks.
@@ -16,42 +18,60 @@ type tableMark struct {
 	mark   position.Position
 }
 
-// tableMark reads the marks of all chunks of a table from a sink and returns the
-// greatest. missing is the number of chunks without one.
-func (j *Job) tableMark(ctx context.Context, s *SinkState, number uint32) (greatest position.Position, missing int, err error) {
-	p, _, err := planOf(ctx, s.Sink, s.Generation, number)
+// eachChunk tells every chunk of a table that a sink has committed, in key order, with
+// its mark. missing is the number of those that it has not.
+func (j *Job) eachChunk(ctx context.Context, s *SinkState, t *row.Table, tell func(connector.Split, position.Position)) (missing int, err error) {
+	p, _, err := planOf(ctx, s.Sink, s.Generation, t.Number)
 	if err != nil {
-		return greatest, 0, err
+		return 0, err
 	}
 	if p == nil {
-		return greatest, 1, nil
+		return 1, nil
 	}
 	for r, run := range p.Runs {
 		_, set, err := s.Sink.Positions(ctx, j.shard(s.Sink, p.task(r)))
 		if err != nil {
-			return greatest, 0, err
+			return 0, err
 		}
 		done, err := s.Sink.chunks(set)
 		if err != nil {
-			return greatest, 0, err
+			return 0, err
 		}
 		first := p.firstChunk(r)
-		for i := range run {
-			if !done.has(first + uint32(i)) {
+		for i, keys := range run {
+			if mark, ok := done.mark(first + uint32(i)); ok {
+				tell(p.split(t, first+uint32(i), keys), mark)
+			} else {
 				missing++
 			}
 		}
-		mark, err := done.greatest()
-		if err != nil {
-			return greatest, 0, err
-		}
-		if c, err := mark.Compare(greatest); err != nil {
-			return greatest, 0, err
-		} else if c > 0 {
+	}
+	return missing, nil
+}
+
+// tableMark reads the marks of all chunks of a table from a sink and returns the
+// greatest. missing is the number of chunks without one.
+func (j *Job) tableMark(ctx context.Context, s *SinkState, number uint32) (greatest position.Position, missing int, err error) {
+	t := s.snapshot.table(number)
+	if t == nil {
+		t = &row.Table{Number: number}
+	}
+	greatest, _, missing, err = j.tableMarks(ctx, s, t)
+	return greatest, missing, err
+}
+
+// tableMarks is tableMark with the chunks.
+func (j *Job) tableMarks(ctx context.Context, s *SinkState, t *row.Table) (greatest position.Position, c *copied, missing int, err error) {
+	c = &copied{}
+	var wrong error
+	missing, err = j.eachChunk(ctx, s, t, func(split connector.Split, mark position.Position) {
+		c.add(split, mark.Order())
+		o, err := mark.Compare(greatest)
+		if wrong = errors.Join(wrong, err); o > 0 {
 			greatest = mark
 		}
-	}
-	return greatest, missing, nil
+	})
+	return greatest, c, missing, errors.Join(err, wrong)
 }
 
 // loadMarks learns where each table's snapshot ends, as long as the stream has
@@ -61,8 +81,9 @@ func (a *streamApplier) loadMarks(ctx context.Context, j *Job) error {
 	if s.Generation == 0 || s.Whole {
 		return nil
 	}
+	filtered := map[uint32]*copied{}
 	for _, t := range s.snapshot.tables {
-		mark, missing, err := j.tableMark(ctx, s, t.Number)
+		mark, chunks, missing, err := j.tableMarks(ctx, s, t)
 		if err != nil {
 			return err
 		}
@@ -78,10 +99,15 @@ func (a *streamApplier) loadMarks(ctx context.Context, j *Job) error {
 		} else if c > 0 {
 			s.Copied = mark
 		}
-		if !s.complete.has(t.Number) {
-			a.passing = append(a.passing, tableMark{t.Number, mark})
+		if s.complete.has(t.Number) {
+			continue
+		}
+		a.passing = append(a.passing, tableMark{t.Number, mark})
+		if len(t.Key) > 0 {
+			filtered[t.Number] = chunks
 		}
 	}
+	a.filter = j.filter(s.Sink, filtered)
 	slices.SortStableFunc(a.passing, func(x, y tableMark) int {
 		c, _ := x.mark.Compare(y.mark) // one log: marks were compared above
 		return c
@@ -112,6 +138,7 @@ func (a *streamApplier) noteComplete(s position.Set, n int) {
 	}
 	for _, m := range a.passing[:n] {
 		st.complete = st.complete.with(m.number)
+		a.filter.passed(m.number)
 	}
 	if n < len(a.passing) {
 		s[keyComplete] = st.complete.note()

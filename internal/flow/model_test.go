@@ -251,6 +251,22 @@ func (s *logSource) Splits(_ context.Context, r connector.Request) ([]connector.
 	return out, nil
 }
 
+// Chunks implements connector.Chunker.
+func (s *logSource) Chunks(_ context.Context, splits []connector.Split, b *row.Batch, sec *row.Section, rows []int, out []int) error {
+	for k, i := range rows {
+		words, _ := b.Cells(sec, i)
+		out[k] = 0
+		for n, split := range splits {
+			var lo, hi int64
+			fmt.Sscanf(string(split.Range), "%d %d", &lo, &hi)
+			if lo <= int64(words[0]) {
+				out[k] = n
+			}
+		}
+	}
+	return nil
+}
+
 func (s *logSource) Read(ctx context.Context, split connector.Split, from position.Position, emit func(*row.Batch) error) error {
 	if split.Bounded {
 		return s.chunk(split, emit)
@@ -455,8 +471,9 @@ type memSink struct {
 	crash   *crash
 	shards  map[string]*memShard
 	once    map[string][]byte
-	entries []entry
+	entries []entry // in the order of commits
 	columns map[int]int
+	rows    bool // it keeps rows, not their history
 }
 
 func newMemSink() *memSink {
@@ -464,6 +481,7 @@ func newMemSink() *memSink {
 }
 
 func (m *memSink) Close() error                                { return nil }
+func (m *memSink) History() bool                               { return !m.rows }
 func (m *memSink) Prepare(context.Context, []*row.Table) error { return nil }
 
 func (m *memSink) Open(_ context.Context, s connector.Shard, c connector.Claim) (connector.Writer, position.Set, error) {
@@ -564,6 +582,38 @@ func (w *memWriter) Commit(_ context.Context, set position.Set) error {
 		w.staged = nil
 		return nil
 	})
+}
+
+// replay carries out what was committed to a table, one after another, as a target
+// without history does: it has no use for places. What does not fit is an error.
+func (m *memSink) replay(table int) (*rows, error) {
+	st := newState()
+	now := st[table]
+	for _, e := range m.entries {
+		if e.table != table {
+			continue
+		}
+		_, there := now.keyed[e.id]
+		if table%2 == 0 {
+			there = now.bag[fmt.Sprint(e.id, " ", e.v)] > 0
+		}
+		switch e.op {
+		case row.Before, row.Delete:
+			if !there {
+				return nil, fmt.Errorf("%v is taken out at %x and is not there", e, e.pos)
+			}
+			e.op = row.Delete
+		case row.Read, row.Insert:
+			if there && table%2 == 1 {
+				return nil, fmt.Errorf("%v comes at %x and is there", e, e.pos)
+			}
+			e.op = row.Insert
+		case row.Update:
+			e.op = row.Insert
+		}
+		st.do(change{table: e.table, op: e.op, id: e.id, v: e.v})
+	}
+	return now, nil
 }
 
 // unique fails when two entries of a table have one place.

@@ -51,6 +51,15 @@ func (p *tablePlan) firstChunk(r int) uint32 {
 	return uint32(n)
 }
 
+// split returns a chunk of the plan.
+func (p *tablePlan) split(t *row.Table, chunk uint32, keys byteRange) connector.Split {
+	return connector.Split{
+		ID:      fmt.Sprintf("%d.%d.%d", p.Number, p.Generation, chunk),
+		Bounded: true, Tables: []*row.Table{t},
+		Generation: p.Generation, Chunk: chunk, Range: keys,
+	}
+}
+
 // planOf reads the plan a sink kept; nil when it kept none.
 func planOf(ctx context.Context, s *Sink, generation, number uint32) (*tablePlan, []byte, error) {
 	b, err := s.Once(ctx, planKey(generation, number), nil)
@@ -124,12 +133,7 @@ func (g planGroup) tasks(n int) []*ChunkTask {
 		}
 		first := g.plan.firstChunk(r)
 		for i, b := range run {
-			chunk := first + uint32(i)
-			t.Splits = append(t.Splits, connector.Split{
-				ID:      fmt.Sprintf("%d.%d.%d", g.plan.Number, g.plan.Generation, chunk),
-				Bounded: true, Tables: []*row.Table{g.table},
-				Generation: g.plan.Generation, Chunk: chunk, Range: b,
-			})
+			t.Splits = append(t.Splits, g.plan.split(g.table, first+uint32(i), b))
 		}
 		out = append(out, t)
 	}

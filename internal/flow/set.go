@@ -65,9 +65,20 @@ func chunksOf(s position.Set) (chunks, error) {
 	return out, nil
 }
 
+// mark returns the mark of chunk n; false: it is not committed.
+func (c chunks) mark(n uint32) (position.Position, bool) {
+	for _, r := range c {
+		if r.from <= n && n <= r.to {
+			return r.mark, true
+		}
+	}
+	return position.Position{}, false
+}
+
 // has reports whether chunk n is committed.
 func (c chunks) has(n uint32) bool {
-	return slices.ContainsFunc(c, func(r chunkRange) bool { return r.from <= n && n <= r.to })
+	_, ok := c.mark(n)
+	return ok
 }
 
 // with returns c with chunk n at mark, folded.

@@ -2,9 +2,11 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"godwit/internal/connector"
@@ -28,8 +30,44 @@ type StreamTask struct {
 
 // Stream applies changes from the least of the sinks' places on, each sink
 // cutting what it already has. It returns nil at the end asked for, or when ctx
-// is done and what was read is committed.
-func (j *Job) Stream(ctx context.Context, t *StreamTask, claim connector.Claim) (err error) {
+// is done and what was read is committed. Sinks that are not alike any more, because a
+// table was marked in one of them since the task was found, read the log each for
+// themselves.
+func (j *Job) Stream(ctx context.Context, t *StreamTask, claim connector.Claim) error {
+	if len(t.Sinks) == 1 {
+		return j.stream(ctx, t, claim)
+	}
+	for _, s := range t.Sinks {
+		if err := j.look(ctx, s); err != nil {
+			return err
+		}
+	}
+	groups := Together(t.Sinks)
+	if len(groups) == 1 {
+		return j.stream(ctx, t, claim)
+	}
+	reading, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	errs := make([]error, len(groups))
+	var wg sync.WaitGroup
+	for i, g := range groups {
+		wg.Go(func() {
+			of := *t
+			of.Sinks = g
+			if errs[i] = j.stream(reading, &of, claim); errs[i] != nil {
+				cancel(errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(reading); err != nil {
+		return err
+	}
+	return errors.Join(errs...)
+}
+
+// stream is Stream for sinks that are alike.
+func (j *Job) stream(ctx context.Context, t *StreamTask, claim connector.Claim) (err error) {
 	var lanes []*lane
 	var appliers []applier
 	defer func() { closeLanes(lanes, &err) }()
@@ -221,6 +259,7 @@ type streamApplier struct {
 	// in the chunk and must not be counted again. Stopped tables have beyond.
 	floors  map[uint32]string
 	passing []tableMark // tables whose mark is still ahead, least first
+	filter  *filter     // nil: the sink takes everything
 	reached string
 	// taken are the names of tables that stand apart and whose chunks are not all
 	// passed.
@@ -289,10 +328,8 @@ func (a *streamApplier) apply(ctx context.Context, b *row.Batch) error {
 	if len(a.floors) > 0 || len(a.state.away) > 0 || a.state.Number > 0 {
 		rest = rest.After(a.floor)
 	}
-	if len(a.passing) > 0 {
-		if err := a.traceable(rest); err != nil {
-			return err
-		}
+	if rest, err = a.fresh(ctx, rest); err != nil {
+		return err
 	}
 	if rest.Rows() > 0 {
 		if err := a.lane.writer.Apply(ctx, rest.In(a.state.Incarnation)); err != nil {
@@ -305,6 +342,17 @@ func (a *streamApplier) apply(ctx context.Context, b *row.Batch) error {
 		return nil
 	}
 	return a.advance(ctx, end, commitTime)
+}
+
+// fresh returns b without what the sink's chunks have already.
+func (a *streamApplier) fresh(ctx context.Context, b *row.Batch) (*row.Batch, error) {
+	switch {
+	case a.filter != nil:
+		return a.filter.rest(ctx, b)
+	case len(a.passing) > 0:
+		return b, a.traceable(b)
+	}
+	return b, nil
 }
 
 // advance moves the place to end, between transactions, and commits when that is
@@ -321,6 +369,12 @@ func (a *streamApplier) advance(ctx context.Context, end position.Position, comm
 	}
 	a.moved()
 	a.touch()
+	if a.filter != nil && len(a.filter.halted) > 0 {
+		if err := a.halt(ctx); err != nil {
+			return err
+		}
+		return a.commit(ctx)
+	}
 	if a.lane.writer.Staged() >= a.lane.sink.Bytes || time.Since(a.since) >= a.lane.sink.Every {
 		return a.commit(ctx)
 	}
@@ -417,6 +471,9 @@ func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 	}
 	if c.Kind == row.Create && len(c.After.Key) == 0 && a.taken[c.After.Name] {
 		return stopping(b, "it was made again while the table of that name before it was copied apart")
+	}
+	if c.Kind == row.Create && a.remade(c.After, b.At) {
+		return stopping(b, "it was made again while the chunks of the table of that name before it were read")
 	}
 	if c.Before == nil || c.Kind == row.Drop {
 		return b
@@ -524,8 +581,8 @@ func (a *streamApplier) announce(ctx context.Context) error {
 	return a.lane.sink.blame(ctx, sink.Announce(ctx, at, described, a.completions()))
 }
 
-// traceable refuses the one change that no reader could make whole: a row that
-// takes another key while chunks are being read, logged without all its cells. Its
+// traceable refuses, for a sink that takes everything, the one change that no reader
+// could make whole: a row that takes another key while chunks are being read, logged without all its cells. Its
 // old key may lie in a chunk read after the change and its new key in one read
 // before it: then the cells it keeps are in neither.
 func (a *streamApplier) traceable(b *row.Batch) error {
@@ -543,8 +600,7 @@ func (a *streamApplier) traceable(b *row.Batch) error {
 				continue
 			}
 			if _, flags := b.Cells(&s, i); slices.Contains(flags, row.Absent) {
-				return fault.New(fault.ResyncNeeded, "a row of %s took another key while its chunks were read, and the log has only a part of it", s.Table.Name).
-					Try("set binlog_row_image=FULL on the source, then read everything again: godwit run --again")
+				return untraceable(s.Table)
 			}
 		}
 	}

@@ -207,6 +207,40 @@ func (b *Batch) After(floor func(*Table) string) *Batch {
 	return b.view(kept)
 }
 
+// Select returns b with the rows that keep says, in runs of neighbours. It shares b's
+// cells, and is b itself when all are kept. keep is called once for each row, in order.
+func (b *Batch) Select(keep func(s *Section, row int) bool) *Batch {
+	var kept []Section
+	cut := false
+	for i := range b.sections {
+		s := &b.sections[i]
+		at := -1 // first row of the run that is open
+		for r := s.Row; r < s.Row+s.Rows; r++ {
+			switch want := keep(s, r); {
+			case want && at < 0:
+				at = r
+			case !want:
+				cut = true
+				kept = s.run(kept, at, r)
+				at = -1
+			}
+		}
+		kept = s.run(kept, at, s.Row+s.Rows)
+	}
+	if !cut {
+		return b
+	}
+	return b.view(kept)
+}
+
+// run appends the part of s from row from to before row to; none when from is below 0.
+func (s *Section) run(kept []Section, from, to int) []Section {
+	if from < 0 {
+		return kept
+	}
+	return append(kept, Section{s.Table, from, to - from, s.cell + (from-s.Row)*len(s.Table.Columns)})
+}
+
 func (b *Batch) view(sections []Section) *Batch {
 	v := &Batch{End: b.End, EndTime: b.EndTime, Incarnation: b.Incarnation, sections: sections, store: b.store}
 	for _, s := range sections {

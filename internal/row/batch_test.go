@@ -123,6 +123,37 @@ func TestBatch_when_cut_anywhere(t *testing.T) {
 	}
 }
 
+func TestBatch_when_rows_are_selected(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		b, want := build(r, NewBuilder(&Pool{}))
+		if b.Select(func(*Section, int) bool { return true }) != b {
+			t.Fatal("a batch of which all is kept is another")
+		}
+		b, err := b.From(position.New("l", want[len(want)/3].order, "")) // a view of a view
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = want[len(want)/3+1:]
+		var kept []flat
+		n := 0
+		some := b.Select(func(s *Section, _ int) bool {
+			if s.Table.Name.Table != want[n].table {
+				t.Fatal("asked for a row of another table")
+			}
+			keep := r.IntN(3) > 0
+			if keep {
+				kept = append(kept, want[n])
+			}
+			n++
+			return keep
+		})
+		if got := flatten(some); !equal(got, kept) || some.Rows() != len(kept) || n != len(want) || some.End != b.End {
+			t.Fatalf("seed %d: selected\n%v\nwant\n%v", seed, got, kept)
+		}
+	}
+}
+
 func TestBatch_when_of_another_log(t *testing.T) {
 	b := Mark(position.New("l", "1", ""), 0)
 	if _, err := b.From(position.New("m", "1", "")); err == nil {

@@ -73,6 +73,7 @@ var (
 	_ connector.Roller    = (*sink)(nil)
 	_ connector.Checker   = (*sink)(nil)
 	_ connector.Placer    = (*sink)(nil)
+	_ connector.Historian = (*sink)(nil)
 )
 
 // sink implements connector.Sink.
@@ -224,6 +225,9 @@ func (s *sink) Check(ctx context.Context, tables []*row.Table) []connector.Findi
 	f.Detail += ": ours or empty, can be written, creates files exclusively"
 	return []connector.Finding{f}
 }
+
+// History implements connector.Historian.
+func (s *sink) History() bool { return s.mine.Layout == layoutChangelog }
 
 // Where implements connector.Placer.
 func (s *sink) Where() string { return s.where }

@@ -94,6 +94,7 @@ type source struct {
 
 	snapshots snapshotPool
 	desk      *desk
+	cuts      cutsCache
 
 	// idTaken is set once another reader had the same server_id.
 	idTaken atomic.Bool

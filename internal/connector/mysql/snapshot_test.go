@@ -90,6 +90,9 @@ func TestRead_every_kind_of_key(t *testing.T) {
 			}
 			rows, sizes := readAll(t, s, table, 192<<10)
 			compareRows(t, rows, expect(t, srv, "SELECT "+columns+" FROM "+db+"."+c.name))
+			if asked, _ := agreeing(t, s, table, 192<<10); asked != len(rows) {
+				t.Errorf("%d rows were found in their chunks, of %d", asked, len(rows))
+			}
 			whole := c.name == "none" || c.name == "floating" || c.name == "nullable" || c.name == "enumled"
 			if whole != (len(sizes) == 1) {
 				t.Errorf("%d chunks", len(sizes))

@@ -13,6 +13,7 @@ import (
 	"godwit/internal/flow"
 	"godwit/internal/job"
 	"godwit/internal/limit"
+	"godwit/internal/route"
 	"godwit/internal/row"
 	"godwit/internal/watch"
 )
@@ -61,7 +62,7 @@ func open(ctx context.Context, spec *job.Spec, e env) (*opened, error) {
 			return nil, errors.Join(fault.InSink(s.Name, err), o.close())
 		}
 		o.sinks = append(o.sinks, sink)
-		f := &flow.Sink{Sink: sink, Name: s.Name, Every: 10 * time.Second, Bytes: 64 << 20}
+		f := &flow.Sink{Sink: sink, Name: s.Name, Route: route.New(s.Rules), Every: 10 * time.Second, Bytes: 64 << 20}
 		if r, ok := sink.(connector.Roller); ok {
 			f.Every, f.Bytes = r.Roll()
 		}

@@ -48,17 +48,21 @@ var rooms = map[string][]string{
 	"internal/connector/sinktest":   {"leaves", "internal/connector", "internal/store", "internal/codec"},
 	"internal/engine/enginetest":    {"leaves", "internal/engine", "internal/job"},
 
+	// what of a table reaches a sink
+	"internal/expression": {"leaves"},
+	"internal/route":      {"leaves", "internal/connector", "internal/expression"},
+
 	// what is asked, when and where, what moves it
-	"internal/job":            {"leaves", "internal/connector", "internal/store", "internal/transfer/selection"},
+	"internal/job":            {"leaves", "internal/connector", "internal/store", "internal/transfer/selection", "internal/route"},
 	"internal/job/allow":      {"leaves", "internal/job"},
 	"internal/plan":           {"leaves", "internal/connector", "internal/job"},
 	"internal/watch":          {"leaves", "internal/job"},
 	"internal/engine":         {"clock", "limit", "secret", "position", "fault", "option", "internal/job", "internal/watch", "self"},
-	"internal/flow":           {"leaves", "internal/connector", "internal/watch"},
+	"internal/flow":           {"leaves", "internal/connector", "internal/watch", "internal/route"},
 	"internal/transfer":       {"leaves", "internal/store", "internal/watch", "self"},
 	"internal/verify/objects": {"leaves", "internal/store", "internal/watch", "internal/transfer", "self"},
 	"internal/file":           {"leaves", "internal/store", "internal/connector", "internal/job", "internal/transfer", "internal/verify", "internal/engine", "internal/watch"},
-	"internal/table":          {"leaves", "internal/connector", "internal/job", "internal/plan", "internal/flow", "internal/engine", "internal/watch"},
+	"internal/table":          {"leaves", "internal/connector", "internal/job", "internal/plan", "internal/flow", "internal/engine", "internal/watch", "internal/route"},
 
 	// what lives: its contract, its life, its face
 	"internal/api":     {"internal/watch"},
@@ -95,6 +99,7 @@ var modules = map[string][]string{
 	"github.com/jcmturner/gokrb5/v8":           {"internal/store/hdfs"},
 	"google.golang.org/protobuf":               {"internal/store/hdfs"},
 	"github.com/zeebo/xxh3":                    {"internal/store", "internal/connector", "internal/codec"},
+	"github.com/expr-lang/expr":                {"internal/expression"},
 	"github.com/spf13/cobra":                   {"internal/cli", "cmd"},
 	"github.com/spf13/pflag":                   {"internal/cli"},
 	"golang.org/x/sys":                         {"internal/store", "internal/cli", "internal/engine", "internal/service", "cmd"},

@@ -140,6 +140,10 @@ func planTable(t watch.PlanTable, all bool, c colours) []string {
 		out = append(out, "             "+c.yellow("note")+" "+clean(t.Note))
 	}
 	for _, g := range t.Targets {
+		if g.Guarantee == "" {
+			out = append(out, fmt.Sprintf("             → %s  %s", clean(g.Sink), clean(g.Reason)))
+			continue
+		}
 		line := fmt.Sprintf("             → %s  %s  %s", clean(g.Sink), clean(g.Target), plural(int64(len(g.Columns)), "column"))
 		if !all && len(g.Columns) > 8 {
 			out = append(out, line+": "+clean(strings.Join(g.Columns[:8], ", "))+", … (--all)")
@@ -157,6 +161,9 @@ func guarantees(r watch.PlanReport) []string {
 	var order []watch.PlanTarget
 	for _, t := range r.Tables {
 		for _, g := range t.Targets {
+			if g.Guarantee == "" {
+				continue // nothing is written of it
+			}
 			k := g.Sink + "\x00" + g.Guarantee + "\x00" + g.Reason
 			if tables[k]++; tables[k] == 1 {
 				order = append(order, g)

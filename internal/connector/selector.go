@@ -28,6 +28,23 @@ func (s Selector) Match(n row.Name) bool {
 	return in
 }
 
+// MatchName reports whether a name is chosen by patterns of names, as Match chooses
+// tables.
+func MatchName(patterns []string, name string) bool {
+	in := false
+	for _, p := range patterns {
+		rest, out := strings.CutPrefix(p, "!")
+		if !glob(rest, name) {
+			continue
+		}
+		if out {
+			return false
+		}
+		in = true
+	}
+	return in
+}
+
 // ValidPattern returns an error that says what is wrong with a pattern.
 func ValidPattern(pattern string) error {
 	p := strings.TrimPrefix(pattern, "!")

@@ -6,11 +6,14 @@ import (
 	"godwit/internal/connector"
 	"godwit/internal/fault"
 	"godwit/internal/position"
+	"godwit/internal/route"
 	"godwit/internal/row"
 )
 
 // What a sink says when it fails names it (fault.Error.Sink), so that a failure is told
-// as that sink's and not as the source's or that of the sinks beside it.
+// as that sink's and not as the source's or that of the sinks beside it. And what a sink
+// is told of tables and rows goes by its rules (Sink.Route): it knows none as the source
+// has them.
 
 // blame is err as one that the sink caused. What it says once ctx is done may come from
 // that alone.
@@ -21,8 +24,12 @@ func (s *Sink) blame(ctx context.Context, err error) error {
 	return fault.InSink(s.Name, err)
 }
 
-// Prepare is connector.Sink's.
+// Prepare is connector.Sink's, of tables as the source has them.
 func (s *Sink) Prepare(ctx context.Context, tables []*row.Table) error {
+	tables, err := s.Route.Tables(tables)
+	if err != nil {
+		return fault.InSink(s.Name, err)
+	}
 	return s.blame(ctx, s.Sink.Prepare(ctx, tables))
 }
 
@@ -32,7 +39,7 @@ func (s *Sink) Open(ctx context.Context, shard connector.Shard, c connector.Clai
 	if err != nil {
 		return nil, nil, s.blame(ctx, err)
 	}
-	return writer{w, s}, set, nil
+	return writer{w, s, s.Route.Open()}, set, nil
 }
 
 // Positions is connector.Sink's.
@@ -63,17 +70,49 @@ func (s *Sink) chunks(set position.Set) (chunks, error) {
 	return done, fault.InSink(s.Name, err)
 }
 
-// writer is a sink's writer.
+// announce is connector.Announcer's, of tables as the source has them.
+func (s *Sink) announce(ctx context.Context, at position.Position, described string, tables []connector.Completion) error {
+	a, ok := s.Sink.(connector.Announcer)
+	if !ok {
+		return nil
+	}
+	told := make([]connector.Completion, 0, len(tables))
+	for _, c := range tables {
+		var err error
+		if c.Table, err = s.Route.Table(c.Table); err != nil {
+			return fault.InSink(s.Name, err)
+		}
+		if c.Table != nil {
+			told = append(told, c)
+		}
+	}
+	return s.blame(ctx, a.Announce(ctx, at, described, told))
+}
+
+// writer is a sink's writer, for tables and rows as the source has them.
 type writer struct {
 	connector.Writer
-	sink *Sink
+	sink  *Sink
+	route *route.Session
 }
 
 func (w writer) Apply(ctx context.Context, b *row.Batch) error {
+	b, err := w.route.Batch(b, nil)
+	if err != nil {
+		return w.sink.blame(ctx, err)
+	}
+	defer b.Release()
+	if b.Rows() == 0 {
+		return nil
+	}
 	return w.sink.blame(ctx, w.Writer.Apply(ctx, b))
 }
 
 func (w writer) Evolve(ctx context.Context, c *row.SchemaChange) error {
+	c, err := w.route.Change(c)
+	if err != nil || c == nil {
+		return w.sink.blame(ctx, err)
+	}
 	return w.sink.blame(ctx, w.Writer.Evolve(ctx, c))
 }
 

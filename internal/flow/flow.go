@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"godwit/internal/connector"
+	"godwit/internal/route"
 	"godwit/internal/row"
 	"godwit/internal/watch"
 )
@@ -19,6 +20,8 @@ import (
 type Sink struct {
 	connector.Sink
 	Name string
+	// Route says as what tables and their rows reach the sink; nil: as they are.
+	Route *route.Router
 	// Every and Bytes say when a commit is due: that long after the first
 	// uncommitted row, or when that much is staged.
 	Every time.Duration

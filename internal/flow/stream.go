@@ -569,8 +569,7 @@ func (a *streamApplier) commit(ctx context.Context) error {
 }
 
 func (a *streamApplier) announce(ctx context.Context) error {
-	sink, ok := a.lane.sink.Sink.(connector.Announcer)
-	if !ok {
+	if _, ok := a.lane.sink.Sink.(connector.Announcer); !ok {
 		return nil
 	}
 	at := a.at
@@ -578,7 +577,7 @@ func (a *streamApplier) announce(ctx context.Context) error {
 	if d, ok := a.lane.job.Source.(connector.Describer); ok {
 		described = d.Describe(at)
 	}
-	return a.lane.sink.blame(ctx, sink.Announce(ctx, at, described, a.completions()))
+	return a.lane.sink.announce(ctx, at, described, a.completions())
 }
 
 // traceable refuses, for a sink that takes everything, the one change that no reader

@@ -11,6 +11,7 @@ import (
 	"godwit/internal/connector"
 	"godwit/internal/fault"
 	"godwit/internal/option"
+	"godwit/internal/route"
 )
 
 // Version is the highest version of the job file that is known.
@@ -54,6 +55,8 @@ type Endpoint struct {
 type Sink struct {
 	Name string
 	Endpoint
+	// Rules say as what tables reach the sink: those of the job, then its own.
+	Rules []route.Rule
 }
 
 // Spec is one checked job. It is immutable.
@@ -178,7 +181,8 @@ func (s *Spec) readSinks(v option.Values) (ps option.Problems) {
 			ps = append(ps, o.Problem("name", fault.JobValue, "another sink (line %d) has the name %q", line, name))
 		}
 		lines[name] = o.Place("name").Line
-		s.Sinks = append(s.Sinks, Sink{Name: name, Endpoint: endpoint(o)})
+		rules := append(route.Rules(v.Objects("rules")), route.Rules(o.Objects("rules"))...)
+		s.Sinks = append(s.Sinks, Sink{Name: name, Endpoint: endpoint(o), Rules: rules})
 	}
 	return ps
 }

@@ -58,10 +58,26 @@ func (s *Spec) Kept() Kept {
 		"chunk_size": strconv.FormatInt(s.Chunk, 10),
 	}
 	k.add("source."+s.Source.Driver, s.Source.Values)
-	for _, sink := range s.Sinks {
+	k.addRules("", s.values)
+	for i, sink := range s.Sinks {
 		k.add("sinks."+sink.Name+"."+sink.Driver, sink.Values)
+		k.addRules("sinks."+sink.Name+".", s.values.Objects("sinks")[i])
 	}
 	return k
+}
+
+// addRules remembers what was said of rules: an option that later versions know is no
+// edit.
+func (k Kept) addRules(at string, v option.Values) {
+	for i, r := range v.Objects("rules") {
+		path := fmt.Sprintf("%srules[%d]", at, i)
+		k[path] = "set"
+		for _, f := range r.Fields() {
+			if r.Given(f.Name) {
+				k[path+"."+f.Name] = keptText(r, f)
+			}
+		}
+	}
 }
 
 func (k Kept) add(path string, v option.Values) {
@@ -96,6 +112,12 @@ func keptText(v option.Values, f option.Field) string {
 		return option.FormatDuration(v.Duration(f.Name))
 	case option.List:
 		return strings.Join(v.List(f.Name), " ")
+	case option.Map:
+		var b strings.Builder
+		for _, p := range v.Map(f.Name) {
+			fmt.Fprintf(&b, "%s: %s; ", p.Key, p.Value)
+		}
+		return strings.TrimSuffix(b.String(), "; ")
 	}
 	written, value := v.Written(f.Name), v.Text(f.Name)
 	if written == value {

@@ -6,6 +6,7 @@ import (
 
 	"godwit/internal/connector"
 	"godwit/internal/option"
+	"godwit/internal/route"
 )
 
 var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
@@ -49,7 +50,12 @@ func Fields(reg connector.Registry) []option.Field {
 			Help: "The size of a snapshot's chunks, by the source's estimate. A chunk is what is read again after a crash. Tables that were divided already keep their chunks."},
 		{Name: "sinks", Kind: option.Objects, Required: true, Min: 1, Max: 32, Fields: sinkFields(reg),
 			Help: "Where rows go. Each sink has a name of its own, exactly one system, and its own progress."},
+		rulesField("As what tables reach all sinks: every rule that names a table is applied, in this order, to what those before made of it; then those of the sink."),
 	}
+}
+
+func rulesField(help string) option.Field {
+	return option.Field{Name: "rules", Kind: option.Objects, Max: route.MaxRules, Fields: route.Fields(), Help: help}
 }
 
 func sourceFields(reg connector.Registry) []option.Field {
@@ -62,7 +68,8 @@ func sourceFields(reg connector.Registry) []option.Field {
 
 func sinkFields(reg connector.Registry) []option.Field {
 	out := []option.Field{{Name: "name", Kind: option.Text, Required: true, Check: checkName, Example: "lake",
-		Help: "The sink's name, unique in the job: 1 to 64 of a-z, 0-9 and -."}}
+		Help: "The sink's name, unique in the job: 1 to 64 of a-z, 0-9 and -."},
+		rulesField("As what tables reach this sink, after the rules of the job.")}
 	for _, d := range reg.Sinks {
 		out = append(out, option.Field{Name: d.Name, Kind: option.Object, Choice: true, Fields: d.Options, Help: d.Help})
 	}

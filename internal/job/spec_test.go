@@ -153,6 +153,17 @@ func TestParse_when_the_file_is_newer(t *testing.T) {
 	}
 }
 
+func TestParse_when_there_are_rules(t *testing.T) {
+	s := mustParse(t, with(t, "until: head", "rules: [{tables: [a.*], omit: true}]\nuntil: head", "- name: lake", "- name: lake\n    rules: [{where: a > 1}, {rename: x}]"))
+	if rs := s.Sinks[0].Rules; len(rs) != 3 || !rs[0].Omit || rs[1].Where == nil || rs[2].Rename != "x" || rs[0].Tables.Patterns[0] != "a.*" || rs[1].Tables.Patterns[0] != "*.*" {
+		t.Errorf("%+v", rs)
+	}
+	_, ps := Parse("job.yaml", []byte(with(t, "- name: lake", "- name: lake\n    rules: [{where: a >}]")), testRegistry, testResolver)
+	if len(ps) != 1 || ps[0].Path != "sinks[0].rules[0].where" || ps[0].Place.Col != 21 || !strings.Contains(ps[0].What, "unexpected token") {
+		t.Errorf("%+v", ps)
+	}
+}
+
 func TestDiff_when_edited(t *testing.T) {
 	second := "\n  - name: pg\n    files: {url: x}\n"
 	for _, c := range []struct {
@@ -175,6 +186,8 @@ func TestDiff_when_edited(t *testing.T) {
 		{"tables", []string{`["shop.*", "!shop.tmp_*"]`, `["shop.*"]`}, "tables chooses shop.* !shop.tmp_*→shop.*"},
 		{"mode", []string{"mode: snapshot_and_changes", "mode: changes"}, "mode refused snapshot_and_changes→changes start refused →head"},
 		{"name", []string{"name: shop-to-lake", "name: shop"}, "name refused shop-to-lake→shop"},
+		{"rules", []string{"until: head", "rules: [{set: {a: b, c: d}}]\nuntil: head"}, "rules[0] refused →set rules[0].set refused →a: b; c: d"},
+		{"rules of a sink", []string{"- name: lake", "- name: lake\n    rules: [{where: a > 1}]"}, "sinks.lake.rules[0] refused →set sinks.lake.rules[0].where refused →a > 1"},
 		{"sink added", []string{"every: 30s}}", "every: 30s}}" + second}, "sinks.pg adds →set"},
 		{"sink renamed", []string{"name: lake", "name: pond"}, "sinks.lake leaves set→ sinks.pond adds →set"},
 	} {

@@ -22,9 +22,13 @@ const (
 	Duration                 // time.Duration: 30s, 5m, 2h, 3d
 	Enum                     // string, one of Field.Values
 	List                     // []string
+	Map                      // []Pair, in the order of the file
 	Object                   // Values, checked by Field.Fields
 	Objects                  // []Values, each checked by Field.Fields
 )
+
+// Pair is one entry of a Map.
+type Pair struct{ Key, Value string }
 
 // Field declares one option.
 type Field struct {
@@ -51,7 +55,7 @@ type Field struct {
 	Stands func(text string) (Values, error)
 
 	// Check refuses values that fit the kind but not the purpose; it gets the Go
-	// type of Kind, for a List each item. Its error says what was expected and
+	// type of Kind, for a List and a Map each item. Its error says what was expected and
 	// does not repeat the value, which may be a secret.
 	Check func(value any) error
 }
@@ -114,6 +118,8 @@ func (f Field) zero() any {
 		return time.Duration(0)
 	case List:
 		return []string(nil)
+	case Map:
+		return []Pair(nil)
 	case Object:
 		return Of(f.Fields, nil)
 	case Objects:
@@ -147,6 +153,9 @@ func (v Values) Duration(name string) time.Duration { return get[time.Duration](
 
 // List returns a List.
 func (v Values) List(name string) []string { return get[[]string](v, name) }
+
+// Map returns a Map.
+func (v Values) Map(name string) []Pair { return get[[]Pair](v, name) }
 
 // Object returns the values of an Object.
 func (v Values) Object(name string) Values { return get[Values](v, name) }

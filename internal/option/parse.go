@@ -192,6 +192,9 @@ func (r *reader) field(v *Values, f Field, n ast.Node, path string) {
 	case List:
 		v.set[f.Name] = r.list(v, f, n, path)
 		return
+	case Map:
+		v.set[f.Name] = r.mapping(v, f, n, path)
+		return
 	}
 	at, _ := r.span(n)
 	v.places[f.Name] = at
@@ -245,6 +248,44 @@ func (r *reader) list(v *Values, f Field, n ast.Node, path string) []string {
 			}
 		}
 		out = append(out, s)
+	}
+	return out
+}
+
+// mapping reads a Map. The place of an entry is that of its value.
+func (r *reader) mapping(v *Values, f Field, n ast.Node, path string) []Pair {
+	entries, ok := pairs(n)
+	if !ok {
+		r.wrong(n, path, "expected keys and values, such as %s", cmp.Or(f.Example, "{a: b}"))
+		return nil
+	}
+	if most := cmp.Or(f.Max, maxItems); int64(len(entries)) < f.Min || int64(len(entries)) > most {
+		r.wrong(n, path, "has %d entries; expected %d to %d", len(entries), f.Min, most)
+		return nil
+	}
+	var out []Pair
+	for _, kv := range entries {
+		p := Pair{Key: keyName(kv.Key)}
+		text, ok := plain(kv.Value)
+		switch {
+		case !ok || implicitNull(kv.Value):
+			r.wrong(kv.Key, join(path, p.Key), "expected text")
+			continue
+		case slices.ContainsFunc(out, func(o Pair) bool { return o.Key == p.Key }):
+			r.wrong(kv.Key, join(path, p.Key), "given twice")
+			continue
+		case hasParameter(text):
+			continue // strayParameters has told
+		}
+		p.Value = text
+		at, _ := r.span(kv.Value)
+		v.places[join(f.Name, p.Key)] = at
+		if f.Check != nil {
+			if err := f.Check(p); err != nil {
+				r.wrong(kv.Value, join(path, p.Key), "%v", err)
+			}
+		}
+		out = append(out, p)
 	}
 	return out
 }
@@ -407,6 +448,8 @@ func (f Field) expects() string {
 		return "one of " + strings.Join(f.Values, ", ")
 	case List, Objects:
 		s = "a list"
+	case Map:
+		s = "keys and values, such as " + cmp.Or(f.Example, "{a: b}")
 	case Object:
 		s = "keys and values, such as " + example(f.Fields) + ": …"
 	}

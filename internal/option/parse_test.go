@@ -30,6 +30,12 @@ var testFields = []Field{
 		return nil
 	}},
 	{Name: "strict", Kind: Bool, Default: true},
+	{Name: "renames", Kind: Map, Max: 3, Check: func(v any) error {
+		if p := v.(Pair); p.Value == "" || p.Key == p.Value {
+			return errors.New("expected another name")
+		}
+		return nil
+	}},
 	{Name: "sinks", Kind: Objects, Min: 1, Max: 3, Fields: []Field{
 		{Name: "name", Kind: Text, Required: true},
 		{Name: "files", Kind: Object, Choice: true, Fields: []Field{
@@ -164,6 +170,12 @@ func TestParse_when_something_is_wrong(t *testing.T) {
 		{"no list", good(`["shop.*", "!shop.tmp_*"]`, `shop.*`), fault.JobValue, "4:9", "tables", "expected a list"},
 		{"empty list", good(`["shop.*", "!shop.tmp_*"]`, `[]`), fault.JobValue, "4:9", "tables", "has 0 items"},
 		{"map in list", good(`["shop.*", "!shop.tmp_*"]`, `[{a: b}]`), fault.JobValue, "4:10", "tables[0]", "expected text"},
+		{"map", good("strict: false", "renames: [a]"), fault.JobValue, "5:10", "renames", "expected keys and values, such as {a: b}"},
+		{"map item", good("strict: false", "renames: {a: b, c: c}"), fault.JobValue, "5:20", "renames.c", "expected another name"},
+		{"map of a map", good("strict: false", "renames: {a: {b: c}}"), fault.JobValue, "5:11", "renames.a", "expected text"},
+		{"map without a value", good("strict: false", "renames: {a: }"), fault.JobValue, "5:11", "renames.a", "expected text"},
+		{"map twice", good("strict: false", "renames: {a: b, a: c}"), fault.JobValue, "", "renames.a", "given twice"},
+		{"map large", good("strict: false", "renames: {a: b, c: d, e: f, g: h}"), fault.JobValue, "5:10", "renames", "has 4 entries; expected 0 to 3"},
 		{"sinks no list", good("  - name: lake\n", "    name: lake\n"), fault.JobSyntax, "12:3", "", ""},
 		{"scalar for object", good("roll: {size: 64 MiB, every: 1m30s}", "roll: 64 MiB"), fault.JobValue, "11:13", "sinks[0].files.roll", "expected keys and values, such as every: …"},
 		{"env not set", good("SHOP_PASSWORD", "NOPE"), fault.JobSecret, "3:59", "source.mysql.password", "the environment variable NOPE is not set"},

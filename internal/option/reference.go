@@ -101,6 +101,8 @@ func (f Field) valueText() string {
 		return "`" + strings.Join(f.Values, "`, `") + "`"
 	case List:
 		return "list of texts"
+	case Map:
+		return "texts by name"
 	case Objects:
 		return "list of objects, below"
 	}

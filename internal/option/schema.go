@@ -53,7 +53,7 @@ func (f Field) schema() map[string]any {
 	if d := f.defaultText(); d != nil {
 		s["default"] = d
 	}
-	if f.Example != "" && f.Kind != List && f.Kind != Int && f.Kind != Bool {
+	if f.Example != "" && f.Kind != List && f.Kind != Map && f.Kind != Int && f.Kind != Bool {
 		s["examples"] = []string{f.Example}
 	}
 	return s
@@ -82,6 +82,12 @@ func (f Field) kindSchema() map[string]any {
 		return map[string]any{"enum": f.Values}
 	case List:
 		return f.array(map[string]any{"type": []string{"string", "number"}})
+	case Map:
+		s := map[string]any{"type": "object", "additionalProperties": map[string]any{"type": []string{"string", "number", "boolean"}}}
+		if f.Max > 0 {
+			s["maxProperties"] = f.Max
+		}
+		return s
 	case Objects:
 		return f.array(object(f.Fields, f.OneOf))
 	case Object:

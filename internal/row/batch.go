@@ -249,6 +249,18 @@ func (b *Batch) view(sections []Section) *Batch {
 	return v
 }
 
+// As returns b with the rows of each table as those of another one that has as many
+// columns, and without the rows of tables for which that is nil. It shares b's cells.
+func (b *Batch) As(table func(*Table) *Table) *Batch {
+	kept := make([]Section, 0, len(b.sections))
+	for _, s := range b.sections {
+		if s.Table = table(s.Table); s.Table != nil {
+			kept = append(kept, s)
+		}
+	}
+	return b.view(kept)
+}
+
 // In returns b as part of the given incarnation of the log, sharing its cells.
 func (b *Batch) In(incarnation uint16) *Batch {
 	if b.Incarnation == incarnation {

@@ -46,6 +46,7 @@ type Builder struct {
 	pool *Pool
 	s    *store
 	secs []Section
+	from int // of the arena, where the last row begins
 }
 
 // NewBuilder returns a builder that takes memory from pool.
@@ -75,7 +76,24 @@ func (x *Builder) Row(t *Table, op Op) {
 		n++
 	}
 	x.secs[n-1].Rows++
+	x.from = len(x.s.arena)
 	x.s.ops = append(x.s.ops, op)
+}
+
+// Undo takes the last Row back, with the cells it has so far; it may be called once
+// after each. At must come before the next Row.
+func (x *Builder) Undo() {
+	n := len(x.secs) - 1
+	s := &x.secs[n]
+	s.Rows--
+	at := s.cell + s.Rows*len(s.Table.Columns)
+	x.s.ops, x.s.words, x.s.flags, x.s.arena = x.s.ops[:len(x.s.ops)-1], x.s.words[:at], x.s.flags[:at], x.s.arena[:x.from]
+	if s.Rows == 0 {
+		x.secs = x.secs[:n]
+	}
+	if k := len(x.s.runs) - 1; k >= 0 && x.s.runs[k].row == len(x.s.ops) {
+		x.s.runs = x.s.runs[:k]
+	}
 }
 
 // Null appends a null cell.

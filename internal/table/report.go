@@ -42,7 +42,13 @@ func (e Engine) Check(ctx context.Context, s *job.Spec, o engine.Options) (watch
 	r.Findings = append(r.Findings, checks(ctx, "source", opened.source, tables)...)
 	r.Findings = append(r.Findings, opened.checkLog(ctx, tables, parallel(s, o))...)
 	for _, sink := range opened.flow.Sinks {
-		r.Findings = append(r.Findings, checks(ctx, sink.Name, sink.Sink, tables)...)
+		routed, err := sink.Route.Tables(tables)
+		if sink.Route != nil {
+			note(sink.Name, "rules", fmt.Sprintf("%d of %d tables are written", len(routed), len(tables)), err)
+		}
+		if err == nil {
+			r.Findings = append(r.Findings, checks(ctx, sink.Name, sink.Sink, routed)...)
+		}
 	}
 	return r, ctx.Err()
 }
@@ -141,11 +147,19 @@ func (o *opened) planTable(ctx context.Context, t *row.Table, states []*flow.Sin
 		}
 	}
 	for _, s := range o.flow.Sinks {
+		routed, err := s.Route.Table(t)
+		if err != nil {
+			return p, err
+		}
+		if routed == nil {
+			p.Targets = append(p.Targets, watch.PlanTarget{Sink: s.Name, Columns: []string{}, Reason: "left out by rules"})
+			continue
+		}
 		planner, ok := s.Sink.(connector.Planner)
 		if !ok {
 			continue
 		}
-		target, err := planner.Plan(ctx, t)
+		target, err := planner.Plan(ctx, routed)
 		if err != nil {
 			return p, err
 		}

@@ -203,7 +203,7 @@ func TestDispose_when_many_and_few(t *testing.T) {
 
 func TestTurn_when_repeated(t *testing.T) {
 	b := bench{options: options{dir: t.TempDir()}}
-	w := workload{bytes: 1, server: os.Getpid}
+	w := workload{bytes: 1, servers: func() []int { return []int{os.Getpid()} }}
 	c := shell("own", "echo run >> $OUT/runs; echo right > $OUT/made", false)
 	s, err := b.turn(t.Context(), &w, c, 200*time.Millisecond)
 	if err != nil {

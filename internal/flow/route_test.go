@@ -1,0 +1,134 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"godwit/internal/connector"
+	"godwit/internal/option"
+	"godwit/internal/position"
+	"godwit/internal/route"
+	"godwit/internal/row"
+)
+
+func router(t *testing.T, text string) *route.Router {
+	t.Helper()
+	v, ps := option.Parse("job.yaml", []byte(text), []option.Field{{Name: "rules", Kind: option.Objects, Fields: route.Fields()}}, option.Resolver{})
+	if len(ps) > 0 {
+		t.Fatal(ps.Err())
+	}
+	return route.New(route.Rules(v.Objects("rules")))
+}
+
+const someRules = `rules:
+  - {tables: ["db.*"], rename: "ex.{table}", where: "v > 300", set: {v: "int(v * 2)"}}
+`
+
+// ruled says whether a sink has what someRules make of the source's state.
+func ruled(src *logSource, m *memSink) error {
+	if err := m.unique(); err != nil {
+		return err
+	}
+	states, err := (&Job{Name: "j", Sinks: []*Sink{{Sink: m, Name: "s"}}}).Find(context.Background())
+	if err != nil || states[0].At.IsZero() || !states[0].Whole {
+		return err
+	}
+	s := states[0]
+	for table, target := range map[int]int{1: 3, 2: 4} {
+		source, want := src.at(countOf(s.At))[table], newState()[0]
+		for id, v := range source.keyed {
+			if v > 300 {
+				want.keyed[id] = v * 2
+			}
+		}
+		for k, n := range source.bag {
+			var id, v int64
+			fmt.Sscanf(k, "%d %d", &id, &v)
+			if v > 300 {
+				want.add(id, v*2, n)
+			}
+		}
+		if got := m.fold(target, row.PlacePos(s.Incarnation, s.At)); got.String() != want.String() {
+			return fmt.Errorf("at %d %s has\n%v, by the rules\n%v", countOf(s.At), modelTables[target], got, want)
+		}
+	}
+	return nil
+}
+
+func TestFlow_when_rules_change_what_arrives(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for n := 0; ; n++ {
+			src := newLogSource(uint64(n), 60)
+			a, b := newMemSink(), newMemSink()
+			a.crash = &crash{at: n, after: after}
+			job := func() *Job {
+				j := newJob(src, a, b)
+				j.Sinks[0].Route = router(t, someRules)
+				return j
+			}
+			if err := run(t.Context(), job(), connector.Claim{Run: 1}, 50); err != nil && !errors.Is(err, errCrash) {
+				t.Fatal(err)
+			}
+			crashed := a.crash.gone
+			a.crash = &crash{at: -1}
+			if err := run(t.Context(), job(), connector.Claim{Run: 2}, 60); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(ruled(src, a), judge(src, b)); err != nil {
+				t.Fatalf("step %d after=%v: %v", n, after, err)
+			}
+			if p := a.shards[streamTask].set[keyStream]; countOf(p) != 60 || a.columns[3] != 3 || a.columns[1] != 0 {
+				t.Fatalf("step %d: ended at %d, columns %v", n, countOf(p), a.columns)
+			}
+			if !crashed {
+				break
+			}
+		}
+	}
+}
+
+// told is a sink that notes the tables that it is told of.
+type told struct {
+	*memSink
+	names *[]string
+}
+
+func (s told) Prepare(_ context.Context, tables []*row.Table) error {
+	for _, t := range tables {
+		*s.names = append(*s.names, "prepared "+t.Name.String())
+	}
+	return nil
+}
+
+func (s told) Announce(_ context.Context, _ position.Position, _ string, tables []connector.Completion) error {
+	for _, c := range tables {
+		*s.names = append(*s.names, "told of "+c.Table.Name.String())
+	}
+	return nil
+}
+
+func TestFlow_when_rules_leave_tables_out(t *testing.T) {
+	src, m := newLogSource(1, 60), newMemSink()
+	j := newJob(src, m)
+	var names []string
+	j.Sinks[0].Sink = told{m, &names}
+	j.Sinks[0].Route = router(t, "rules:\n  - {tables: [\"*.bag\"], omit: true}\n  - {rename: \"ex.{table}\"}\n")
+	if err := run(t.Context(), j, connector.Claim{Run: 1}, 60); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if n != "prepared ex.keyed" && n != "told of ex.keyed" {
+			t.Errorf("the sink was %s", n)
+		}
+	}
+	for _, e := range m.entries {
+		if e.table != 3 {
+			t.Errorf("it got a row of %s", modelTables[e.table])
+		}
+	}
+	if len(names) == 0 || len(m.entries) == 0 {
+		t.Error("it got nothing")
+	}
+}

@@ -31,7 +31,7 @@ func callerOf(c *hdfs.Client) (caller, error) {
 			return node, nil
 		}
 	}
-	return nil, errors.New("the library for HDFS is not the one that godwit was written for")
+	return nil, errors.New("the library for HDFS has another form than it had")
 }
 
 // args are the fields of a request, or of a message in it.

@@ -57,7 +57,7 @@ func (s *Store) Open(ctx context.Context, key string, r store.Read) (io.ReadClos
 func (s *Store) readable(key string, f *hdfs.FileReader) (store.Object, error) {
 	st, ok := f.Stat().Sys().(*hdfs.FileStatus)
 	if !ok {
-		return store.Object{}, fault.New(fault.Internal, "the library for HDFS is not the one that godwit was written for")
+		return store.Object{}, fault.New(fault.Internal, "the library for HDFS has another form than it had")
 	}
 	o, err := s.whole(key, st)
 	if err != nil {

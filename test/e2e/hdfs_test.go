@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -53,5 +55,35 @@ func TestFiles_when_killed_on_the_way_through_hdfs(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("round %d", round)
 		}
+	}
+}
+
+// TestKill_when_target_is_hdfs is a life with a folder of HDFS as the target; what is
+// there is fetched by Hadoop's own client.
+func TestKill_when_target_is_hdfs(t *testing.T) {
+	lives := 1
+	if soak() {
+		lives = 200 / bucketRounds
+	}
+	seed := uint64(time.Now().UnixNano())
+	for n := range lives {
+		t.Run(fmt.Sprint("life ", n+1), func(t *testing.T) {
+			cluster := hdfs.Shared(t)
+			folder := cluster.Folder(t, "lark")
+			t.Setenv("HADOOP_USER_NAME", "lark")
+			liveAfar(t, seed+uint64(n), distant{url: "hdfs://" + cluster.NameNodes[0] + folder, download: func(dir string) { fetch(t, cluster, folder, dir) }})
+		})
+	}
+}
+
+// fetch makes dir what a folder of the cluster is.
+func fetch(t testing.TB, cluster *hdfs.Server, folder, dir string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	cluster.Do(t, "get", folder, dir)
+	if err := os.MkdirAll(filepath.Join(dir, "_godwit/staging"), 0o755); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -31,16 +31,28 @@ func TestKill_when_target_is_a_bucket(t *testing.T) {
 }
 
 func liveInBucket(t *testing.T, seed uint64) {
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 2))
 	server := servers.MinIO(t)
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey,
 		"AWS_ENDPOINT_URL_S3": server.Endpoint, "AWS_REGION": "us-east-1"} {
 		t.Setenv(name, value)
 	}
 	b := &bucket{t: t, server: server, name: server.Bucket(t)}
+	liveAfar(t, seed, distant{"s3://" + b.name + "/" + lakePrefix, b.download, server.SecretKey})
+}
+
+// distant is a target that is not on this machine.
+type distant struct {
+	url      string
+	download func(dir string) // makes dir what the target is
+	hidden   string           // must not be shown
+}
+
+// liveAfar is a life of a target, killed again and again.
+func liveAfar(t *testing.T, seed uint64, target distant) {
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 2))
 	w := newWorld(t, seed)
-	j := newJob(t, w.server, "url", "s3://"+b.name+"/"+lakePrefix, "until", "", "roll", "{size: 64KiB, every: 1s}", "chunk_size", "64MiB")
+	j := newJob(t, w.server, "url", target.url, "until", "", "roll", "{size: 64KiB, every: 1s}", "chunk_size", "64MiB")
 	w.write()
 	var seen verdict
 	waiting := 0
@@ -51,7 +63,7 @@ func liveInBucket(t *testing.T, seed uint64) {
 		}
 		time.Sleep(time.Duration(300+r.IntN(1500)) * time.Millisecond)
 		p.kill()
-		b.download(j.lake())
+		target.download(j.lake())
 		if wrong := w.unique(j.lake()); wrong != "" {
 			t.Fatalf("round %d: %s", n, wrong)
 		}
@@ -69,12 +81,12 @@ func liveInBucket(t *testing.T, seed uint64) {
 	j.set("until", "head")
 	for range 2 {
 		code, said := run(t, w.server.Password, j.args()...)
-		want(t, code, said, 0, "s3://"+b.name)
-		if strings.Contains(said, server.SecretKey) {
+		want(t, code, said, 0, strings.TrimSuffix(target.url, "/"))
+		if target.hidden != "" && strings.Contains(said, target.hidden) {
 			t.Error("the secret key is shown")
 		}
 	}
-	b.download(j.lake())
+	target.download(j.lake())
 	if wrong := w.judgeEnd(j); wrong != "" {
 		t.Fatalf("seed %d: at the end: %s\nkept: %s", seed, wrong, keep(t, j))
 	}

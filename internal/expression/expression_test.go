@@ -288,3 +288,20 @@ func TestExpression_when_rows_are_refused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestExpression_when_rows_are_many(t *testing.T) {
+	b, r := sampleRow()
+	for _, text := range []string{"n < 10 and name != 'void'", "price * 2 > 10.5 or id > 7", "name in ['a', 'b'] or day >= '2026-01-01'", "(void ?? n) == 1"} {
+		p, _ := Parse(text)
+		e, err := p.Value(Of(sample))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			r.At(b, &b.Sections()[0], 0)
+			e.eval(r)
+		}); n > 0 {
+			t.Errorf("%s allocates %v times for a row", text, n)
+		}
+	}
+}

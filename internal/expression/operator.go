@@ -76,7 +76,7 @@ func (c *compiler) comparison(n ast.Node, operator string, a, b *Expression) (*E
 		if v.null || w.null {
 			return value{null: true}
 		}
-		return value{word: wordOf(holds(compare(&v, &w)))}
+		return value{word: wordOf(holds(compare(v, w)))}
 	}, a, b), nil
 }
 
@@ -121,18 +121,18 @@ func holding(operator string) func(int) bool {
 	return func(c int) bool { return c >= 0 }
 }
 
-func comparer(of class) func(v, w *value) int {
+func comparer(of class) func(v, w value) int {
 	switch of {
 	case truth, date, datetime: // packed dates order as dates do
-		return func(v, w *value) int { return cmp.Compare(v.word, w.word) }
+		return func(v, w value) int { return cmp.Compare(v.word, w.word) }
 	case duration, instant:
-		return func(v, w *value) int { return cmp.Compare(int64(v.word), int64(w.word)) }
+		return func(v, w value) int { return cmp.Compare(int64(v.word), int64(w.word)) }
 	case exact:
-		return func(v, w *value) int { return v.num.compare(w.num) }
+		return func(v, w value) int { return v.num.compare(w.num) }
 	case floating:
-		return func(v, w *value) int { return cmp.Compare(math.Float64frombits(v.word), math.Float64frombits(w.word)) }
+		return func(v, w value) int { return cmp.Compare(math.Float64frombits(v.word), math.Float64frombits(w.word)) }
 	case text, binary:
-		return func(v, w *value) int { return bytes.Compare(v.data, w.data) }
+		return func(v, w value) int { return bytes.Compare(v.data, w.data) }
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"godwit/internal/connector"
 	"godwit/internal/connector/files"
 	"godwit/internal/connector/mysql"
+	"godwit/internal/connector/postgres"
 	"godwit/internal/store"
 	"godwit/internal/store/hdfs"
 	"godwit/internal/store/local"
@@ -22,6 +23,7 @@ func Registry() connector.Registry {
 		},
 		Sinks: []connector.SinkDriver{
 			files.Driver(Stores(), formats()),
+			postgres.Driver(),
 		},
 	}
 }

@@ -50,8 +50,9 @@ var rooms = map[string][]string{
 	"internal/flow":           {"leaves", "internal/connector", "internal/watch"},
 	"internal/transfer":       {"leaves", "internal/store", "internal/watch", "self"},
 	"internal/verify/objects": {"leaves", "internal/store", "internal/watch", "internal/transfer", "self"},
+	"internal/verify/rows":    {"leaves", "internal/connector"},
 	"internal/file":           {"leaves", "internal/store", "internal/connector", "internal/job", "internal/transfer", "internal/verify", "internal/engine", "internal/watch"},
-	"internal/table":          {"leaves", "internal/connector", "internal/job", "internal/plan", "internal/flow", "internal/engine", "internal/watch"},
+	"internal/table":          {"leaves", "internal/connector", "internal/job", "internal/plan", "internal/flow", "internal/verify", "internal/engine", "internal/watch"},
 
 	// what lives: its contract, its life, its face
 	"internal/api":     {"internal/watch"},
@@ -84,7 +85,7 @@ var modules = map[string][]string{
 	"github.com/klauspost/compress":            {"internal/codec", "internal/connector", "internal/flow", "internal/transfer"},
 	"github.com/minio/minio-go/v7":             {"internal/store/s3"},
 	"gopkg.in/ini.v1":                          {"internal/store/s3"},
-	"github.com/zeebo/xxh3":                    {"internal/store", "internal/connector", "internal/codec"},
+	"github.com/zeebo/xxh3":                    {"internal/store", "internal/connector", "internal/codec", "internal/verify"},
 	"github.com/spf13/cobra":                   {"internal/cli", "cmd"},
 	"github.com/spf13/pflag":                   {"internal/cli"},
 	"golang.org/x/sys":                         {"internal/store", "internal/cli", "internal/engine", "internal/service", "cmd"},

@@ -1,9 +1,9 @@
 package watch
 
-// States of objects that a verification counts besides its verdicts.
+// States of objects, or rows, that a verification counts besides its verdicts.
 const (
-	verifiedEqual     = "equal"
-	verifiedSuspected = "suspected" // differs and may be on its way: it is judged again
+	VerifiedEqual     = "equal"
+	VerifiedSuspected = "suspected" // differs and may be on its way: it is judged again
 )
 
 // Verified is how far a verification has come.
@@ -21,8 +21,8 @@ func (f *Files) Verified() (v Verified) {
 		v.Compared.Objects += e.Objects
 		v.Compared.Bytes += e.Bytes
 		switch verdict {
-		case verifiedEqual:
-		case verifiedSuspected:
+		case VerifiedEqual:
+		case VerifiedSuspected:
 			v.Again = e.Objects
 		default:
 			v.Differing += e.Objects

@@ -26,7 +26,10 @@ var rooms = map[string][]string{
 	"internal/store/s3":        {"leaves", "internal/store", "self"},
 	"internal/store/local":     {"leaves", "internal/store", "self"},
 	"internal/store/mem":       {"leaves", "internal/store", "self"},
-	"internal/codec/csv":       {"leaves", "internal/codec", "self"},
+	"internal/codec/text":      {"leaves", "internal/codec", "self"},
+	"internal/codec/csv":       {"leaves", "internal/codec", "internal/codec/text", "self"},
+	"internal/codec/json":      {"leaves", "internal/codec", "internal/codec/text", "self"},
+	"internal/codec/parquet":   {"leaves", "internal/codec", "internal/codec/text", "self"},
 	"internal/connector/mysql": {"leaves", "internal/connector", "internal/store", "internal/codec", "self"},
 	"internal/connector/files": {"leaves", "internal/connector", "internal/store", "internal/codec", "self"},
 

@@ -370,7 +370,7 @@ func writeFile(path string, f codec.Codec, t *row.Table, es []entry) error {
 
 // names returns what the files call the columns of a shape.
 func (m *model) names(shape int) []string {
-	return csv.Names(codec.Shape{Table: m.shapes[shape], Meta: true})[len(codec.MetaColumns):]
+	return codec.Names(codec.Shape{Table: m.shapes[shape], Meta: true})[len(codec.MetaColumns):]
 }
 
 // compare tells how the rows read differ from the state, or "".

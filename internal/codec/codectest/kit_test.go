@@ -269,7 +269,7 @@ func retype(t *row.Table, k row.Kind, f func(*row.Type)) {
 func read(d *judge.Duck) func(string, codec.Shape) ([][]string, error) {
 	return func(path string, s codec.Shape) ([][]string, error) {
 		var list []string
-		names := csv.Names(s)
+		names := codec.Names(s)
 		for i, n := range names {
 			c := judge.Name(n)
 			list = append(list, c)

@@ -36,9 +36,9 @@ package csv
 import (
 	"io"
 	"strings"
-	"sync"
 
 	"godwit/internal/codec"
+	"godwit/internal/codec/text"
 	"godwit/internal/fault"
 	"godwit/internal/option"
 	"godwit/internal/row"
@@ -53,16 +53,14 @@ var Format = codec.Format{
 }
 
 func fields() []option.Field {
-	return []option.Field{
+	return append([]option.Field{
 		{Name: "header", Kind: option.Bool, Default: true, Help: "Whether each file begins with the names of its columns."},
 		{Name: "null", Kind: option.Text, Default: `\N`, Help: "What stands for null, never quoted; a value equal to it is quoted. With an empty text, null is nothing between two delimiters and an empty value is two quotes.", Example: `""`},
 		{Name: "delimiter", Kind: option.Text, Default: ",", Help: "One ASCII character between fields. Letters, digits, space and `+-./:=_` are not possible.", Example: `"\t"`},
 		{Name: "quote", Kind: option.Text, Default: `"`, Help: "One ASCII character around fields that need it; doubled inside them."},
 		{Name: "line_end", Kind: option.Enum, Default: "lf", Values: []string{"lf", "crlf"}, Help: "What ends a line."},
 		{Name: "binary", Kind: option.Enum, Default: "hex", Values: []string{"hex", "base64"}, Help: "How binary values are written: `hex` sorts as the bytes do, `base64` is a third shorter."},
-		{Name: "compression", Kind: option.Enum, Default: "none", Values: []string{"none", "gzip", "zstd"}, Help: "Compresses each file as a whole; the file name says so (.gz, .zst)."},
-		{Name: "level", Kind: option.Int, Default: int64(0), Min: 0, Max: 22, Help: "Compression level: gzip 1 to 9, zstd 1 to 22; 0 takes a fast one."},
-	}
+	}, text.CompressionFields()...)
 }
 
 // format is a codec.Codec: options, checked.
@@ -74,12 +72,10 @@ type format struct {
 	crlf      bool
 	base64    bool
 	// clash: the text of some bytes may equal the null text.
-	clash       bool
-	none        []byte // _absent of a row with none
-	compression string
-	level       int
-	compressors *sync.Pool
-	scan        scanner
+	clash bool
+	none  []byte // _absent of a row with none
+	pack  *text.Compression
+	scan  scanner
 }
 
 // maxNull bounds the null text: it is written for every null cell.
@@ -87,12 +83,10 @@ const maxNull = 32
 
 func open(v option.Values) (codec.Codec, error) {
 	f := &format{
-		header:      v.Bool("header"),
-		null:        v.Text("null"),
-		crlf:        v.Text("line_end") == "crlf",
-		base64:      v.Text("binary") == "base64",
-		compression: v.Text("compression"),
-		level:       int(v.Int("level")),
+		header: v.Bool("header"),
+		null:   v.Text("null"),
+		crlf:   v.Text("line_end") == "crlf",
+		base64: v.Text("binary") == "base64",
 	}
 	var err error
 	if f.delimiter, err = sign(v, "delimiter"); err != nil {
@@ -107,15 +101,14 @@ func open(v option.Values) (codec.Codec, error) {
 	if why := f.badNull(); why != "" {
 		return nil, value(v, "null", why)
 	}
-	if f.compression == "gzip" && f.level > 9 || f.compression == "none" && f.level != 0 {
-		return nil, value(v, "level", "compression "+f.compression+" has no such level")
+	if f.pack, err = text.NewCompression(v); err != nil {
+		return nil, err
 	}
 	f.clash = f.base64 && len(f.null)%4 == 0 || strings.Trim(f.null, hexDigits) == ""
 	if f.null == "" {
 		f.none = []byte{f.quote, f.quote}
 	}
 	f.scan = newScanner(f.delimiter, f.quote)
-	f.compressors = &sync.Pool{}
 	return f, nil
 }
 
@@ -161,58 +154,12 @@ func (f *format) badNull() string {
 
 // Extension implements codec.Codec.
 func (f *format) Extension() string {
-	return map[string]string{"none": "csv", "gzip": "csv.gz", "zstd": "csv.zst"}[f.compression]
-}
-
-// Names returns what a file of shape s calls its columns: the meta columns, if
-// any, and the table's. A column of the table that has the name of a meta column,
-// in any case, gets underscores appended until it differs from all others.
-func Names(s codec.Shape) []string {
-	names := make([]string, 0, len(codec.MetaColumns)+len(s.Table.Columns))
-	if !s.Meta {
-		for i := range s.Table.Columns {
-			names = append(names, s.Table.Columns[i].Name)
-		}
-		return names
-	}
-	names = append(names, codec.MetaColumns...)
-	for i := range s.Table.Columns {
-		n := s.Table.Columns[i].Name
-		for collides(s.Table, names, i, n) {
-			n += "_"
-		}
-		names = append(names, n)
-	}
-	return names
-}
-
-// collides reports whether name n for column i is a meta column's, or has become
-// that of another column.
-func collides(t *row.Table, names []string, i int, n string) bool {
-	for _, m := range codec.MetaColumns {
-		if strings.EqualFold(m, n) {
-			return true
-		}
-	}
-	if n == t.Columns[i].Name {
-		return false
-	}
-	for k := range t.Columns {
-		if k != i && strings.EqualFold(t.Columns[k].Name, n) {
-			return true
-		}
-	}
-	for _, m := range names {
-		if strings.EqualFold(m, n) {
-			return true
-		}
-	}
-	return false
+	return "csv" + f.pack.Extension()
 }
 
 // Columns implements codec.Codec.
 func (f *format) Columns(s codec.Shape) []string {
-	names := Names(s)
+	names := codec.Names(s)
 	out := make([]string, len(names))
 	at := len(names) - len(s.Table.Columns)
 	for i, n := range names {
@@ -260,7 +207,7 @@ func (f *format) NewEncoder(w io.Writer, s codec.Shape) (codec.Encoder, error) {
 	if len(s.Table.Columns) == 0 {
 		return nil, fault.New(fault.Internal, "table %s has no columns", s.Table.Name)
 	}
-	e := &encoder{format: f, shape: s, out: output{w: w, format: f}}
+	e := &encoder{format: f, shape: s, out: text.NewOutput(w, f.pack)}
 	for i := range s.Table.Columns {
 		p, err := f.plan(&s.Table.Columns[i])
 		if err != nil {
@@ -268,7 +215,7 @@ func (f *format) NewEncoder(w io.Writer, s codec.Shape) (codec.Encoder, error) {
 		}
 		e.plans = append(e.plans, p)
 	}
-	names := Names(s)
+	names := codec.Names(s)
 	if s.Meta {
 		e.meta.names = names[len(codec.MetaColumns):]
 	}

@@ -134,11 +134,11 @@ func TestNew_when_options_cannot_be_told_apart(t *testing.T) {
 }
 
 func TestNames_when_columns_are_called_like_ours(t *testing.T) {
-	got := csv.Names(codec.Shape{Table: texts("_ts", "_TS_", "_op", "x", "_op_", "_Op__"), Meta: true})[5:]
+	got := codec.Names(codec.Shape{Table: texts("_ts", "_TS_", "_op", "x", "_op_", "_Op__"), Meta: true})[5:]
 	if want := []string{"_ts__", "_TS_", "_op___", "x", "_op_", "_Op__"}; !slices.Equal(got, want) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
-	if got := csv.Names(codec.Shape{Table: texts("_ts")}); !slices.Equal(got, []string{"_ts"}) {
+	if got := codec.Names(codec.Shape{Table: texts("_ts")}); !slices.Equal(got, []string{"_ts"}) {
 		t.Fatalf("without meta columns: %q", got)
 	}
 }

@@ -27,7 +27,7 @@ type reader struct {
 }
 
 func (r reader) read(path string, s codec.Shape) ([][]string, error) {
-	names := csv.Names(s)
+	names := codec.Names(s)
 	meta := len(names) - len(s.Table.Columns)
 	var list, types []string
 	for i, n := range names {

@@ -1,10 +1,12 @@
 package csv
 
 import (
-	"encoding/binary"
+	"encoding/base64"
 	"encoding/hex"
+	"unsafe"
 
 	"godwit/internal/codec"
+	"godwit/internal/codec/text"
 	"godwit/internal/fault"
 	"godwit/internal/row"
 )
@@ -13,13 +15,11 @@ import (
 type plan struct {
 	kind  row.Kind
 	scale int
-	day   int64 // Timestamp: the day that date holds
-	date  [dateSize]byte
-	known bool // day and date are set
+	at    text.Timestamps
 }
 
 func (f *format) plan(c *row.Column) (plan, error) {
-	p := plan{kind: c.Type.Kind, scale: c.Type.Scale}
+	p := plan{kind: c.Type.Kind, scale: c.Type.Scale, at: text.Timestamps{Scale: c.Type.Scale}}
 	switch p.kind {
 	case row.Time, row.DateTime, row.Timestamp:
 		if p.scale < 0 || p.scale > 6 {
@@ -33,6 +33,8 @@ func (f *format) plan(c *row.Column) (plan, error) {
 	return p, nil
 }
 
+const planSize = unsafe.Sizeof(plan{})
+
 // encoder is a codec.Encoder. Every field is followed by the delimiter; that of
 // the last one becomes the line end.
 type encoder struct {
@@ -40,12 +42,9 @@ type encoder struct {
 	shape  codec.Shape
 	plans  []plan
 	meta   meta
-	out    output
+	out    text.Output
 	closed bool
 }
-
-// maxScalar is the room that any scalar's text, a null text and a delimiter need.
-const maxScalar = 48
 
 // Encode implements codec.Encoder.
 func (e *encoder) Encode(b *row.Batch, s *row.Section) error {
@@ -56,33 +55,33 @@ func (e *encoder) Encode(b *row.Batch, s *row.Section) error {
 		return fault.New(fault.Internal, "rows of version %d of %s in a file of version %d", s.Table.Version, s.Table.Name, e.shape.Table.Version)
 	}
 	if !e.shape.Meta {
-		for i := s.Row; i < s.Row+s.Rows && e.out.err == nil; i++ {
+		for i := s.Row; i < s.Row+s.Rows && e.out.Err == nil; i++ {
 			words, flags := b.Cells(s, i)
 			e.cells(b, words, flags)
 		}
-		return e.out.err
+		return e.out.Err
 	}
 	for span := range b.Spans(s) {
 		e.startSpan(b.Incarnation, &span)
-		for i := span.Row; i < span.Row+span.Rows && e.out.err == nil; i++ {
+		for i := span.Row; i < span.Row+span.Rows && e.out.Err == nil; i++ {
 			words, flags := b.Cells(s, i)
 			e.metaCells(b.Op(i), flags)
 			e.cells(b, words, flags)
 		}
 	}
-	return e.out.err
+	return e.out.Err
 }
 
 // cells appends one row's cells and ends the line. The buffer is in a local
 // variable while scalars are written: that is a third of the time.
 func (e *encoder) cells(b *row.Batch, words []uint64, flags []row.Flag) {
-	buf, delimiter := e.out.buf, e.delimiter
+	buf, delimiter := e.out.Buf, e.delimiter
 	flags = flags[:len(words)]
 	for i := range e.plans {
-		if cap(buf)-len(buf) < maxScalar {
-			e.out.buf = buf
-			e.out.reserve(maxScalar)
-			buf = e.out.buf
+		if cap(buf)-len(buf) < text.MaxScalar {
+			e.out.Buf = buf
+			e.out.Reserve(text.MaxScalar)
+			buf = e.out.Buf
 		}
 		if flags[i] != row.Value {
 			buf = append(append(buf, e.null...), delimiter)
@@ -91,60 +90,60 @@ func (e *encoder) cells(b *row.Batch, words []uint64, flags []row.Flag) {
 		p, w := &e.plans[i], words[i]
 		switch p.kind {
 		case row.Int:
-			buf = appendInt(buf, int64(w))
+			buf = text.AppendInt(buf, int64(w))
 		case row.Uint, row.Bits:
-			buf = appendUint(buf, w)
+			buf = text.AppendUint(buf, w)
 		case row.Date:
-			buf = appendDate(buf, w)
+			buf = text.AppendDate(buf, w)
 		case row.DateTime:
-			buf = appendDateTime(buf, w, p.scale)
+			buf = text.AppendDateTime(buf, w, p.scale)
 		case row.Timestamp:
-			buf = p.appendTimestamp(buf, int64(w))
+			buf = p.at.Append(buf, int64(w))
 		case row.Decimal:
-			e.out.buf = buf
-			e.out.write(b.Data(w))
-			buf = e.out.buf
+			e.out.Buf = buf
+			e.out.Append(b.Data(w))
+			buf = e.out.Buf
 		case row.Time:
-			buf = appendTime(buf, int64(w), p.scale)
+			buf = text.AppendTime(buf, int64(w), p.scale)
 		case row.Float64:
-			buf = appendFloat64(buf, w)
+			buf = text.AppendFloat64(buf, w)
 		case row.Float32:
-			buf = appendFloat32(buf, w)
+			buf = text.AppendFloat32(buf, w)
 		case row.Year:
-			buf = appendYear(buf, int(w))
+			buf = text.AppendYear(buf, int(w))
 		case row.Bytes:
-			e.out.buf = buf
+			e.out.Buf = buf
 			e.binary(b.Data(w))
-			buf = e.out.buf
+			buf = e.out.Buf
 			continue
 		default:
-			e.out.buf = buf
+			e.out.Buf = buf
 			e.text(b.Data(w))
-			buf = e.out.buf
+			buf = e.out.Buf
 			continue
 		}
 		if len(buf) == cap(buf) {
-			e.out.buf = buf
-			e.out.reserve(1)
-			buf = e.out.buf
+			e.out.Buf = buf
+			e.out.Reserve(1)
+			buf = e.out.Buf
 		}
 		buf = append(buf, delimiter)
 	}
-	e.out.buf = buf
+	e.out.Buf = buf
 	e.endLine()
 }
 
 // endLine turns the delimiter after the last field into the line end. A
 // delimiter is always still in the buffer: nothing flushes after appending one.
 func (e *encoder) endLine() {
-	buf := e.out.buf
+	buf := e.out.Buf
 	if !e.crlf {
 		buf[len(buf)-1] = '\n'
 		return
 	}
 	buf[len(buf)-1] = '\r'
-	e.out.reserveKeeping(1)
-	e.out.buf = append(e.out.buf, '\n')
+	e.out.ReserveKeeping(1)
+	e.out.Buf = append(e.out.Buf, '\n')
 }
 
 // text appends a field of text and a delimiter.
@@ -154,27 +153,27 @@ func (e *encoder) text(p []byte) {
 		return
 	}
 	o := &e.out
-	if cap(o.buf)-len(o.buf) <= len(p) {
-		if len(p) >= direct {
-			o.write(p)
-			o.delimit(e.delimiter)
+	if cap(o.Buf)-len(o.Buf) <= len(p) {
+		if len(p) >= text.Direct {
+			o.Append(p)
+			o.Byte(e.delimiter)
 			return
 		}
-		o.reserve(len(p) + 1)
+		o.Reserve(len(p) + 1)
 	}
-	o.buf = append(append(o.buf, p...), e.delimiter)
+	o.Buf = append(append(o.Buf, p...), e.delimiter)
 }
 
 // binary appends a field of bytes and a delimiter.
 func (e *encoder) binary(p []byte) {
 	if len(p) == 0 || e.clash && e.isNull(p) {
-		e.out.delimit(e.quote)
+		e.out.Byte(e.quote)
 		e.encoded(p)
-		e.out.delimit(e.quote)
+		e.out.Byte(e.quote)
 	} else {
 		e.encoded(p)
 	}
-	e.out.delimit(e.delimiter)
+	e.out.Byte(e.delimiter)
 }
 
 // isNull reports whether the text of bytes p is the null text.
@@ -192,45 +191,33 @@ const pieceSize = 3 << 12
 func (e *encoder) encoded(p []byte) {
 	for len(p) > 0 {
 		n := min(len(p), pieceSize)
-		e.out.reserve(2*n + 4)
-		e.out.buf = e.appendBinary(e.out.buf, p[:n])
+		e.out.Reserve(2*n + 4)
+		e.out.Buf = e.appendBinary(e.out.Buf, p[:n])
 		p = p[n:]
 	}
 }
 
 func (e *encoder) appendBinary(b, p []byte) []byte {
 	if e.base64 {
-		return base64Std.AppendEncode(b, p)
+		return base64.StdEncoding.AppendEncode(b, p)
 	}
 	return hex.AppendEncode(b, p)
 }
 
 // Memory implements codec.Encoder.
 func (e *encoder) Memory() int {
-	return e.out.memory() + e.meta.memory() + len(e.plans)*int(planSize)
+	return e.out.Memory() + e.meta.memory() + len(e.plans)*int(planSize)
 }
 
 // Written implements codec.Encoder.
-func (e *encoder) Written() int64 { return e.out.written + int64(len(e.out.buf)) }
+func (e *encoder) Written() int64 { return e.out.Written() }
 
 // Close implements codec.Encoder.
 func (e *encoder) Close() error {
 	if e.closed {
-		return e.out.err
+		return e.out.Err
 	}
 	e.closed = true
-	e.out.close()
-	return e.out.err
-}
-
-// anyAbsent reports whether a flag says so.
-func anyAbsent(flags []row.Flag) bool {
-	var all uint64
-	for ; len(flags) >= 8; flags = flags[8:] {
-		all |= binary.LittleEndian.Uint64(flags)
-	}
-	for _, f := range flags {
-		all |= uint64(f)
-	}
-	return all&(uint64(row.Absent)*ones) != 0
+	e.out.Close()
+	return e.out.Err
 }

@@ -3,9 +3,9 @@ package csv
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"strings"
 
 	"godwit/internal/codec"
+	"godwit/internal/codec/text"
 	"godwit/internal/row"
 )
 
@@ -48,7 +48,7 @@ func (e *encoder) startSpan(incarnation uint16, span *row.Span) {
 	if m.txn.Time == 0 {
 		m.tail = append(m.tail, e.null...)
 	} else {
-		m.tail = appendInstant(m.tail, m.txn.Time)
+		m.tail = text.AppendInstant(m.tail, m.txn.Time)
 	}
 	m.tail = append(m.tail, e.delimiter)
 	if m.txn.ID == "" {
@@ -70,15 +70,15 @@ func appendHex(b []byte, s string) []byte {
 func (e *encoder) metaCells(op row.Op, flags []row.Flag) {
 	m := &e.meta
 	absent := e.none
-	if op != row.Truncate && anyAbsent(flags) {
+	if op != row.Truncate && text.AnyAbsent(flags) {
 		absent = e.absentNames(flags)
 	}
 	o := &e.out
-	o.reserve(len(m.place) + len(m.tail) + len(absent) + 2)
-	buf := append(o.buf, codec.OpLetter(op))
+	o.Reserve(len(m.place) + len(m.tail) + len(absent) + 2)
+	buf := append(o.Buf, codec.OpLetter(op))
 	buf = append(buf, m.place...)
 	buf = append(buf, m.tail...)
-	o.buf = append(append(buf, absent...), e.delimiter)
+	o.Buf = append(append(buf, absent...), e.delimiter)
 	m.advance()
 }
 
@@ -107,13 +107,7 @@ func (e *encoder) absentNames(flags []row.Flag) []byte {
 	}
 	field, ok := m.seen[string(m.pattern)]
 	if !ok {
-		var names []string
-		for i, absent := range m.pattern {
-			if absent != 0 {
-				names = append(names, escapeName(m.names[i]))
-			}
-		}
-		field = e.appendText(nil, strings.Join(names, ","))
+		field = e.appendText(nil, codec.AbsentNames(m.names, flags))
 		if m.seen == nil || len(m.seen) >= maxSeen {
 			m.seen = map[string][]byte{}
 		}
@@ -121,11 +115,6 @@ func (e *encoder) absentNames(flags []row.Flag) []byte {
 	}
 	m.last, m.absent = string(m.pattern), field
 	return field
-}
-
-// escapeName makes a name free of commas.
-func escapeName(n string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(n, "%", "%25"), ",", "%2C")
 }
 
 func (m *meta) memory() int {

@@ -57,19 +57,19 @@ func (s *scanner) slow(p []byte) bool {
 // quoted appends p in quotes, and a delimiter.
 func (e *encoder) quoted(p []byte) {
 	o := &e.out
-	o.delimit(e.quote)
+	o.Byte(e.quote)
 	for {
 		i := bytes.IndexByte(p, e.quote)
 		if i < 0 {
 			break
 		}
-		o.write(p[:i+1])
-		o.delimit(e.quote)
+		o.Append(p[:i+1])
+		o.Byte(e.quote)
 		p = p[i+1:]
 	}
-	o.write(p)
-	o.reserve(2)
-	o.buf = append(o.buf, e.quote, e.delimiter)
+	o.Append(p)
+	o.Reserve(2)
+	o.Buf = append(o.Buf, e.quote, e.delimiter)
 }
 
 // appendText appends s as a field, without delimiter; for texts that are kept.

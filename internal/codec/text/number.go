@@ -1,15 +1,15 @@
-package csv
+// Package text has what formats of text share: the forms of values, reading them, and
+// the buffered and compressed output of a file. A value has one form (package csv
+// says which), whatever the format.
+package text
 
 import (
-	"encoding/base64"
 	"math"
 	"math/bits"
 	"strconv"
 
 	"godwit/internal/row"
 )
-
-var base64Std = base64.StdEncoding
 
 // pairs has the two digits of every number below 100.
 const pairs = "00010203040506070809" +
@@ -35,15 +35,17 @@ func digits(v uint64) int {
 	return n + 1
 }
 
-func appendInt(b []byte, v int64) []byte {
+// AppendInt appends the digits of v. It needs room for MaxScalar bytes, as all scalars
+// here do.
+func AppendInt(b []byte, v int64) []byte {
 	if v >= 0 {
-		return appendUint(b, uint64(v))
+		return AppendUint(b, uint64(v))
 	}
-	return appendUint(append(b, '-'), -uint64(v))
+	return AppendUint(append(b, '-'), -uint64(v))
 }
 
-// appendUint needs room for 20 digits, as all scalars here do.
-func appendUint(b []byte, v uint64) []byte {
+// AppendUint appends the digits of v.
+func AppendUint(b []byte, v uint64) []byte {
 	at := len(b) + digits(v)
 	b = b[:at]
 	for v >= 100 {
@@ -66,7 +68,8 @@ func appendPair(b []byte, v int) []byte {
 	return append(b, pairs[v*2], pairs[v*2+1])
 }
 
-func appendYear(b []byte, y int) []byte {
+// AppendYear appends a year of at least four digits.
+func AppendYear(b []byte, y int) []byte {
 	if uint(y) > 9999 {
 		return appendLongYear(b, y)
 	}
@@ -81,18 +84,23 @@ func appendLongYear(b []byte, y int) []byte {
 	for n := digits(uint64(y)); n < 4; n++ {
 		b = append(b, '0')
 	}
-	return appendUint(b, uint64(y))
+	return AppendUint(b, uint64(y))
 }
+
+// MaxScalar is the room that any scalar's text, a short text for null and a delimiter
+// need.
+const MaxScalar = 48
 
 // dateSize is the length of YYYY-MM-DD.
 const dateSize = 10
 
-func appendDate(b []byte, w uint64) []byte {
+// AppendDate appends YYYY-MM-DD of the word of a Date.
+func AppendDate(b []byte, w uint64) []byte {
 	return appendCivil(b, int(w>>9), int(w>>5&15), int(w&31))
 }
 
 func appendCivil(b []byte, year, month, day int) []byte {
-	b = appendYear(b, year)
+	b = AppendYear(b, year)
 	return append(b, '-', pairs[month*2], pairs[month*2+1], '-', pairs[day*2], pairs[day*2+1])
 }
 
@@ -113,7 +121,7 @@ func appendClock(b []byte, micros uint64, scale int) []byte {
 	if s, m := (seconds-minutes*60)*2, (minutes-hours*60)*2; hours < 100 {
 		b = append(b, pairs[hours*2], pairs[hours*2+1], ':', pairs[m], pairs[m+1], ':', pairs[s], pairs[s+1])
 	} else {
-		b = append(appendUint(b, hours), ':', pairs[m], pairs[m+1], ':', pairs[s], pairs[s+1])
+		b = append(AppendUint(b, hours), ':', pairs[m], pairs[m+1], ':', pairs[s], pairs[s+1])
 	}
 	if scale == 0 {
 		return b
@@ -127,55 +135,66 @@ func appendClock(b []byte, micros uint64, scale int) []byte {
 	return b[:end]
 }
 
-func appendTime(b []byte, micros int64, scale int) []byte {
+// AppendTime appends [-]HH:MM:SS[.f] of the word of a Time.
+func AppendTime(b []byte, micros int64, scale int) []byte {
 	if micros < 0 {
 		return appendClock(append(b, '-'), -uint64(micros), scale)
 	}
 	return appendClock(b, uint64(micros), scale)
 }
 
-func appendDateTime(b []byte, w uint64, scale int) []byte {
-	b = append(appendDate(b, w>>37), ' ')
+// AppendDateTime appends YYYY-MM-DD HH:MM:SS[.f] of the word of a DateTime.
+func AppendDateTime(b []byte, w uint64, scale int) []byte {
+	b = append(AppendDate(b, w>>37), ' ')
 	return appendClock(b, w&(1<<37-1), scale)
 }
 
-// appendTimestamp remembers the last day: neighbouring rows often share it.
-func (p *plan) appendTimestamp(b []byte, micros int64) []byte {
+// Timestamps appends values of one Timestamp column. It remembers the last day:
+// neighbouring rows often share it.
+type Timestamps struct {
+	Scale int
+	day   int64 // that date holds
+	date  [dateSize]byte
+	known bool // day and date are set
+}
+
+// Append appends YYYY-MM-DD HH:MM:SS[.f], in UTC.
+func (p *Timestamps) Append(b []byte, micros int64) []byte {
 	if micros == row.ZeroTimestamp {
-		return appendClock(append(b, "0000-00-00 "...), 0, p.scale)
+		return appendClock(append(b, "0000-00-00 "...), 0, p.Scale)
 	}
 	d := micros / day
 	if micros < d*day {
 		d--
 	}
 	if !p.known || p.day != d {
-		y, m, dd := civil(d)
+		y, m, dd := Civil(d)
 		if uint(y) > 9999 {
-			return appendClock(append(appendCivil(b, y, m, dd), ' '), uint64(micros-d*day), p.scale)
+			return appendClock(append(appendCivil(b, y, m, dd), ' '), uint64(micros-d*day), p.Scale)
 		}
 		appendCivil(p.date[:0], y, m, dd)
 		p.day, p.known = d, true
 	}
 	b = append(append(b, p.date[:]...), ' ')
-	return appendClock(b, uint64(micros-d*day), p.scale)
+	return appendClock(b, uint64(micros-d*day), p.Scale)
 }
 
-// appendInstant appends 2026-11-21T14:05:20.123456Z.
-func appendInstant(b []byte, micros int64) []byte {
+// AppendInstant appends 2026-11-21T14:05:20.123456Z.
+func AppendInstant(b []byte, micros int64) []byte {
 	d := micros / day
 	if micros < d*day {
 		d--
 	}
-	var room [maxScalar]byte
-	y, m, dd := civil(d)
+	var room [MaxScalar]byte
+	y, m, dd := Civil(d)
 	t := append(appendCivil(room[:0], y, m, dd), 'T')
 	t = append(appendClock(t, uint64(micros-d*day), 6), 'Z')
 	return append(b, t...)
 }
 
-// civil returns the Gregorian date of a day counted from 1970-01-01, by counting
+// Civil returns the Gregorian date of a day counted from 1970-01-01, by counting
 // years from 1 March in eras of 400 years, so that the leap day ends a year.
-func civil(d int64) (year, month, dayOfMonth int) {
+func Civil(d int64) (year, month, dayOfMonth int) {
 	d += 719468 // days from 0000-03-01 to 1970-01-01
 	era := d / 146097
 	if d < era*146097 {
@@ -192,9 +211,11 @@ func civil(d int64) (year, month, dayOfMonth int) {
 	return year, month, dayOfMonth
 }
 
-func appendFloat64(b []byte, w uint64) []byte { return appendFloat(b, math.Float64frombits(w), 64) }
+// AppendFloat64 appends the shortest text that is the same number.
+func AppendFloat64(b []byte, w uint64) []byte { return appendFloat(b, math.Float64frombits(w), 64) }
 
-func appendFloat32(b []byte, w uint64) []byte {
+// AppendFloat32 appends the shortest text that is the same number.
+func AppendFloat32(b []byte, w uint64) []byte {
 	return appendFloat(b, float64(math.Float32frombits(uint32(w))), 32)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"godwit/internal/connector"
 	"godwit/internal/engine"
+	"godwit/internal/engine/local"
 	"godwit/internal/fault"
 	"godwit/internal/flow"
 	"godwit/internal/job"
@@ -30,6 +31,8 @@ type verification struct {
 	o      engine.Options
 	each   func(watch.Difference) error
 	report watch.VerifyReport
+	// patience is how long sinks are waited for that do not go on.
+	patience time.Duration
 	// present are the tables of the source as they are now.
 	present map[row.Name]*row.Table
 }
@@ -48,11 +51,24 @@ func (e Engine) Verify(ctx context.Context, s *job.Spec, o engine.Options, each 
 	}
 	defer os.RemoveAll(folder)
 	v := &verification{opened: opened, o: o, each: each, present: map[row.Name]*row.Table{}}
-	v.o.State = folder
+	v.o.State, v.patience = folder, patience(ctx, o.State, s.Name)
 	v.report = watch.VerifyReport{Description: opened.way(), Started: time.Now().UTC(), Strength: "values"}
 	err = v.run(ctx)
 	v.report.Ended = time.Now().UTC()
 	return v.report, err
+}
+
+// restingPatience is how long the sinks of a job are waited for that does not run.
+const restingPatience = 2 * time.Second
+
+// patience is how long sinks are waited for: long, unless it is known here that the job
+// does not run.
+func patience(ctx context.Context, state, name string) time.Duration {
+	r, err := local.Statuses(ctx, state, name)
+	if err != nil || len(r.Jobs) != 1 || r.Jobs[0].State == "running" || r.Jobs[0].State == "new" {
+		return 0 // the default
+	}
+	return restingPatience
 }
 
 // verifyFolder makes a folder for what a comparison keeps on disk.
@@ -155,7 +171,7 @@ func (v *verification) compare(ctx context.Context, s *flow.SinkState, t *row.Ta
 			p.At, p.Incarnation, err = v.flow.Place(ctx, s.Sink)
 			return p, err
 		},
-		Folder: v.o.State, Memory: v.o.Memory / verifyShare, Chunk: v.spec.Chunk,
+		Patience: v.patience, Folder: v.o.State, Memory: v.o.Memory / verifyShare, Chunk: v.spec.Chunk,
 		Found: func(f rows.Finding) error { return v.found(s, t, f) },
 		Progress: func(p rows.Progress) {
 			v.progress(last, p)

@@ -11,10 +11,12 @@ type Verified struct {
 	Compared  Ended `json:"compared"`
 	Differing int64 `json:"differing"` // objects not found equal so far
 	Again     int64 `json:"again"`     // objects to be judged again, as they may be on their way
+	Expected  int64 `json:"-"`         // how many there are about; 0: unknown
 }
 
 // Verified counts what a verification has compared so far.
 func (f *Files) Verified() (v Verified) {
+	v.Expected = f.listed.Load()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for verdict, e := range f.ended {

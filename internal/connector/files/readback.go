@@ -16,7 +16,13 @@ import (
 	"godwit/internal/store"
 )
 
-var _ connector.Readable = (*sink)(nil)
+var (
+	_ connector.Readable  = (*sink)(nil)
+	_ connector.Historian = (*sink)(nil)
+)
+
+// History implements connector.Historian.
+func (s *sink) History() bool { return s.mine.Layout == layoutChangelog }
 
 // Stored implements connector.Readable: a table is held as the format holds it.
 func (s *sink) Stored(t *row.Table) *row.Table {
@@ -230,7 +236,7 @@ func (r *readBack) fileAs(ctx context.Context, o store.Object, v *version) (*ver
 			return nil, err
 		}
 		b := x.Finish(zero, 0).In(dec.Incarnation())
-		if at := r.versionAt(posText(b.Incarnation, b.Order(b.Sections()[0].Row))); !begun && at != v && r.mayBe(o, at) {
+		if at := r.versionAt(posText(b.Incarnation, b.Order(b.Sections()[0].Row))); !begun && at != v && ofStream(o.Key) {
 			b.Release()
 			return at, nil
 		}
@@ -259,12 +265,9 @@ func (r *readBack) versionAt(pos string) *version {
 	return at
 }
 
-// mayBe reports whether the place of its first row says what version a file has: a chunk
-// may have a newer one.
-func (r *readBack) mayBe(o store.Object, _ *version) bool {
-	task, _, ok := parseFileName(o.Key)
-	return ok && strings.HasPrefix(task, connector.StreamSplit)
-}
+// ofStream reports whether a file has changes, whose places say what version they have: a
+// chunk of a snapshot may have a newer one.
+func ofStream(key string) bool { return strings.HasPrefix(path.Base(key), connector.StreamSplit) }
 
 // give emits a batch in the shape of the table as it is now.
 func (r *readBack) give(b *row.Batch, v *version) error {

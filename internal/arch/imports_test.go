@@ -62,8 +62,9 @@ var rooms = map[string][]string{
 	"internal/flow":           {"leaves", "internal/connector", "internal/watch", "internal/route"},
 	"internal/transfer":       {"leaves", "internal/store", "internal/watch", "self"},
 	"internal/verify/objects": {"leaves", "internal/store", "internal/watch", "internal/transfer", "self"},
+	"internal/verify/rows":    {"leaves", "internal/connector"},
 	"internal/file":           {"leaves", "internal/store", "internal/connector", "internal/job", "internal/transfer", "internal/verify", "internal/engine", "internal/watch"},
-	"internal/table":          {"leaves", "internal/connector", "internal/job", "internal/plan", "internal/flow", "internal/engine", "internal/watch", "internal/route"},
+	"internal/table":          {"leaves", "internal/connector", "internal/job", "internal/plan", "internal/flow", "internal/verify", "internal/engine", "internal/watch", "internal/route"},
 
 	// what lives: its contract, its life, its face
 	"internal/api":     {"internal/watch"},
@@ -100,7 +101,7 @@ var modules = map[string][]string{
 	"github.com/colinmarc/hdfs/v2":             {"internal/store/hdfs"},
 	"github.com/jcmturner/gokrb5/v8":           {"internal/store/hdfs"},
 	"google.golang.org/protobuf":               {"internal/store/hdfs"},
-	"github.com/zeebo/xxh3":                    {"internal/store", "internal/connector", "internal/codec"},
+	"github.com/zeebo/xxh3":                    {"internal/store", "internal/connector", "internal/codec", "internal/verify"},
 	"github.com/expr-lang/expr":                {"internal/expression"},
 	"github.com/spf13/cobra":                   {"internal/cli", "cmd"},
 	"github.com/spf13/pflag":                   {"internal/cli"},

@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"io"
 	"strconv"
+	"strings"
 
 	"godwit/internal/job"
 	"godwit/internal/watch"
@@ -107,10 +108,30 @@ func (h *htmlVerify) end(r watch.VerifyReport) error {
 	p.Title, p.Made = h.spec.Name, timeText(new(h.a.p.Now()))
 	p.Good, p.Verdict = r.Differences() == 0, verdict(r)
 	p.Facts = []fact{{"way", r.Description}, {"started", timeText(&r.Started)}, {"ended", timeText(&r.Ended)}, {"read", bytesText(float64(r.Read))}}
-	p.Counts = []fact{{"equal", objectsText(r.Equal)}, {"missing", grouped(r.Missing)}, {"extra", grouped(r.Extra)}, {"different", grouped(r.Different)}, {"not comparable", grouped(r.NotComparable)}}
+	p.Counts = []fact{{"equal", equalText(r)}, {"missing", grouped(r.Missing)}, {"extra", grouped(r.Extra)}, {"different", grouped(r.Different)}, {"not comparable", grouped(r.NotComparable)}}
 	for _, s := range r.By {
 		p.Counts = append(p.Counts, fact{"equal by " + s.By, grouped(s.Objects)})
 	}
 	p.Heads, p.None = []string{"kind", "object", "reason", "bytes in the source", "bytes in the target"}, "Nothing differs."
+	if r.Tables != nil {
+		p.Heads = []string{"kind", "row", "reason", "values in the source", "values in the sink", "sink", "source at", "sink at"}
+		p.Counts = append(p.Counts, fact{"doubled", grouped(r.Doubled)})
+		p.Facts = append(p.Facts, tableFacts(r.Tables)...)
+	}
 	return p.write(h.w, h.seen)
+}
+
+// tableFacts say of each table what was found.
+func tableFacts(tables []watch.VerifiedTable) (out []fact) {
+	for _, t := range tables {
+		said := verdict(tableReport(t)) + "; source at " + t.SourceAt + ", sink at " + t.SinkAt
+		if t.NotCompared != "" {
+			said = "not compared: " + t.NotCompared
+		}
+		if len(t.Lossy) > 0 {
+			said += "; compared as the sink holds them: " + strings.Join(t.Lossy, ", ")
+		}
+		out = append(out, fact{t.On + ": " + t.Table, said})
+	}
+	return out
 }

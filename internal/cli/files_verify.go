@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"godwit/internal/engine"
 	"godwit/internal/fault"
 	"godwit/internal/job"
 	"godwit/internal/watch"
@@ -17,11 +21,12 @@ func (a *app) verifyCommand() *cobra.Command {
 	var f reportFlags
 	c := &cobra.Command{
 		Use:   "verify JOB",
-		Short: "Compare source and target of a file job, object by object, and change nothing",
+		Short: "Compare source and target, object by object or row by row, and change nothing",
 		Example: `  godwit verify media.yaml
-  godwit verify media-move --format html --output verified.html`,
-		Long: `Verify compares every object by the strongest proof that both sides give. It ends with exit code 4 when something is
-missing, extra, different, or cannot be compared; it copies and deletes nothing.`,
+  godwit verify shop.yaml --format html --output verified.html`,
+		Long: `Of a file job, verify compares every object by the strongest proof that both sides give. Of a table job it compares the values
+of all rows with those in each sink, while the job may run. It ends with exit code 4 when something is missing, extra, different,
+doubled, or cannot be compared; it copies and deletes nothing.`,
 		Args: oneArg("the job file or the job's name"),
 		RunE: func(c *cobra.Command, args []string) error { return a.verify(c.Context(), args[0], f) },
 	}
@@ -36,7 +41,7 @@ type verifyWriter interface {
 }
 
 func (a *app) verify(ctx context.Context, arg string, f reportFlags) error {
-	spec, files, o, err := a.filesJob(ctx, arg)
+	spec, verifier, o, err := a.verifiable(ctx, arg)
 	if err != nil {
 		return err
 	}
@@ -52,30 +57,105 @@ func (a *app) verify(ctx context.Context, arg string, f reportFlags) error {
 		w = &htmlVerify{a: a, w: out, spec: spec}
 	}
 	var r watch.VerifyReport
+	o.Files = watch.NewFiles(watch.Options{Job: spec.Name})
+	shown := a.showVerifying(spec, o.Files)
 	err = a.act(ctx, func(ctx context.Context) (err error) {
-		r, err = files.Verify(ctx, spec, o, func(d watch.Difference) error {
+		defer shown()
+		r, err = verifier.Verify(ctx, spec, o, func(d watch.Difference) error {
 			d.Reason = a.hide(d.Reason)
 			return w.difference(d)
 		})
+		shown()
 		if err != nil {
 			return err
 		}
 		return w.end(r)
 	})
 	if err == nil && r.Differences() > 0 {
-		err = fault.New(fault.DifferencesFound, "%s", differencesText(r)).At("%s", spec.Name).
-			Try("godwit run %s copies what is missing, newer or of another size; a copy that differs otherwise needs overwrite: always", spec.File)
+		f := fault.New(fault.DifferencesFound, "%s", differencesText(r)).At("%s", spec.Name)
+		if r.Tables == nil {
+			f = f.Try("godwit run %s copies what is missing, newer or of another size; a copy that differs otherwise needs overwrite: always", spec.File)
+		}
+		err = f
 	}
 	return close(err)
 }
 
+// verifiable reads a job that can be verified, and who does.
+func (a *app) verifiable(ctx context.Context, arg string) (*job.Spec, engine.Verifier, Options, error) {
+	spec, err := a.readJob(ctx, arg)
+	if err != nil {
+		return nil, nil, Options{}, err
+	}
+	v, ok := a.engine.(engine.Verifier)
+	if !ok {
+		return nil, nil, Options{}, fault.New(fault.Usage, "this godwit verifies no jobs of kind %s", spec.Kind).At("%s", spec.File)
+	}
+	o, err := a.options(0, spec)
+	return spec, v, o, err
+}
+
+// verifyFrame is how often the progress of a verification is painted.
+const verifyFrame = 500 * time.Millisecond
+
+// showVerifying shows how far a verification is, on a terminal, until the function that
+// it returns is called.
+func (a *app) showVerifying(spec *job.Spec, record *watch.Files) (stop func()) {
+	begun, done, over := a.p.Now(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		tick := time.NewTicker(verifyFrame)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				a.scr.paint([]string{verifyingText(spec, record.Verified(), a.p.Now().Sub(begun))})
+			case <-done:
+				a.scr.paint(nil)
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(done); <-over })
+}
+
+// verifyingText says how far a verification is, and how long it will still take at the
+// pace so far.
+func verifyingText(spec *job.Spec, v watch.Verified, takes time.Duration) string {
+	what := "objects"
+	if spec.Kind != job.KindFiles {
+		what = "rows"
+	}
+	n := v.Compared.Objects
+	out := spec.Name + "  verifying  " + grouped(n)
+	if v.Expected > n {
+		out += " of about " + grouped(v.Expected)
+	}
+	out += " " + what + " read, running " + clockText(takes)
+	if v.Expected > n && n > 0 {
+		out += ", about " + clockText(time.Duration(float64(takes)*float64(v.Expected-n)/float64(n))) + " left"
+	}
+	if v.Again > 0 {
+		out += ", " + grouped(v.Again) + " to be judged again"
+	}
+	return out
+}
+
+// unitOf is what a report counts.
+func unitOf(r watch.VerifyReport) string {
+	if r.Tables != nil {
+		return "row"
+	}
+	return "object"
+}
+
 func differencesText(r watch.VerifyReport) string {
-	s := plural(r.Differences(), "object") + " of source and target not proven equal:"
+	s := plural(r.Differences(), unitOf(r)) + " of source and target not proven equal:"
 	sep := " "
 	for _, k := range []struct {
 		n    int64
 		word string
-	}{{r.Missing, "missing"}, {r.Extra, "extra"}, {r.Different, "different"}, {r.NotComparable, "not comparable"}} {
+	}{{r.Missing, "missing"}, {r.Extra, "extra"}, {r.Different, "different"}, {r.Doubled, "doubled"}, {r.NotComparable, "not comparable"}} {
 		if k.n > 0 {
 			s += sep + grouped(k.n) + " " + k.word
 			sep = ", "
@@ -89,7 +169,15 @@ func verdict(r watch.VerifyReport) string {
 	if r.Differences() > 0 {
 		return differencesText(r)
 	}
-	return "equal: " + objectsText(r.Equal)
+	return "equal: " + equalText(r)
+}
+
+// equalText is how much was found equal.
+func equalText(r watch.VerifyReport) string {
+	if r.Tables != nil {
+		return plural(r.Equal.Objects, "row")
+	}
+	return objectsText(r.Equal)
 }
 
 type differenceLine struct {
@@ -131,6 +219,12 @@ type textVerify struct {
 
 func (v *textVerify) difference(d watch.Difference) error {
 	_, err := fmt.Fprintf(v.w, "%s  %s  %s%s\n", v.c.red(pad(d.Kind, 14)), v.c.bold(clean(d.Key)), clean(d.Reason), sidesText(d))
+	if d.Row == nil {
+		return err
+	}
+	for _, c := range d.Row.Columns {
+		_, err = fmt.Fprintf(v.w, "  %s  source %s  %s %s\n", clean(c.Column), clean(c.Source), clean(d.Row.On), clean(c.Sink))
+	}
 	return err
 }
 
@@ -152,6 +246,7 @@ func (v *textVerify) end(r watch.VerifyReport) error {
 	for _, s := range r.By {
 		fmt.Fprintf(v.w, "  equal by %s %s\n", pad(clean(s.By), 10), grouped(s.Objects))
 	}
+	v.tables(r.Tables)
 	if r.ExtraUnknown != "" {
 		fmt.Fprintf(v.w, "  what only the target has was not looked for: %s\n", clean(r.ExtraUnknown))
 	}
@@ -159,8 +254,52 @@ func (v *textVerify) end(r watch.VerifyReport) error {
 	return err
 }
 
+// tables tells of each table what is not plain.
+func (v *textVerify) tables(tables []watch.VerifiedTable) {
+	for _, t := range tables {
+		name := clean(t.On + ": " + t.Table)
+		switch bad := t.Missing + t.Extra + t.Different + t.Doubled + t.NotComparable; {
+		case t.NotCompared != "":
+			fmt.Fprintf(v.w, "  %s not compared: %s\n", v.c.bold(name), clean(t.NotCompared))
+			continue
+		case bad > 0:
+			fmt.Fprintf(v.w, "  %s %s\n", v.c.bold(name), differencesText(tableReport(t)))
+		default:
+			fmt.Fprintf(v.w, "  %s equal: %s\n", v.c.bold(name), plural(t.Equal, "row"))
+		}
+		fmt.Fprintf(v.w, "    source at %s, sink at %s\n", clean(t.SourceAt), clean(t.SinkAt))
+		if len(t.Lossy) > 0 {
+			fmt.Fprintf(v.w, "    compared as the sink holds them: %s\n", clean(strings.Join(t.Lossy, ", ")))
+		}
+	}
+}
+
+// tableReport is what was found of one table as a report of its own.
+func tableReport(t watch.VerifiedTable) watch.VerifyReport {
+	return watch.VerifyReport{Equal: watch.Ended{Objects: t.Equal}, Missing: t.Missing, Extra: t.Extra, Different: t.Different, Doubled: t.Doubled,
+		NotComparable: t.NotComparable, Tables: []watch.VerifiedTable{t}}
+}
+
+// rowCells are the values that differ, of both sides.
+func rowCells(d watch.Difference) (source, sink string) {
+	if d.Row == nil {
+		return "", ""
+	}
+	for i, c := range d.Row.Columns {
+		if i > 0 {
+			source, sink = source+"\n", sink+"\n"
+		}
+		source, sink = source+c.Column+" "+c.Source, sink+c.Column+" "+c.Sink
+	}
+	return source, sink
+}
+
 // verifyRow is a difference as a row of the page.
 func verifyRow(d watch.Difference) []string {
+	if d.Row != nil {
+		source, sink := rowCells(d)
+		return []string{d.Kind, d.Key, d.Reason, source, sink, d.Row.On, d.Row.SourceAt, d.Row.SinkAt}
+	}
 	size := func(s *watch.Side) string {
 		if s == nil {
 			return ""

@@ -28,6 +28,13 @@ type Engine interface {
 	ResetPositions(ctx context.Context, s *job.Spec, o Options) error
 }
 
+// Verifier compares source and target.
+type Verifier interface {
+	// Verify changes neither. It calls each with every difference as it is found; with
+	// Options.Moving only with those that are left when what was on its way has arrived.
+	Verify(ctx context.Context, s *job.Spec, o Options, each func(watch.Difference) error) (watch.VerifyReport, error)
+}
+
 // Files are acts on file jobs alone. Their errors and contexts are as Engine's.
 type Files interface {
 	// Retry runs only the objects that failed in the last round.
@@ -35,10 +42,7 @@ type Files interface {
 	// Report calls each with the objects of the last round, or only with the failed
 	// ones, task by task, and tells the rest at the end. It disturbs no run.
 	Report(ctx context.Context, s *job.Spec, o Options, failed bool, each func(watch.Object) error) (watch.FilesReport, error)
-	// Verify compares source and target and changes neither. It calls each with
-	// every difference as it is found; with Options.Moving only with those that are left
-	// when what was on its way has arrived.
-	Verify(ctx context.Context, s *job.Spec, o Options, each func(watch.Difference) error) (watch.VerifyReport, error)
+	Verifier
 }
 
 // Options are what a user gives with an act.
@@ -64,7 +68,7 @@ type Options struct {
 	// once the engine sets in From. Commands for tables are Allowed.
 	Driving *Driving
 	// Watch records the run of a table job, Files that of a file job, or a Verify of
-	// it; nil for other acts.
+	// either; nil for other acts.
 	Watch *watch.Job
 	Files *watch.Files
 	// Moving, of Verify alone, says that somebody may run the job meanwhile; nil:

@@ -113,9 +113,9 @@ func (k ByKind) Report(ctx context.Context, s *job.Spec, o Options, failed bool,
 
 // Verify compares source and target.
 func (k ByKind) Verify(ctx context.Context, s *job.Spec, o Options, each func(watch.Difference) error) (watch.VerifyReport, error) {
-	f, err := k.files(s)
-	if err != nil {
-		return watch.VerifyReport{}, err
+	v, ok := k[s.Kind].(Verifier)
+	if !ok {
+		return watch.VerifyReport{}, fault.New(fault.Usage, "this godwit verifies no jobs of kind %s", s.Kind).At("%s", s.File)
 	}
-	return f.Verify(ctx, s, o, each)
+	return v.Verify(ctx, s, o, each)
 }

@@ -21,8 +21,8 @@ import (
 // defaultParallel is how many chunks are read at once when nobody says.
 const defaultParallel = 2
 
-// patience is how long a sink may keep the others waiting with one thing.
-const patience = time.Minute
+// sinkPatience is how long a sink may keep the others waiting with one thing.
+const sinkPatience = time.Minute
 
 // opened is a job with its connections.
 type opened struct {
@@ -66,7 +66,7 @@ func openSource(ctx context.Context, spec *job.Spec, e env) (*opened, error) {
 	}
 	o := &opened{spec: spec, env: e, source: source, sinks: map[string]connector.Sink{}}
 	o.flow = &flow.Job{
-		Name: spec.Name, Source: source, Tables: spec.Tables, Patience: patience,
+		Name: spec.Name, Source: source, Tables: spec.Tables, Patience: sinkPatience,
 		Record: e.record, Log: e.log, Pool: &row.Pool{}, ChunkBytes: spec.Chunk, QueueBytes: e.budget.Size(),
 	}
 	if d, ok := source.(connector.Describer); ok && e.record != nil {

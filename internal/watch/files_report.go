@@ -75,6 +75,30 @@ type Difference struct {
 	Source  *Side      `json:"source,omitempty"`
 	Sink    *Side      `json:"sink,omitempty"`
 	Checked *time.Time `json:"checked_at,omitempty"`
+	// Row says more of a row of a table job; Key then names it, as "shop.orders id=7".
+	Row *RowDifference `json:"row,omitempty"`
+}
+
+// RowDifference is a row that differs. Values are text for people, cut where they are
+// long.
+type RowDifference struct {
+	Table string `json:"table"`
+	On    string `json:"on"` // the sink
+	// Columns are those that differ, of a row that both sides have once.
+	Columns []ColumnDifference `json:"columns,omitempty"`
+	// Source and Sink are how many such rows each side has.
+	Source int64 `json:"source_rows"`
+	Sink   int64 `json:"sink_rows"`
+	// SourceAt and SinkAt are the places at which they were looked at.
+	SourceAt string `json:"source_at,omitempty"`
+	SinkAt   string `json:"sink_at,omitempty"`
+}
+
+// ColumnDifference is a column with the values of both sides.
+type ColumnDifference struct {
+	Column string `json:"column"`
+	Source string `json:"source"`
+	Sink   string `json:"sink"`
 }
 
 // Side is an object as one side has it.
@@ -90,6 +114,24 @@ type Strength struct {
 	Objects int64  `json:"objects"`
 }
 
+// VerifiedTable is what was found of a table in a sink. Counts are rows.
+type VerifiedTable struct {
+	Table         string `json:"table"`
+	On            string `json:"on"` // the sink
+	Equal         int64  `json:"equal"`
+	Missing       int64  `json:"missing"`
+	Extra         int64  `json:"extra"`
+	Different     int64  `json:"different"`
+	Doubled       int64  `json:"doubled"`
+	NotComparable int64  `json:"not_comparable"` // a table that was not compared counts as one
+	// NotCompared says why none of it was compared; empty: it was.
+	NotCompared string `json:"not_compared,omitempty"`
+	// Lossy names columns that were compared as the sink can hold them, "a bit(3) as text".
+	Lossy    []string `json:"lossy,omitempty"`
+	SourceAt string   `json:"source_at,omitempty"`
+	SinkAt   string   `json:"sink_at,omitempty"`
+}
+
 // VerifyReport is a verification that was carried through.
 type VerifyReport struct {
 	Description   string     `json:"description"` // "source → sink"
@@ -101,18 +143,21 @@ type VerifyReport struct {
 	Extra         int64      `json:"extra"`
 	Different     int64      `json:"different"`
 	NotComparable int64      `json:"not_comparable"`
-	Read          int64      `json:"bytes_read"` // from both sides
+	Doubled       int64      `json:"doubled,omitempty"` // rows that the target has more often than the source
+	Read          int64      `json:"bytes_read"`        // from both sides
 	// ExtraUnknown says why objects that only the target has were not looked for;
 	// empty: they were.
 	ExtraUnknown string `json:"extra_unknown,omitempty"`
 	// Strength is how far each comparison went: "strongest" proof that both sides give,
 	// or "bytes".
 	Strength string `json:"strength,omitempty"`
+	// Tables are set for a table job: all counts are rows then.
+	Tables []VerifiedTable `json:"tables,omitempty"`
 }
 
-// Differences is how many objects are not equal, or not proven to be.
+// Differences is how many objects, or rows, are not equal, or not proven to be.
 func (r VerifyReport) Differences() int64 {
-	return r.Missing + r.Extra + r.Different + r.NotComparable
+	return r.Missing + r.Extra + r.Different + r.Doubled + r.NotComparable
 }
 
 // PlanObjects are objects of a plan that share a fate.

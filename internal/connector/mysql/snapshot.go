@@ -352,6 +352,11 @@ func (s *source) runSelect(ctx context.Context, c *conn, t *row.Table, bounds ke
 	if err != nil {
 		return err
 	}
+	return runRows(ctx, c, t, sql, r, emit)
+}
+
+// runRows sends a query whose columns are those of t and reads its rows.
+func runRows(ctx context.Context, c *conn, t *row.Table, sql string, r *chunkReader, emit func(*row.Batch) error) error {
 	return c.guard(ctx, func() error {
 		if err := c.send(sql); err != nil {
 			return err

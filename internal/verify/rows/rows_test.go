@@ -1,0 +1,194 @@
+package rows
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"godwit/internal/row"
+)
+
+// eachTarget runs a test for targets that keep rows and history, of tables with a key and
+// without one.
+func eachTarget(t *testing.T, test func(t *testing.T, keyed, history bool)) {
+	for _, history := range []bool{false, true} {
+		for _, keyed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("history %v key %v", history, keyed), func(t *testing.T) { test(t, keyed, history) })
+		}
+	}
+}
+
+func filled(seed uint64, keyed, history bool) *world {
+	w := newWorld(seed, keyed, history)
+	for i := range 200 {
+		w.start = append(w.start, lineOf(fmt.Sprintf("%c%03d", 'a'+i%26, i), fmt.Sprint("v", i), fmt.Sprint("w", i%7)))
+	}
+	return w
+}
+
+func TestVerify_when_nothing_differs(t *testing.T) {
+	eachTarget(t, func(t *testing.T, keyed, history bool) {
+		w := filled(1, keyed, history)
+		r, found := w.verify(t)
+		if !r.Whole() || r.Equal != 200 || len(found) > 0 {
+			t.Fatalf("%+v %v", r, found)
+		}
+	})
+}
+
+// Nothing is wrong while source and target go on, however they are met.
+func TestVerify_when_both_sides_move(t *testing.T) {
+	eachTarget(t, func(t *testing.T, keyed, history bool) {
+		for seed := range uint64(150) {
+			w := filled(seed, keyed, history)
+			w.busy = true
+			for range 10 {
+				w.move()
+			}
+			w.first = len(w.log)
+			for range 10 {
+				w.move()
+			}
+			w.at = len(w.log)
+			r, found := w.verify(t)
+			if r.Missing+r.Extra+r.Different+r.Doubled > 0 {
+				t.Fatalf("seed %d: %+v %v", seed, r, found)
+			}
+			if history && keyed && r.Unknown > 0 {
+				t.Fatalf("seed %d: a history is certain at every place: %+v %v", seed, r, found)
+			}
+		}
+	})
+}
+
+// What is wrong is found, alone among many rows and while others change.
+func TestVerify_when_the_target_is_damaged(t *testing.T) {
+	eachTarget(t, func(t *testing.T, keyed, history bool) {
+		for name, damage := range damages() {
+			for _, busy := range []bool{false, true} {
+				w := filled(5, keyed, history)
+				w.start = append(w.start, line{new("empty"), nil, new("x")}, lineOf("zero", "-0", "Straße "), lineOf("zwei", "Zwei", "x"))
+				w.busy = busy
+				damage.do(w)
+				r, found := w.verify(t)
+				if got := kinds(found); got != damage.want(keyed) {
+					t.Errorf("%s, busy %v: %s, not %s: %+v", name, busy, got, damage.want(keyed), r)
+				}
+			}
+		}
+	})
+}
+
+type damage struct {
+	keyed, bag string // the findings there should be
+	do         func(w *world)
+}
+
+func (d damage) want(keyed bool) string {
+	if keyed {
+		return d.keyed
+	}
+	return d.bag
+}
+
+// kinds are the findings in short, sorted; what hot keys do is left out.
+func kinds(found []Finding) string {
+	var out []string
+	for _, f := range found {
+		if len(f.Key) > 0 && strings.HasPrefix(f.Key[0].Value, `"hot`) {
+			continue
+		}
+		s := string(f.Kind)
+		for _, c := range f.Cells {
+			s += " " + c.Column
+		}
+		out = append(out, s)
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
+
+func damages() map[string]damage {
+	at := func(rows *[]kept, key string) *kept {
+		for i := range *rows {
+			if k := &(*rows)[i]; k.op == row.Read && *k.cells[0] == key {
+				return k
+			}
+		}
+		panic(key)
+	}
+	set := func(key string, column int, value *string) func(*world) {
+		return func(w *world) {
+			w.damage = func(rows *[]kept) {
+				k := at(rows, key)
+				k.cells = slices.Clone(k.cells)
+				k.cells[column] = value
+			}
+		}
+	}
+	changed := damage{keyed: "different b", bag: "extra, missing"}
+	with := func(d damage, do func(*world)) damage { d.do = do; return d }
+	drop := func(rows *[]kept, key string) {
+		*rows = slices.DeleteFunc(*rows, func(k kept) bool { return k.op == row.Read && *k.cells[0] == key })
+	}
+	double := func(rows *[]kept, key string) { *rows = append(*rows, *at(rows, key)) }
+	return map[string]damage{
+		"a changed byte": with(changed, set("h007", 2, new("w1"))),
+		"trailing space": with(changed, set("zero", 2, new("Straße"))),
+		"case":           {"different a", "extra, missing", set("zwei", 1, new("zwei"))},
+		"accent":         with(changed, set("zero", 2, new("Straſe "))),
+		"NULL for ''":    {"different a", "extra, missing", set("empty", 1, new(""))},
+		"0 for -0":       {"different a", "extra, missing", set("zero", 1, new("0"))},
+		"a missing row":  {"missing", "missing", func(w *world) { w.damage = func(rows *[]kept) { drop(rows, "h007") } }},
+		"a doubled row":  {"doubled", "doubled", func(w *world) { w.damage = func(rows *[]kept) { double(rows, "h007") } }},
+		"an extra row": {"extra", "extra", func(w *world) {
+			w.damage = func(rows *[]kept) {
+				k := *at(rows, "h007")
+				k.cells, k.counter = lineOf("h007x", "v", "w"), row.ChunkCounter(1, 0, 9999)
+				*rows = append(*rows, k)
+			}
+		}},
+		"doubled and missing": {"doubled, missing", "doubled, missing", func(w *world) {
+			w.damage = func(rows *[]kept) { drop(rows, "h007"); double(rows, "i008") }
+		}},
+		"swapped values": {"different a, different a", "extra, extra, missing, missing", func(w *world) {
+			w.damage = func(rows *[]kept) {
+				a, b := at(rows, "h007"), at(rows, "i008")
+				x, y := slices.Clone(a.cells), slices.Clone(b.cells)
+				x[1], y[1] = y[1], x[1]
+				a.cells, b.cells = x, y
+			}
+		}},
+	}
+}
+
+// A target that stands still is not called different for what it has not got yet.
+func TestVerify_when_the_target_lags(t *testing.T) {
+	eachTarget(t, func(t *testing.T, keyed, history bool) {
+		w := filled(3, keyed, history)
+		w.halt = true
+		w.log = append(w.log, event{row.Insert, lineOf("late", "x", "y"), false})
+		r, found := w.verify(t)
+		if r.Unknown != 1 || r.Equal != 200 || kinds(found) != "unknown" || !strings.Contains(found[0].Reason, "does not go on") {
+			t.Fatalf("%+v %v", r, found)
+		}
+	})
+}
+
+// Many rows and little memory: parts lie on disk and are divided again.
+func TestVerify_when_memory_is_short(t *testing.T) {
+	eachTarget(t, func(t *testing.T, keyed, history bool) {
+		w := filled(4, keyed, history)
+		for i := range 20_000 {
+			w.start = append(w.start, lineOf(fmt.Sprintf("many%05d", i), "v", "w"))
+		}
+		w.damage = func(rows *[]kept) {
+			*rows = slices.DeleteFunc(*rows, func(k kept) bool { return *k.cells[0] == "many04711" })
+		}
+		r, found := w.verify(t)
+		if r.Missing != 1 || r.Equal != 20_199 || kinds(found) != "missing" || found[0].Key[0].Value != `"many04711"` {
+			t.Fatalf("%+v %v", r, found)
+		}
+	})
+}

@@ -52,7 +52,12 @@ func (j *job) write(file string) string {
 	if url == "" {
 		url = "file://" + j.lake()
 	}
-	fmt.Fprintf(&b, "sinks:\n  - name: lake\n    files: {url: \"%s\", format: csv, roll: %s%s}\n", url, j.fields["roll"], j.fields["files"])
+	format := j.fields["format"]
+	if format == "" {
+		format = "csv"
+	}
+	fmt.Fprintf(&b, "sinks:\n  - name: lake\n    files: {url: \"%s\", format: %s, roll: %s%s}\n", url, format, j.fields["roll"], j.fields["files"])
+	b.WriteString(j.fields["more sinks"])
 	for _, other := range strings.Fields(j.fields["sinks"]) {
 		fmt.Fprintf(&b, "  - name: %s\n    files: {url: \"file://%s\", roll: %s}\n", other, filepath.Join(j.dir, other), j.fields["roll"])
 	}

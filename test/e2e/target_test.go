@@ -15,6 +15,7 @@ import (
 
 	"godwit/internal/position"
 	"godwit/internal/row"
+	"godwit/test/judge"
 )
 
 // target is what a target folder holds at a crash, read as the documents of its
@@ -173,7 +174,28 @@ func (g *target) view(t testing.TB) string {
 		}
 		link(from, r.Key)
 	}
+	asCSV(t, dir)
 	return dir
+}
+
+// asCSV writes what Parquet files below a folder hold as CSV, in the forms that files of
+// CSV have, beside them.
+func asCSV(t testing.TB, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*", "*.parquet"))
+	if err != nil || len(files) == 0 {
+		return
+	}
+	var script strings.Builder
+	for _, f := range files {
+		columns := "*"
+		if filepath.Base(filepath.Dir(f)) == "bins" {
+			columns = "* REPLACE (lower(hex(k)) AS k, lower(hex(v)) AS v)"
+		}
+		fmt.Fprintf(&script, "COPY (SELECT %s FROM read_parquet(%s)) TO %s (FORMAT csv, HEADER, NULLSTR '\\N', TIMESTAMPFORMAT '%%Y-%%m-%%d %%H:%%M:%%S.%%f');\n",
+			columns, judge.Literal(f), judge.Literal(strings.TrimSuffix(f, "parquet")+"csv"))
+	}
+	judge.DuckDB(t).Query(t, script.String())
 }
 
 // files lists the final files.

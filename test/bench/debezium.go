@@ -14,14 +14,24 @@ import (
 
 const debeziumVersion = "3.0.8.Final"
 
-// debezium is Debezium's engine with its connector for MariaDB.
+// debezium is the folder with the jars of Debezium's server: the engine and its
+// connectors.
 func debezium(ctx context.Context) (string, error) {
-	const group = "io.debezium"
-	return maven.Root(ctx, maven.Set{Name: "debezium-" + debeziumVersion, Artifacts: []maven.Artifact{
-		{Group: group, Name: "debezium-embedded", Version: debeziumVersion},
-		{Group: group, Name: "debezium-connector-mariadb", Version: debeziumVersion},
-		{Group: group, Name: "debezium-storage-file", Version: debeziumVersion},
-	}})
+	return maven.Root(ctx, maven.Set{
+		Name: "debezium", Alone: true,
+		Artifacts: []maven.Artifact{{Group: "io.debezium", Name: "debezium-server-dist", Version: debeziumVersion, Type: "tar.gz"}},
+		Fill: func(files, folder string) error {
+			all, err := filepath.Glob(filepath.Join(files, "*.tar.gz"))
+			if err != nil || len(all) != 1 {
+				return fmt.Errorf("maven left %v", all)
+			}
+			out, err := exec.CommandContext(ctx, "tar", "-xzf", all[0], "-C", folder, "--strip-components=2", "debezium-server/lib").CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("tar: %w: %s", err, out)
+			}
+			return nil
+		},
+	})
 }
 
 // debeziumCall drains the log from a place to JSON lines.

@@ -201,6 +201,7 @@ func (b *bench) tables(ctx context.Context) (err error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", next.name, err)
 		}
+		w.failed = map[string]string{}
 		w.servers = func() []int { return b.pids(w.name) }
 		if err := b.measure(ctx, &w); err != nil {
 			return fmt.Errorf("%s: %w", next.name, err)

@@ -30,7 +30,11 @@ func (b *bench) startPostgres() (err error) {
 func pgLineitem() string {
 	var columns []string
 	for _, c := range lineitemColumns {
-		columns = append(columns, c[0]+" "+strings.Replace(c[1], "CHAR(1)", "text", 1)+" NOT NULL")
+		kind := c[1]
+		if c[2] == "VARCHAR" {
+			kind = "text" // PostgreSQL would fill up CHAR with blanks
+		}
+		columns = append(columns, c[0]+" "+kind+" NOT NULL")
 	}
 	return "CREATE TABLE lineitem (" + strings.Join(columns, ", ") + ", PRIMARY KEY (l_orderkey, l_linenumber))"
 }
@@ -199,20 +203,23 @@ type native struct {
 	turns  int
 }
 
+// nativeRun is the database that PostgreSQL's own replication writes to.
+const nativeRun = "native_run"
+
 // pgStream is stream for PostgreSQL.
 const pgStream = `
 CREATE SCHEMA bench;
 CREATE TABLE bench.sbtest1 (id int PRIMARY KEY, k int NOT NULL DEFAULT 0, c char(120) NOT NULL DEFAULT '', pad char(60) NOT NULL DEFAULT '');
 INSERT INTO bench.sbtest1 SELECT n, abs(hashint4(n)) % 1000000, left(repeat(md5(n::text), 4), 119), left(repeat(md5('p' || n), 2), 59) FROM generate_series(1, 1000000) n;
 CREATE PROCEDURE bench.work(n int) LANGUAGE plpgsql AS $$
-DECLARE a int; b int; c int;
+DECLARE one int; two int; three int;
 BEGIN
   FOR i IN 1..n LOOP
-    a := 1 + abs(hashtext('a' || i) % 1000000); b := 1 + abs(hashtext('b' || i) % 1000000); c := 1 + abs(hashtext('c' || i) % 1000000);
-    UPDATE bench.sbtest1 SET k = k + 1 WHERE id = a;
-    UPDATE bench.sbtest1 SET c = left(repeat(md5(i::text), 4), 119) WHERE id = b;
-    DELETE FROM bench.sbtest1 WHERE id = c;
-    INSERT INTO bench.sbtest1 VALUES (c, i, left(repeat(md5((-i)::text), 4), 119), left(repeat(md5(i::text), 2), 59));
+    one := 1 + abs(hashtext('a' || i) % 1000000); two := 1 + abs(hashtext('b' || i) % 1000000); three := 1 + abs(hashtext('c' || i) % 1000000);
+    UPDATE bench.sbtest1 SET k = k + 1 WHERE id = one;
+    UPDATE bench.sbtest1 SET c = left(repeat(md5(i::text), 4), 119) WHERE id = two;
+    DELETE FROM bench.sbtest1 WHERE id = three;
+    INSERT INTO bench.sbtest1 VALUES (three, i, left(repeat(md5((-i)::text), 4), 119), left(repeat(md5(i::text), 2), 59));
     COMMIT;
   END LOOP;
 END $$;
@@ -250,26 +257,26 @@ func (n *native) begin() error {
 func (n *native) prepare(context.Context) error {
 	if n.turns > 0 {
 		// The database that had the last one goes away; so must the subscription.
-		_ = n.target.In("run").Run("ALTER SUBSCRIPTION sub DISABLE; ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub")
+		_ = n.target.In(nativeRun).Run("ALTER SUBSCRIPTION sub DISABLE; ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub")
 		_ = n.origin.Run(fmt.Sprintf("SELECT pg_drop_replication_slot('turn%d')", n.turns))
 	}
 	n.turns++
 	slot := fmt.Sprintf("turn%d", n.turns)
-	return errors.Join(n.freshDatabase("native_before"),
+	return errors.Join(n.target.Run("DROP DATABASE IF EXISTS "+nativeRun+" WITH (FORCE)"), n.target.Run("CREATE DATABASE "+nativeRun+" TEMPLATE native_before"),
 		n.origin.Run("SELECT pg_copy_logical_replication_slot('before', '"+slot+"')"),
-		n.target.In("run").Run(fmt.Sprintf("CREATE SUBSCRIPTION sub CONNECTION 'host=127.0.0.1 port=%d user=%s password=%s dbname=%s' PUBLICATION pub WITH (create_slot = false, slot_name = '%s', copy_data = false, enabled = false)",
+		n.target.In(nativeRun).Run(fmt.Sprintf("CREATE SUBSCRIPTION sub CONNECTION 'host=127.0.0.1 port=%d user=%s password=%s dbname=%s' PUBLICATION pub WITH (create_slot = false, slot_name = '%s', copy_data = false, enabled = false)",
 			n.origin.Port, n.origin.User, n.origin.Password, n.origin.Database, slot)))
 }
 
 // run enables the subscription and waits until it has confirmed the last change.
 func (n *native) run(ctx context.Context, _ string) (call, error) {
-	on := quoted(n.target.In("run").Client("psql", "-q", "-c", "ALTER SUBSCRIPTION sub ENABLE").Args)
+	on := n.target.In(nativeRun).Client("psql", "-q", "-c", "ALTER SUBSCRIPTION sub ENABLE")
 	asked := n.origin.Client("psql", "-qAt", "-c", fmt.Sprintf("SELECT confirmed_flush_lsn >= '%s' FROM pg_replication_slots WHERE slot_name = 'turn%d'", n.end, n.turns))
-	cmd := exec.CommandContext(ctx, "bash", "-c", fmt.Sprintf("PGPASSFILE=%s %s; until [ \"$(PGPASSFILE=%s %s)\" = t ]; do sleep 0.1; done",
-		filepath.Join(n.target.Dir, "pass"), on, filepath.Join(n.origin.Dir, "pass"), quoted(asked.Args)))
-	cmd.Env = append(os.Environ(), asked.Env...)
-	return call{cmd}, nil
+	return call{exec.CommandContext(ctx, "bash", "-c", fmt.Sprintf("set -e; %s; until [ \"$(%s)\" = t ]; do sleep 0.1; done", withEnv(on), withEnv(asked)))}, nil
 }
+
+// withEnv is a call as one word of a shell's, with the variables it is made with.
+func withEnv(c *exec.Cmd) string { return "env " + quoted(c.Env) + " " + quoted(c.Args) }
 
 func (n *native) check(context.Context, string, []byte) error {
 	want, err := n.origin.Rows(pgSums)
@@ -277,7 +284,7 @@ func (n *native) check(context.Context, string, []byte) error {
 		return err
 	}
 	for end := time.Now().Add(10 * time.Second); ; {
-		got, err := n.target.In("run").Rows(pgSums)
+		got, err := n.target.In(nativeRun).Rows(pgSums)
 		if err != nil || fmt.Sprint(got) == fmt.Sprint(want) {
 			return err
 		}

@@ -85,6 +85,13 @@ func (s *source) beginning(ctx context.Context, c *conn) (position.Position, *sn
 		return noPosition, nil, err
 	}
 	at, gtids, err := s.startPlace(ctx, c)
+	if fault.Has(err, fault.SourceGrants) {
+		user, e := c.account(ctx)
+		if e != nil {
+			return noPosition, nil, e
+		}
+		err = fault.New(fault.SourceGrants, "the user may not follow the log").At("%s", s.where()).By(err).Try("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO %s;", user)
+	}
 	if err != nil {
 		return noPosition, nil, err
 	}

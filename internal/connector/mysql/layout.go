@@ -202,8 +202,29 @@ func fitString(word string, t row.Type, ty byte, meta uint16) (field, error) {
 	case tyBlob, tyGeometry, tyTinyBlob, tyMediumBlob, tyLongBlob:
 		f.prefix = uint8(meta)
 		return want(blobPrefix(word) == int(meta), f)
+	case tyVarcharCompressed, tyBlobCompressed:
+		return fitPacked(word, t, ty, meta, f)
 	}
 	return want(false, f)
+}
+
+// fitPacked is fitString for columns that are stored compressed. A VARCHAR has one
+// byte more there, for values that did not become shorter.
+func fitPacked(word string, t row.Type, ty byte, meta uint16, f field) (field, error) {
+	plain := byte(tyBlob)
+	if ty == tyVarcharCompressed {
+		plain, meta = tyVarchar, meta-1
+	}
+	f, err := fitString(word, t, plain, meta)
+	if plain == tyVarchar && meta == 255 {
+		f.prefix = 2
+	}
+	if f.how == howText {
+		f.how = howPackedText
+	} else {
+		f.how = howPackedBytes
+	}
+	return f, err
 }
 
 // fitFixed is fitString for CHAR, BINARY and the types that lie in them.
@@ -245,9 +266,9 @@ func characterBytes(charset string) int {
 	switch charset {
 	case "utf8mb4", "utf16", "utf16le", "utf32":
 		return 4
-	case "utf8mb3", "utf8":
+	case "utf8mb3", "utf8", "ujis", "eucjpms":
 		return 3
-	case "ucs2":
+	case "ucs2", "big5", "sjis", "cp932", "gb2312", "gbk", "euckr":
 		return 2
 	}
 	return 1

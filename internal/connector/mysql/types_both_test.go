@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -51,33 +52,6 @@ func streamed(t testing.TB, s *source, tables []*row.Table, from, to position.Po
 	return out
 }
 
-// typesTable makes a table with every type and inserts, updates and returns what
-// the server's client prints.
-func typesTable(t testing.TB, srv *mariadb.Server, db, settings string) (create, insert, ask string) {
-	var cols, asks []string
-	asks = append(asks, "id")
-	for i, c := range valueCases {
-		cols = append(cols, fmt.Sprintf("c%d %s", i, c.typ))
-		form := c.ask
-		if form == "" {
-			form = "%s"
-		}
-		asks = append(asks, fmt.Sprintf(form, fmt.Sprintf("c%d", i)))
-	}
-	front := "USE " + db + "; SET NAMES utf8mb4; SET sql_mode = ''; SET time_zone = '+00:00'; " + settings
-	create = fmt.Sprintf("%s CREATE TABLE t (id int primary key, %s) ROW_FORMAT=DYNAMIC", front, strings.Join(cols, ", "))
-	var sql strings.Builder
-	sql.WriteString(front + " INSERT INTO t (id) VALUES (0);")
-	id := 0
-	for i, c := range valueCases {
-		for _, v := range c.values {
-			id++
-			fmt.Fprintf(&sql, " INSERT INTO t (id, c%d) VALUES (%d, %s);", i, id, v)
-		}
-	}
-	return create, sql.String(), "SET NAMES utf8mb4; SET time_zone = '+00:00'; SELECT " + strings.Join(asks, ", ") + " FROM " + db + ".t"
-}
-
 func TestTypes_when_read_by_snapshot_and_by_stream(t *testing.T) {
 	for name, options := range map[string][]string{
 		"defaults":    nil,
@@ -85,6 +59,7 @@ func TestTypes_when_read_by_snapshot_and_by_stream(t *testing.T) {
 		"full names":  {"--binlog-row-metadata=FULL"},
 		"compressed":  {"--log-bin-compress=ON", "--log-bin-compress-min-len=10"},
 		"no checksum": {"--binlog-checksum=NONE"},
+		"zlib frames": {"--column-compression-zlib-wrap=ON", "--column-compression-threshold=0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := server(t)
@@ -92,26 +67,108 @@ func TestTypes_when_read_by_snapshot_and_by_stream(t *testing.T) {
 				srv = mariadb.Start(t, options...)
 			}
 			srv.Exec(t, "CREATE OR REPLACE DATABASE types CHARACTER SET utf8mb4")
-			create, insert, ask := typesTable(t, srv, "types", "")
-			srv.Exec(t, create)
-			s := sourceOf(t, srv, nil)
-			tables := discover(t, s, "types.t")
-			from := head(t, s)
-			srv.Exec(t, insert)
-			old := expect(t, srv, ask)
-			fresh := sourceOf(t, srv, nil)
-			snapshot, _ := readAll(t, fresh, discover(t, fresh, "types.t")[0], 1<<40)
-			srv.Exec(t, "UPDATE types.t SET id = id + 1000")
-			moved := expect(t, srv, ask)
-			srv.Exec(t, "DELETE FROM types.t")
-			got := streamed(t, s, tables, from, head(t, s))
-			compareRows(t, clipped(snapshot), clipped(old))
-			for op, want := range map[row.Op][]string{row.Insert: old, row.Before: old, row.Update: moved, row.Delete: moved} {
-				t.Log(opText(op))
-				compareRows(t, clipped(got[op]), clipped(want))
+			for _, x := range typedTables("types", "") {
+				t.Run(x.name, func(t *testing.T) { bothWays(t, srv, "types", x) })
 			}
 		})
 	}
+}
+
+// bothWays compares what snapshot and stream bring of a table with what the server's
+// client prints.
+func bothWays(t *testing.T, srv *mariadb.Server, db string, x typedTable) {
+	srv.Exec(t, x.create)
+	name := db + "." + x.name
+	s := sourceOf(t, srv, nil)
+	tables := discover(t, s, name)
+	from := head(t, s)
+	srv.Exec(t, x.insert)
+	old := expect(t, srv, x.ask)
+	fresh := sourceOf(t, srv, nil)
+	snapshot, _ := readAll(t, fresh, discover(t, fresh, name)[0], 1<<40)
+	srv.Exec(t, "UPDATE "+name+" SET id = id + 1000")
+	moved := expect(t, srv, x.ask)
+	srv.Exec(t, "DELETE FROM "+name)
+	got := streamed(t, s, tables, from, head(t, s))
+	compareRows(t, clipped(snapshot), clipped(old))
+	for op, want := range map[row.Op][]string{row.Insert: old, row.Before: old, row.Update: moved, row.Delete: moved} {
+		t.Log(opText(op))
+		compareRows(t, clipped(got[op]), clipped(want))
+	}
+}
+
+func TestTypes_when_the_log_has_partial_rows(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	for _, x := range typedTables(db, "SET binlog_row_image = 'MINIMAL';") {
+		t.Run(x.name, func(t *testing.T) {
+			srv.Exec(t, x.create)
+			s := sourceOf(t, srv, nil)
+			tables := discover(t, s, db+"."+x.name)
+			from := head(t, s)
+			srv.Exec(t, x.insert)
+			want := map[string][]string{}
+			for _, r := range srv.Query(t, x.ask) {
+				want[r[0]] = r
+			}
+			rows := streamed(t, s, tables, from, head(t, s))[row.Insert]
+			if len(rows) != len(want) {
+				t.Errorf("%d rows of %d", len(rows), len(want))
+			}
+			for _, r := range rows {
+				cells := strings.Split(r, "|")
+				partial(t, x, cells, want[cells[0]])
+			}
+		})
+	}
+}
+
+// partial fails for a row that lacks the value that was given, or has others.
+func partial(t *testing.T, x typedTable, cells, want []string) {
+	t.Helper()
+	id, err := strconv.Atoi(cells[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, some := x.given[id]
+	absent := 0
+	for i, c := range cells {
+		switch {
+		case c == "(absent)" && some && i == given+1:
+			t.Errorf("row %d: the value of column %d is absent", id, given)
+		case c == "(absent)":
+			absent++
+		case c != want[i]:
+			t.Errorf("row %d, column %d: %.200q, want %.200q", id, i-1, c, want[i])
+		}
+	}
+	if absent == 0 {
+		t.Errorf("row %d has every column", id)
+	}
+}
+
+// TestTypes_when_sessions_have_time_zones writes the same instants from sessions of
+// several zones: a timestamp is an instant, everything else is what was written.
+func TestTypes_when_sessions_have_time_zones(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	srv.Exec(t, "USE "+db+"; CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, ts TIMESTAMP(6) NULL, dt DATETIME(6), d DATE, tm TIME)")
+	s := sourceOf(t, srv, nil)
+	tables := discover(t, s, db+".t")
+	from := head(t, s)
+	sql := "USE " + db + ";"
+	for _, zone := range []string{"+00:00", "-12:00", "+13:00", "+05:45"} {
+		sql += "SET time_zone = '" + zone + "';"
+		for _, second := range []string{"0.000001", "1", "951782400.5", "1730000000.25", "2147483647.999999"} {
+			sql += "INSERT INTO t (ts, dt, d, tm) VALUES (FROM_UNIXTIME(" + second + "), FROM_UNIXTIME(" + second + "), '2024-03-31', '02:30:00');"
+		}
+	}
+	srv.Exec(t, sql)
+	want := expect(t, srv, "SET time_zone = '+00:00'; SELECT * FROM "+db+".t")
+	fresh := sourceOf(t, srv, nil)
+	snapshot, _ := readAll(t, fresh, discover(t, fresh, db+".t")[0], 1<<40)
+	compareRows(t, snapshot, want)
+	compareRows(t, streamed(t, s, tables, from, head(t, s))[row.Insert], want)
 }
 
 func clipped(rows []string) []string {

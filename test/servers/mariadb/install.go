@@ -1,3 +1,6 @@
+// Package mariadb starts real MariaDB servers for tests: fetched on first use,
+// ready in under a second. A server that cannot be had fails a test, it never
+// skips one.
 package mariadb
 
 import (
@@ -9,8 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"testing"
 
 	"godwit/test/servers/apt"
+	"godwit/test/servers/sqlserver"
 )
 
 const (
@@ -20,6 +25,76 @@ const (
 	// secret is the password of root; tests look for it where it must not be.
 	secret = "Kustschnepfe-7141"
 )
+
+// Server is a running MariaDB.
+type Server = sqlserver.Server
+
+// Replay carries a server's log into another server.
+type Replay = sqlserver.Replay
+
+// Null is what Query gives for SQL NULL.
+const Null = sqlserver.Null
+
+// Start starts a server for t, with extra options of mariadbd, and stops it when
+// t ends. It fails t when there is none to be had.
+func Start(t testing.TB, extra ...string) *Server {
+	t.Helper()
+	m, err := Make()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sqlserver.Start(t, m, extra...)
+}
+
+// Launch starts a server with extra options of mariadbd; the caller must Close it.
+func Launch(extra ...string) (*Server, error) {
+	m, err := Make()
+	if err != nil {
+		return nil, err
+	}
+	return sqlserver.Launch(m, extra...)
+}
+
+// NewReplay replays from into a fresh server, which nothing else may write.
+func NewReplay(from, into *Server) *Replay { return sqlserver.NewReplay(from, into) }
+
+// Command makes a call of one of the server's programs, such as mariadb-binlog.
+// Those that connect are called with the server's Client.
+func Command(name string, args ...string) (*exec.Cmd, error) {
+	in, err := located()
+	if err != nil {
+		return nil, err
+	}
+	return in.command(name, args...)
+}
+
+// Tool is Command for a test.
+func Tool(t testing.TB, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd, err := Command(name, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+// Make returns what is known of MariaDB, which it fetches on first use.
+func Make() (sqlserver.Make, error) {
+	in, err := located()
+	if err != nil {
+		return sqlserver.Make{}, err
+	}
+	return sqlserver.Make{
+		Name: "MariaDB", Version: strings.Fields(in.version)[2], Template: in.template, User: account, Password: secret,
+		Server: "mariadbd", Client: "mariadb", Dump: "mariadb-dump", Binlog: "mariadb-binlog",
+		Options: func(data string) []string {
+			return append(in.base(data), "--gtid-strict-mode=ON", "--aria-pagecache-buffer-size=1M",
+				"--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci")
+		},
+		DumpOptions: []string{"--single-transaction", "--skip-dump-date"},
+		Command:     in.command,
+	}, nil
+}
 
 // install is where the server's programs are.
 type install struct {
@@ -104,7 +179,7 @@ func (in install) base(data string) []string {
 		"--tmpdir=" + filepath.Dir(data),
 		"--lc-messages-dir=" + share, "--character-sets-dir=" + share + "/charsets",
 		"--plugin-dir=" + filepath.Join("/", in.root, "usr/lib/mysql/plugin"),
-		"--innodb-log-file-size=8M", "--skip-name-resolve", "--performance-schema=OFF",
+		"--innodb-log-file-size=8M", "--performance-schema=OFF",
 	}
 	if os.Getuid() == 0 {
 		// The cache and the test's folder are root's own, so is the server: it

@@ -1,13 +1,15 @@
-// Package mariadb starts real MariaDB servers for tests: fetched on first use,
-// each in a folder of its own, ready in under a second, gone with the test. A
-// server that cannot be had fails a test, it never skips one.
-package mariadb
+// Package sqlserver runs real servers of the MySQL family for tests: each in a
+// folder of its own, ready in a second, gone with the test. Packages mariadb and
+// mysql say where a make of server comes from.
+package sqlserver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,39 +24,51 @@ const (
 	stopLimit  = 60 * time.Second
 )
 
-// Server is one running MariaDB. It listens on 127.0.0.1 and a unix socket, has
+// Make is a make of server as it is installed.
+type Make struct {
+	Name     string // for people
+	Version  string // e.g. "10.11.19-MariaDB-0+deb12u1-log"
+	Template string // a data folder ready to be copied, which has the account
+	User     string
+	Password string
+
+	// Names of the server's programs, for Command.
+	Server, Client, Dump, Binlog string
+
+	Options     func(data string) []string // of Server, which later ones override
+	DumpOptions []string                   // of Dump
+	// Command makes a call of one of the server's programs.
+	Command func(name string, args ...string) (*exec.Cmd, error)
+}
+
+// Server is one running server. It listens on 127.0.0.1 and a unix socket, has
 // one account (root, with a password), and logs rows to a binlog with the
 // server's own defaults besides. It is used by one goroutine, except for Exec,
-// Query, Lines and Command, which may be called concurrently.
+// Query, Each and their like, which may be called concurrently.
 type Server struct {
 	Port     int
 	Socket   string
 	User     string
 	Password string
 	Dir      string // everything of this server; the data is in Dir/data
-	Version  string // e.g. "10.11.19-MariaDB-0+deb12u1-log"
+	Version  string // see Make
 
-	in    install
+	make  Make
 	extra []string
 	lock  *os.File // held as long as the owner of Dir lives
 	run   *process.Process
 }
 
-// Launch starts a server with extra options of mariadbd, which win over those
-// set here. The caller must Close it. Should the calling process die, the server
-// is killed.
-func Launch(extra ...string) (*Server, error) {
-	in, err := located()
-	if err != nil {
-		return nil, err
-	}
-	dir, lock, err := process.Folder("godwit-mariadb-")
+// Launch starts a server with extra options, which win over those set here. The
+// caller must Close it. Should the calling process die, the server is killed.
+func Launch(m Make, extra ...string) (*Server, error) {
+	dir, lock, err := process.Folder("godwit-" + strings.ToLower(m.Name) + "-")
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		Socket: filepath.Join(dir, "s.sock"), User: account, Password: secret, Dir: dir,
-		Version: strings.Fields(in.version)[2], in: in, extra: slices.Clone(extra), lock: lock,
+		Socket: filepath.Join(dir, "s.sock"), User: m.User, Password: m.Password, Dir: dir,
+		Version: m.Version, make: m, extra: slices.Clone(extra), lock: lock,
 	}
 	if err := s.first(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir), lock.Close())
@@ -65,7 +79,7 @@ func Launch(extra ...string) (*Server, error) {
 // first copies the template and starts on a free port; one that was taken in
 // between is replaced by another.
 func (s *Server) first() error {
-	if err := os.CopyFS(s.data(), os.DirFS(s.in.template)); err != nil {
+	if err := os.CopyFS(s.data(), os.DirFS(s.make.Template)); err != nil {
 		return err
 	}
 	client := fmt.Sprintf("[client]\nuser=%s\npassword=\"%s\"\nsocket=%s\ndefault-character-set=utf8mb4\n", s.User, s.Password, s.Socket)
@@ -89,16 +103,15 @@ func (s *Server) clientFile() string { return filepath.Join(s.Dir, "client.cnf")
 func (s *Server) logFile() string    { return filepath.Join(s.Dir, "server.log") }
 
 func (s *Server) args() []string {
-	args := append(s.in.base(s.data()),
+	args := append(s.make.Options(s.data()),
 		"--bind-address=127.0.0.1", fmt.Sprintf("--port=%d", s.Port),
 		"--socket="+s.Socket, "--pid-file="+filepath.Join(s.Dir, "pid"),
-		fmt.Sprintf("--server-id=%d", s.Port), "--log-bin=bin", "--binlog-format=ROW", "--gtid-strict-mode=ON",
+		fmt.Sprintf("--server-id=%d", s.Port), "--log-bin=bin", "--binlog-format=ROW",
 		// A commit reaches the kernel, not the disk: it outlives the server, as
 		// kill -9 tests need.
 		"--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0",
-		"--innodb-buffer-pool-size=64M", "--key-buffer-size=1M", "--aria-pagecache-buffer-size=1M",
-		"--max-allowed-packet=256M", "--local-infile=1", "--secure-file-priv=",
-		"--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci",
+		"--innodb-buffer-pool-size=64M", "--key-buffer-size=1M",
+		"--max-allowed-packet=256M", "--local-infile=1", "--secure-file-priv=", "--skip-name-resolve",
 	)
 	return append(args, s.extra...)
 }
@@ -110,7 +123,7 @@ func (s *Server) start() error {
 		return err
 	}
 	defer note.Close()
-	cmd, err := s.in.command("mariadbd", s.args()...)
+	cmd, err := s.make.Command(s.make.Server, s.args()...)
 	if err != nil {
 		return err
 	}
@@ -132,7 +145,7 @@ func (s *Server) start() error {
 		r.Signal(syscall.SIGKILL)
 		<-r.Done
 		text, _ := os.ReadFile(s.logFile())
-		return fmt.Errorf("MariaDB on port %d: %w\n%s", s.Port, err, tail(text))
+		return fmt.Errorf("%s on port %d: %w\n%s", s.make.Name, s.Port, err, tail(text))
 	}
 	s.run = r
 	return nil
@@ -176,6 +189,11 @@ func (s *Server) awaitReady(note *net.UnixConn, r *process.Process) error {
 	}
 }
 
+// tail is the end of a log.
+func tail(out []byte) []byte {
+	return bytes.TrimSpace(out[max(0, len(out)-4000):])
+}
+
 // Addr is host:port.
 func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
 
@@ -209,7 +227,7 @@ func (s *Server) end(sig syscall.Signal) error {
 		s.run.Signal(syscall.SIGKILL)
 		<-s.run.Done
 		s.run = nil
-		return fmt.Errorf("MariaDB on port %d did not end within %s and was killed", s.Port, stopLimit)
+		return fmt.Errorf("%s on port %d did not end within %s and was killed", s.make.Name, s.Port, stopLimit)
 	}
 }
 

@@ -1,4 +1,4 @@
-package mariadb
+package sqlserver
 
 import (
 	"errors"
@@ -19,7 +19,8 @@ type Replay struct {
 	offset     int64
 }
 
-// NewReplay replays from into a fresh server, which nothing else may write.
+// NewReplay replays from into a fresh server of the same make, which nothing else
+// may write. A MySQL without GTIDs needs one without them.
 func NewReplay(from, into *Server) *Replay { return &Replay{from: from, into: into} }
 
 // To fails t unless the second server is then as the first was at the place
@@ -80,11 +81,11 @@ func (r *Replay) files(last string) ([]string, error) {
 }
 
 func (r *Replay) pipe(args []string) error {
-	dump, err := r.from.in.command("mariadb-binlog", args...)
+	dump, err := r.from.make.Command(r.from.make.Binlog, args...)
 	if err != nil {
 		return err
 	}
-	load, err := r.into.Client("mariadb", "--binary-mode")
+	load, err := r.into.Client(r.into.make.Client, "--binary-mode")
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (r *Replay) pipe(args []string) error {
 	loaded := load.Run()
 	_ = read.Close() // a dump that is still writing ends
 	if err := errors.Join(loaded, dump.Wait()); err != nil {
-		return fmt.Errorf("mariadb-binlog | mariadb: %w\n%s", err, strings.TrimSpace(problems.String()))
+		return fmt.Errorf("%s | %s: %w\n%s", r.from.make.Binlog, r.into.make.Client, err, strings.TrimSpace(problems.String()))
 	}
 	return nil
 }

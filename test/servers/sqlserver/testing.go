@@ -1,16 +1,17 @@
-package mariadb
+package sqlserver
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// Start starts a server for t, with extra options of mariadbd, and stops it when
-// t ends. It fails t when there is none to be had.
-func Start(t testing.TB, extra ...string) *Server {
+// Start starts a server of a make for t, with extra options, and stops it when t
+// ends.
+func Start(t testing.TB, m Make, extra ...string) *Server {
 	t.Helper()
-	s, err := Launch(extra...)
+	s, err := Launch(m, extra...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,11 +42,11 @@ func (s *Server) Query(t testing.TB, sql string) [][]string {
 	return rows
 }
 
-// Dump returns what mariadb-dump prints for a database, with more arguments for
-// it if any.
+// Dump returns what the server's own dump prints for a database, with more
+// arguments for it if any.
 func (s *Server) Dump(t testing.TB, database string, args ...string) string {
 	t.Helper()
-	cmd, err := s.Client("mariadb-dump", append(append([]string{"--single-transaction", "--skip-dump-date"}, args...), database)...)
+	cmd, err := s.Client(s.make.Dump, append(append(slices.Clone(s.make.DumpOptions), args...), database)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,16 +77,6 @@ func (s *Server) Restart(t testing.TB, extra ...string) {
 	if err := s.Boot(extra...); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// Tool makes a call of one of the server's own programs.
-func Tool(t testing.TB, name string, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd, err := Command(name, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cmd
 }
 
 func output(t testing.TB, cmd *exec.Cmd) string {

@@ -1,4 +1,4 @@
-package mariadb
+package sqlserver
 
 import (
 	"bufio"
@@ -11,21 +11,10 @@ import (
 	"strings"
 )
 
-// Command makes a call of one of the server's programs, such as mariadb-binlog
-// or mariadb-dump. Programs that connect take the account and the socket from
-// ClientArgs.
-func Command(name string, args ...string) (*exec.Cmd, error) {
-	in, err := located()
-	if err != nil {
-		return nil, err
-	}
-	return in.command(name, args...)
-}
-
 // Client makes a call of one of the server's client programs that connects to
 // s. The password is in a file, not in the arguments.
 func (s *Server) Client(name string, args ...string) (*exec.Cmd, error) {
-	return s.in.command(name, append([]string{"--defaults-file=" + s.clientFile()}, args...)...)
+	return s.make.Command(name, append([]string{"--defaults-file=" + s.clientFile()}, args...)...)
 }
 
 // Run sends SQL, one or more statements, through the server's own client.
@@ -36,7 +25,7 @@ func (s *Server) Run(sql string) error {
 // client runs the server's own client with XML output, the one form of it that
 // tells NULL from 'NULL' and escapes without loss.
 func (s *Server) client(ctx context.Context, sql string, out io.Writer, args ...string) error {
-	base, err := s.Client("mariadb", append(args, "--batch", "--xml", "--binary-mode", "--init-command=SET SESSION wait_timeout=86400")...)
+	base, err := s.Client(s.make.Client, append(args, "--batch", "--xml", "--binary-mode", "--init-command=SET SESSION wait_timeout=86400")...)
 	if err != nil {
 		return err
 	}
@@ -47,7 +36,7 @@ func (s *Server) client(ctx context.Context, sql string, out io.Writer, args ...
 	var problems strings.Builder
 	cmd.Stderr = &problems
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("mariadb: %w: %s\nin: %.300s", err, strings.TrimSpace(problems.String()), sql)
+		return fmt.Errorf("%s: %w: %s\nin: %.300s", s.make.Client, err, strings.TrimSpace(problems.String()), sql)
 	}
 	return nil
 }

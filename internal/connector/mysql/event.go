@@ -204,6 +204,7 @@ const (
 type gtidEvent struct {
 	gtid
 	flags, extra byte
+	xa           string // the XA transaction that is prepared or ends here
 }
 
 func parseGTIDEvent(h header, body []byte) (gtidEvent, error) {
@@ -221,9 +222,7 @@ func parseGTIDEvent(h header, body []byte) (gtidEvent, error) {
 		// The fixed part is 19 bytes long; what is not used is filled up.
 	}
 	if e.flags&(gtidPreparedXA|gtidCompletedXA) != 0 {
-		r.take(4)
-		n := int(r.uint(1)) + int(r.uint(1))
-		r.take(n)
+		e.xa = parseXA(&r)
 	}
 	if !r.bad && len(r.b) > 0 {
 		e.extra = byte(r.uint(1))

@@ -85,12 +85,10 @@ func (s *source) beginSnapshot(ctx context.Context, snap *snapshot) error {
 	if err != nil && !fault.Has(err, fault.SourceGrants) {
 		return err
 	}
-	for _, sql := range []string{"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT"} {
-		if err := c.exec(ctx, sql); err != nil {
-			return err
-		}
+	if err := c.exec(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {
+		return err
 	}
-	if err := s.readMark(ctx, snap); err != nil {
+	if err := s.beginSettled(ctx, snap); err != nil {
 		return err
 	}
 	return c.exec(ctx, "SAVEPOINT godwit")

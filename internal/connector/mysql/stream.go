@@ -45,6 +45,8 @@ type streamer struct {
 	group  group
 	maps   map[uint64]*mapped
 	clock  time.Duration // the server's clock less ours
+	// prepares are XA transactions that are open where the reader is.
+	prepares prepares
 
 	until   until
 	told    place // of the last End handed over
@@ -74,6 +76,7 @@ func (s *source) readStream(ctx context.Context, split connector.Split, from pos
 	}
 	r := &streamer{s: s, split: split, shapes: newShapes(s, split), place: at.place, gtids: at.gtids, last: at.last, told: at.place, maps: map[uint64]*mapped{}}
 	r.group.skip = at.changes
+	r.prepares = newPrepares(s, at.place)
 	r.pipe = newPipe(ctx, s.env, &s.pool)
 	r.ctx = r.pipe.ctx
 	r.until = until{place: split.Until.Place.Order(), time: split.Until.Time}
@@ -89,6 +92,7 @@ func (s *source) readStream(ctx context.Context, split connector.Split, from pos
 	r.timer.Stop()
 	r.mu.Unlock()
 	r.pipe.stop()
+	r.prepares.close()
 	switch {
 	case err == errDone:
 		return nil
@@ -198,7 +202,9 @@ func (r *streamer) interrupt() {
 	if !r.group.open {
 		return
 	}
-	r.group.taken = max(r.group.taken, r.group.events)
+	if r.group.prepares == nil { // else its rows are still held
+		r.group.taken = max(r.group.taken, r.group.events)
+	}
 	r.group.open = false
 }
 

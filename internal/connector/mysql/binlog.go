@@ -17,6 +17,8 @@ import (
 const (
 	commandDump     = 0x12
 	commandRegister = 0x15
+	// commandDumpAfter is MySQL's dump of what comes after GTIDs.
+	commandDumpAfter = 0x1e
 
 	// dumpNonBlock ends the dump at the end of the log instead of waiting there.
 	dumpNonBlock = 1
@@ -38,7 +40,7 @@ const silence = 60 * time.Second
 type dumpStart struct {
 	file     string
 	offset   uint64
-	gtids    gtidState
+	gtids    *gtidState
 	nonBlock bool
 }
 
@@ -48,7 +50,7 @@ const maxDumpOffset = 1<<32 - 1
 // startDump turns c into a dump of the log: afterwards packets yields events. It
 // is no use for queries any more.
 func (s *source) startDump(ctx context.Context, c *conn, at dumpStart) error {
-	for _, sql := range dumpSettings(at, s.desk.all.heartbeat) {
+	for _, sql := range dumpSettings(c, at, s.desk.all.heartbeat) {
 		if err := c.exec(ctx, sql); err != nil {
 			return err
 		}
@@ -68,7 +70,7 @@ func (s *source) startDump(ctx context.Context, c *conn, at dumpStart) error {
 		if isError(p) {
 			return readError(p)
 		}
-		return c.write(dumpCommand(id, at))
+		return c.write(dumpCommand(c, id, at))
 	})
 	if err != nil {
 		return c.fault(ctx, err)
@@ -76,13 +78,13 @@ func (s *source) startDump(ctx context.Context, c *conn, at dumpStart) error {
 	return nil
 }
 
-func dumpSettings(at dumpStart, heartbeat time.Duration) []string {
+func dumpSettings(c *conn, at dumpStart, heartbeat time.Duration) []string {
 	out := []string{
 		"SET @mariadb_slave_capability = 4",
 		fmt.Sprintf("SET @master_heartbeat_period = %d", heartbeat.Nanoseconds()),
 		"SET @master_binlog_checksum = @@global.binlog_checksum",
 	}
-	if at.gtids != nil {
+	if at.gtids != nil && !c.mysql {
 		out = append(out,
 			"SET @slave_connect_state = "+quoteText(at.gtids.String()),
 			"SET @slave_gtid_strict_mode = 1",
@@ -116,7 +118,10 @@ func registerCommand(id uint32) []byte {
 	return binary.LittleEndian.AppendUint32(b, 0)
 }
 
-func dumpCommand(id uint32, at dumpStart) []byte {
+func dumpCommand(c *conn, id uint32, at dumpStart) []byte {
+	if c.mysql && at.gtids != nil {
+		return dumpAfterCommand(id, at)
+	}
 	var flags uint16
 	if at.nonBlock {
 		flags = dumpNonBlock
@@ -133,6 +138,31 @@ func dumpCommand(id uint32, at dumpStart) []byte {
 		b = append(b, at.file...)
 	}
 	return b
+}
+
+// dumpAfterCommand is MySQL's command for what comes after a set of GTIDs: the server
+// leaves out what is in the set.
+func dumpAfterCommand(id uint32, at dumpStart) []byte {
+	var flags uint16
+	if at.nonBlock {
+		flags = dumpNonBlock
+	}
+	set := binary.LittleEndian.AppendUint64(nil, uint64(len(at.gtids.sets)))
+	for _, x := range at.gtids.sets {
+		set = append(set, x.uuid[:]...)
+		set = binary.LittleEndian.AppendUint64(set, uint64(len(x.ranges)))
+		for _, r := range x.ranges {
+			set = binary.LittleEndian.AppendUint64(set, r.first)
+			set = binary.LittleEndian.AppendUint64(set, r.last+1)
+		}
+	}
+	b := []byte{commandDumpAfter}
+	b = binary.LittleEndian.AppendUint16(b, flags)
+	b = binary.LittleEndian.AppendUint32(b, id)
+	b = binary.LittleEndian.AppendUint32(b, 0) // no file
+	b = binary.LittleEndian.AppendUint64(b, 4)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(set)))
+	return append(b, set...)
 }
 
 // errLogEnd reports the end of a dump that does not wait.
@@ -179,7 +209,7 @@ func (s *source) dumpFault(err error) error {
 	case has("purged", "first log file name", "could not find next log", "log file was not found"):
 		return fault.New(fault.SourceLost, "the log no longer has what comes after the place reached").At("%s", s.where()).By(e).
 			Try("raise expire_logs_days or binlog_expire_logs_seconds on the server, then read everything again with `godwit run --again`")
-	case has("impossible position", "is not in the master's binlog", "diverged", "bogus data", "higher sequence"):
+	case has("impossible position", "is not in the master's binlog", "diverged", "bogus data", "higher sequence", "more gtids than"):
 		return fault.New(fault.SourceDiverged, "the server's log does not have the place reached").At("%s", s.where()).By(e)
 	case has("truncated in the middle", "crc", "checksum", "max_allowed_packet"):
 		return fault.New(fault.SourceProtocol, "the server cannot read its own log").At("%s", s.where()).By(e)

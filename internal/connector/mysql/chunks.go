@@ -273,11 +273,16 @@ func (d *divider) estimate(ctx context.Context, parts []stretch, tuples func(str
 		if err != nil {
 			return err
 		}
-		if len(rows) < n || len(rows[0]) < 10 {
+		const mariadb, mysql = 8, 9 // the column named rows
+		at := mariadb
+		if d.c.mysql {
+			at = mysql
+		}
+		if len(rows) < n || len(rows[0]) <= at {
 			return fault.New(fault.SourceProtocol, "the server's estimate of table %s cannot be understood", d.table.Name)
 		}
 		for i := range n {
-			n, _ := strconv.ParseFloat(rows[i][8].text(), 64) // null: impossible, so 0
+			n, _ := strconv.ParseFloat(rows[i][at].text(), 64) // null: impossible, so 0
 			parts[i].rows = d.likely(n)
 		}
 		parts = parts[n:]

@@ -97,16 +97,30 @@ type conn struct {
 	row     []value
 	id      uint32
 	version string
+	mysql   bool // not MariaDB
 	broken  bool // a message was left half-read: only close may follow
 }
 
 // session makes the answers of a connection the same whatever the server's
 // defaults are: texts in utf8mb4, times in UTC, no rewriting of values by modes,
 // and no limit on how long a statement, or a reader that holds it back, may take.
-const session = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = '', max_statement_time = 0, " +
-	"net_write_timeout = 31536000, net_read_timeout = 3600, wait_timeout = 2147483, " +
-	"idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0, lock_wait_timeout = 60, " +
-	"sql_select_limit = DEFAULT, sql_big_selects = 1, autocommit = 1"
+const session = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = '', " +
+	"net_write_timeout = 31536000, net_read_timeout = 3600, wait_timeout = 2147483, lock_wait_timeout = 60, " +
+	"sql_select_limit = DEFAULT, sql_big_selects = 1, autocommit = 1, "
+
+// What each server adds to it. MySQL would tell estimates of tables that are a day
+// old.
+const (
+	sessionMariaDB = "max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0"
+	sessionMySQL   = "max_execution_time = 0, information_schema_stats_expiry = 0"
+)
+
+func (c *conn) session() string {
+	if c.mysql {
+		return session + sessionMySQL
+	}
+	return session + sessionMariaDB
+}
 
 // dial returns a logged-in connection. The caller closes it; Close of the source
 // does too. It fails within the connect time-out.
@@ -120,7 +134,7 @@ func (s *source) dial(parent context.Context) (*conn, error) {
 		c, err = s.login(ctx, false)
 	}
 	if err == nil {
-		if err = c.exec(ctx, session); err != nil {
+		if err = c.exec(ctx, c.session()); err != nil {
 			c.close()
 		}
 	}
@@ -151,10 +165,10 @@ func noTLS(err error) bool { return strings.Contains(err.Error(), "does not supp
 // in its buffers, because a server speaks only when asked.
 func (s *source) login(ctx context.Context, encrypt bool) (c *conn, err error) {
 	defer func() {
-		// The library indexes the greeting unchecked: what is not a MariaDB
-		// greeting at all may end in a panic there.
+		// The library indexes the greeting unchecked: what is no such greeting at
+		// all may end in a panic there.
 		if r := recover(); r != nil {
-			c, err = nil, fault.New(fault.SourceProtocol, "the server's greeting cannot be understood: is this a MariaDB server?").At("%s", s.where())
+			c, err = nil, fault.New(fault.SourceProtocol, "the server's greeting cannot be understood: is this a MariaDB or MySQL server?").At("%s", s.where())
 		}
 	}()
 	var raw net.Conn
@@ -190,7 +204,8 @@ func (s *source) login(ctx context.Context, encrypt bool) (c *conn, err error) {
 		return nil, context.Cause(ctx)
 	}
 	n := g.Conn.Conn
-	return &conn{src: s, raw: n, in: newPacketReader(n), id: g.GetConnectionID(), version: strings.TrimPrefix(g.GetServerVersion(), "5.5.5-")}, nil
+	version := strings.TrimPrefix(g.GetServerVersion(), "5.5.5-")
+	return &conn{src: s, raw: n, in: newPacketReader(n), id: g.GetConnectionID(), version: version, mysql: !strings.Contains(version, "MariaDB")}, nil
 }
 
 // dialFault gives an error of connecting its code.
@@ -215,7 +230,7 @@ func (s *source) dialFault(err error) error {
 			Try("ALTER USER %s IDENTIFIED VIA mysql_native_password USING PASSWORD('…')", quoteText(s.cfg.user))
 	}
 	if strings.Contains(err.Error(), "invalid sequence") || strings.Contains(err.Error(), "invalid protocol version") {
-		return fault.New(fault.SourceProtocol, "the server's greeting cannot be understood: is this a MariaDB server?").At("%s", s.where()).By(err)
+		return fault.New(fault.SourceProtocol, "the server's greeting cannot be understood: is this a MariaDB or MySQL server?").At("%s", s.where()).By(err)
 	}
 	return fault.New(fault.SourceUnreachable, "no connection to %s", s.cfg.address).At("%s", s.where()).By(rootOf(err)).
 		Try("check that the server runs, listens there (bind-address) and is not behind a firewall")
@@ -412,6 +427,8 @@ const (
 	errTableChanged   = 1412
 	errAccessNoPass   = 1698
 	errStatementTime  = 1969
+	errExecutionTime  = 3024
+	errLockNoWait     = 3572
 	errConnKilled     = 1927
 	errNoSuchIndex    = 1176
 	errPackageTooBig  = 1153
@@ -438,7 +455,7 @@ func serverFault(err error, where string) *fault.Error {
 		code, what = fault.SourceGrants, "the user lacks a privilege"
 	case errTooManyConns, errUserConns, errUserLimit, errHostBlocked:
 		code, what = fault.SourceBusy, "the server takes no more connections"
-	case errLockWait, errDeadlock, errInterrupted, errStatementTime:
+	case errLockWait, errDeadlock, errInterrupted, errStatementTime, errExecutionTime, errLockNoWait:
 		code, what = fault.SourceBusy, "the server broke a query off"
 	case errShutdown, errConnKilled:
 		code, what = fault.SourceUnreachable, "the server ended the connection"

@@ -21,7 +21,14 @@ const verifyMost = 16 << 20
 // connect opens a dump that yields what comes after the place reached, having
 // proved that it is the same log.
 func (r *streamer) connect() (*conn, error) {
-	if !r.last.isZero() && r.last.at <= maxDumpOffset {
+	if r.gtids.unknown && !r.resolved {
+		gtids, err := r.s.resolve(r.ctx, r.place)
+		if err != nil {
+			return nil, err
+		}
+		r.gtids, r.resolved = gtids, true
+	}
+	if r.last.isTxn() && r.last.at <= maxDumpOffset {
 		c, err := r.connectAtLast()
 		if err == nil || !fault.Has(err, fault.SourceLost) || r.last.file == r.place.file {
 			return c, err
@@ -111,7 +118,7 @@ func (s *source) verifyLast(c *conn, cur *cursor, last lastTxn, shortcut bool) e
 		return fault.New(fault.SourceDiverged, "the server's log has another history: where transaction %s was read, %s", last.gtid, fmt.Sprintf(format, args...)).
 			At("%s %s", s.where(), cur.at).Try("point the job at the server it was reading, or read everything again with `godwit run --again`")
 	}
-	open, alone := false, false
+	open, end := false, groupEnd{}
 	for {
 		_ = c.raw.SetReadDeadline(time.Now().Add(silence))
 		event, err := c.nextEvent()
@@ -126,18 +133,18 @@ func (s *source) verifyLast(c *conn, cur *cursor, last lastTxn, shortcut bool) e
 		case h.kind == evHeartbeat:
 			return other("the log ends")
 		case h.artificial(), h.kind == evFormat:
-		case h.kind == evGTID && !open:
-			e, err := parseGTIDEvent(h, body)
-			if err != nil || start != last.at || e.gtid.String() != last.gtid || h.stamp != last.time {
-				return other("there is %s of %s", e.gtid, time.Unix(int64(h.stamp), 0).UTC().Format(time.RFC3339))
+		case opensGroup(h.kind) && !open:
+			e, err := parseOpening(h, body)
+			if err != nil || start != last.at || e.name() != last.gtid || e.commit != last.time {
+				return other("there is %s of %s", e.name(), time.Unix(int64(e.commit), 0).UTC().Format(time.RFC3339))
 			}
 			if last.size > verifyMost && shortcut {
 				return errFrontOnly
 			}
-			open, alone = true, e.flags&gtidStandalone != 0
+			open, end = true, groupEnd{alone: e.flags&gtidStandalone != 0, framed: h.kind == evGTID}
 		case !open:
 			return other("no transaction starts")
-		case endsGroup(h, body, alone):
+		case end.at(h, body):
 			if size := cur.at.offset - last.at; size != last.size {
 				return other("it has %d bytes instead of %d", size, last.size)
 			}
@@ -158,20 +165,30 @@ func (s *source) verifyFault(err error, other func(string, ...any) error) error 
 	return s.dumpFault(err)
 }
 
-// endsGroup reports whether an event is the last of its group.
-func endsGroup(h header, body []byte, alone bool) bool {
+// groupEnd finds the last event of a group.
+type groupEnd struct {
+	alone  bool // one statement is the group
+	framed bool // alone is known: MySQL tells it by the first statement only
+}
+
+// at reports whether an event, of those behind the first, is the last of its group.
+func (g *groupEnd) at(h header, body []byte) bool {
 	switch h.kind {
-	case evXID, evXAPrepare:
+	case evXID, evXAPrepare, evPayload:
 		return true
 	case evQuery, evQueryCompressed:
-		if alone {
-			return true
-		}
 		q, err := parseQuery(body, h.kind == evQueryCompressed)
 		if err != nil {
 			return true
 		}
-		switch firstWords(q.text) {
+		word := firstWords(q.text)
+		if !g.framed {
+			g.framed, g.alone = true, !opensFrame(word)
+		}
+		if g.alone {
+			return true
+		}
+		switch word {
 		case "COMMIT", "ROLLBACK", "XA COMMIT", "XA ROLLBACK":
 			return true
 		}
@@ -183,43 +200,53 @@ func endsGroup(h header, body []byte, alone bool) bool {
 // same GTID state.
 func (r *streamer) connectAtPlace() (*conn, error) {
 	at := dumpStart{file: r.place.name(), offset: r.place.offset}
-	prove := func(c *conn) error { return r.s.proveState(r.ctx, c, r.place, r.gtids) }
+	prove := func(c *conn) error { return r.s.proveState(r.ctx, c, r.place, r.gtids, r.last) }
 	if r.place.offset > maxDumpOffset {
-		at.gtids, prove = append(gtidState{}, r.gtids...), nil
+		at.gtids, prove = &r.gtids, nil
 	}
 	c, err := r.dialDump(at, prove)
 	r.cur = cursor{at: r.place, anchored: true}
 	return c, err
 }
 
-// proveState compares the GTID state that the server has at a place with the one
-// that belongs to it. A place the server does not have is left to the dump, whose
-// error says more.
-func (s *source) proveState(ctx context.Context, c *conn, p place, gtids gtidState) error {
-	text, ok, err := s.stateAt(ctx, c, p)
+// proveState compares the log of the server at a place with what belongs to it: on
+// MariaDB the GTIDs up to it. A place the server does not have is left to the dump,
+// whose error says more.
+func (s *source) proveState(ctx context.Context, c *conn, p place, gtids gtidState, last lastTxn) error {
+	if c.mysql {
+		return s.proveSet(ctx, c, p, gtids, last)
+	}
+	have, ok, err := s.stateAt(ctx, c, p)
 	if err != nil || !ok {
 		return err
 	}
-	have, err := parseGTIDs(text)
-	if err != nil {
-		return fault.New(fault.SourceProtocol, "the server's GTID state cannot be read").By(err)
-	}
 	if have.String() != gtids.String() {
-		return fault.New(fault.SourceDiverged, "the server's log has another history: at %s it has the transactions up to %q, the place reached %q", p, have, gtids).At("%s", s.where()).
-			Try("point the job at the server it was reading, or read everything again with `godwit run --again`")
+		return s.otherHistory("at %s it has the transactions up to %q, the place reached %q", p, have, gtids)
 	}
 	return nil
 }
 
-// stateAt asks the server for its GTID state at a place; ok is false when it does
+// otherHistory is the fault of a log that is not the one that was read.
+func (s *source) otherHistory(format string, args ...any) *fault.Error {
+	return fault.New(fault.SourceDiverged, "the server's log has another history: %s", fmt.Sprintf(format, args...)).At("%s", s.where()).
+		Try("point the job at the server it was reading, or read everything again with `godwit run --again`")
+}
+
+// stateAt returns the GTID state of the server at a place; ok is false when it does
 // not have the place.
-func (s *source) stateAt(ctx context.Context, c *conn, p place) (text string, ok bool, err error) {
+func (s *source) stateAt(ctx context.Context, c *conn, p place) (state gtidState, ok bool, err error) {
+	if c.mysql {
+		return s.setAt(ctx, p)
+	}
 	rows, err := c.query(ctx, fmt.Sprintf("SELECT BINLOG_GTID_POS(%s, %d)", quoteText(p.name()), p.offset))
 	if err != nil {
-		return "", false, err
+		return state, false, err
 	}
 	if len(rows) != 1 || len(rows[0]) != 1 {
-		return "", false, fault.New(fault.SourceProtocol, "the server did not tell its GTID state")
+		return state, false, fault.New(fault.SourceProtocol, "the server did not tell its GTID state")
 	}
-	return rows[0][0].text(), !rows[0][0].null, nil
+	if state, err = parseGTIDs(rows[0][0].text()); err != nil {
+		return state, false, fault.New(fault.SourceProtocol, "the server's GTID state cannot be read").By(err)
+	}
+	return state, !rows[0][0].null, nil
 }

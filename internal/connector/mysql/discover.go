@@ -49,26 +49,47 @@ func (s *source) Discover(ctx context.Context, sel connector.Selector) ([]*row.T
 		return nil, position.Position{}, err
 	}
 	for range maxTries {
-		snap, err := s.openSnapshot(ctx)
+		place, snap, err := s.beginning(ctx, c)
 		if err != nil {
-			return nil, position.Position{}, err
+			return nil, noPosition, err
 		}
 		after, end, err := s.readAgain(ctx, c, sel, start, before)
-		if err != nil {
-			snap.close()
-			return nil, position.Position{}, err
-		}
-		if sameShapes(before, after) {
+		if err == nil && sameShapes(before, after) {
 			s.snapshots.begin(snap)
-			place := snap.mark
-			s.snapshots.put(snap)
 			return before, place, nil
 		}
-		snap.close()
+		if snap != nil {
+			snap.close()
+		}
+		if err != nil {
+			return nil, noPosition, err
+		}
 		keepEstimates(after, before)
 		before, start = after, end
 	}
 	return nil, position.Position{}, fault.New(fault.SourceShape, "the tables kept changing their shapes while they were read").At("%s", s.where())
+}
+
+// beginning returns a place that no chunk read from now on lies before. On MariaDB it
+// is that of a snapshot, which can serve a chunk; MySQL's snapshots belong to a table.
+func (s *source) beginning(ctx context.Context, c *conn) (position.Position, *snapshot, error) {
+	if !c.mysql {
+		snap, err := s.openSnapshot(ctx, row.Name{})
+		if err != nil {
+			return noPosition, nil, err
+		}
+		return snap.mark, snap, nil
+	}
+	on, err := c.query(ctx, "SELECT @@global.log_bin")
+	if err != nil || on[0][0].text() == "0" {
+		return noPosition, nil, err
+	}
+	at, gtids, err := s.startPlace(ctx, c)
+	if err != nil {
+		return noPosition, nil, err
+	}
+	p, err := s.placed(ctx, at, gtids)
+	return p, nil, err
 }
 
 // readAgain returns the shapes after a place was taken, and what was logged before
@@ -86,6 +107,16 @@ func (s *source) readAgain(ctx context.Context, c *conn, sel connector.Selector,
 
 // logged returns what names the last transactions in the log.
 func logged(ctx context.Context, c *conn) (string, error) {
+	if c.mysql {
+		rows, err := masterStatus(ctx, c)
+		if fault.Has(err, fault.SourceGrants) || err == nil && len(rows) == 0 {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		return rows[0][0].text() + ":" + rows[0][1].text(), nil
+	}
 	rows, err := c.query(ctx, "SELECT @@global.gtid_binlog_pos")
 	if err != nil || len(rows) != 1 {
 		return "", err
@@ -242,12 +273,12 @@ func (r *shapeReader) details(ctx context.Context, space string, only []string, 
 	if err := r.exactLabels(ctx, space); err != nil {
 		return err
 	}
-	if r.checks {
+	if r.checks && !r.c.mysql {
 		if err := ask("SELECT TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS"+where("CONSTRAINT_SCHEMA", "TABLE_NAME"), r.addCheck); err != nil {
 			return err
 		}
 	}
-	if err := ask("SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, NON_UNIQUE, SUB_PART, NULLABLE, INDEX_TYPE, IGNORED FROM information_schema.STATISTICS"+tree, addKeyColumn); err != nil {
+	if err := ask("SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, NON_UNIQUE, SUB_PART, NULLABLE, INDEX_TYPE, "+r.c.unusable()+" FROM information_schema.STATISTICS"+tree, addKeyColumn); err != nil {
 		return err
 	}
 	sizes := ""
@@ -260,10 +291,22 @@ func (r *shapeReader) details(ctx context.Context, space string, only []string, 
 	return r.cascades(ctx, space, where("CONSTRAINT_SCHEMA", "TABLE_NAME"))
 }
 
+// unusable is the column of information_schema.STATISTICS, or what stands for it,
+// that is YES for an index that queries do not use.
+func (c *conn) unusable() string {
+	if c.mysql {
+		return "IF(IS_VISIBLE = 'NO', 'YES', 'NO')"
+	}
+	return "IGNORED"
+}
+
 // exactLabels reads labels again that the catalogue may have changed: it prints
 // types in three-byte UTF-8 and puts "?" for what does not fit. A variable of the
 // column's own type gives each of them as it is, whether or not rows use it.
 func (r *shapeReader) exactLabels(ctx context.Context, space string) error {
+	if r.c.mysql { // TODO
+		return nil
+	}
 	for _, d := range r.tables {
 		if d.t.Name.Space != space {
 			continue
@@ -400,7 +443,8 @@ func addKeyColumn(d *draft, v []value) error {
 		d.order = append(d.order, name)
 	}
 	k.cols = append(k.cols, v[2].text())
-	k.usable = k.usable && v[4].null && v[5].text() != "YES" && v[6].text() == "BTREE" && v[7].text() != "YES"
+	// A part without a name is an expression.
+	k.usable = k.usable && !v[2].null && v[4].null && v[5].text() != "YES" && v[6].text() == "BTREE" && v[7].text() != "YES"
 	return nil
 }
 
@@ -497,7 +541,7 @@ func (r *shapeReader) closure(parent row.Name) []row.Name {
 // keyName returns the name of the index that the key of t stands for, for hints.
 // It is looked up by its columns, because shapes do not carry names of indexes.
 func (s *source) keyName(ctx context.Context, c *conn, t *row.Table) (string, error) {
-	rows, err := c.query(ctx, fmt.Sprintf("SELECT INDEX_NAME, COLUMN_NAME, NON_UNIQUE, SUB_PART, IGNORED FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
+	rows, err := c.query(ctx, fmt.Sprintf("SELECT INDEX_NAME, COLUMN_NAME, NON_UNIQUE, SUB_PART, %s FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s", c.unusable(),
 		quoteText(t.Name.Space), quoteText(t.Name.Table)))
 	if err != nil {
 		return "", err

@@ -31,10 +31,20 @@ const (
 	evDeleteV1          = 25
 	evIncident          = 26
 	evHeartbeat         = 27
+	evIgnorable         = 28
+	evRowsQuery         = 29
 	evWrite             = 30
 	evUpdate            = 31
 	evDelete            = 32
+	evMySQLGTID         = 33
+	evAnonymous         = 34
+	evPreviousGTIDs     = 35
+	evContext           = 36 // of group replication, as the next
+	evViewChange        = 37
 	evXAPrepare         = 38
+	evPartialUpdate     = 39
+	evPayload           = 40
+	evTaggedGTID        = 42
 	evAnnotate          = 160
 	evCheckpoint        = 161
 	evGTID              = 162
@@ -132,6 +142,17 @@ func (r *bodyReader) uint(n int) uint64 {
 	return v
 }
 
+// names skips a list of names, counted by a byte; 254 stands for too many to list.
+func (r *bodyReader) names() {
+	n := r.uint(1)
+	if n == 254 {
+		return
+	}
+	for ; n > 0 && !r.bad; n-- {
+		r.take(bytes.IndexByte(r.b, 0) + 1)
+	}
+}
+
 // packed reads a length-encoded integer.
 func (r *bodyReader) packed() uint64 {
 	switch c := r.uint(1); c {
@@ -160,7 +181,7 @@ type format struct {
 func parseFormat(body []byte) (format, error) {
 	// version 2, server version 50, created 4, header length 1, then one byte per type
 	const fixed = 2 + 50 + 4 + 1
-	if len(body) < fixed+evGTIDList+1+4 || body[fixed-1] != headerBytes {
+	if len(body) < fixed+evDelete+1+4 || body[fixed-1] != headerBytes {
 		return format{}, errors.New("this is not a format description of version 4")
 	}
 	algorithm := body[len(body)-5]
@@ -204,12 +225,72 @@ const (
 type gtidEvent struct {
 	gtid
 	flags, extra byte
-	xa           string // the XA transaction that is prepared or ends here
+	xa           string // the XA transaction that is prepared or ends here; MariaDB
+	// commit is when it was committed here, in seconds since 1970; first, when it
+	// was committed for the first time, in microseconds, on MySQL alone.
+	commit uint32
+	first  uint64
+}
+
+// opensGroup reports whether an event of that kind is the first of a group.
+func opensGroup(kind byte) bool {
+	return kind == evGTID || kind == evMySQLGTID || kind == evAnonymous
+}
+
+// name tells a transaction from all others: on MySQL, where numbers begin again
+// after a reset, with the time of its commit.
+func (e gtidEvent) name() string {
+	switch {
+	case e.first == 0:
+		return e.gtid.String()
+	case e.gtid == gtid{}:
+		return fmt.Sprintf("@%d", e.first)
+	}
+	return fmt.Sprintf("%s@%d", e.gtid, e.first)
+}
+
+// parseOpening reads the event that opens a group.
+func parseOpening(h header, body []byte) (gtidEvent, error) {
+	if h.kind == evGTID {
+		return parseGTIDEvent(h, body)
+	}
+	return parseMySQLGTID(h, body)
+}
+
+// parseMySQLGTID reads flags 1, UUID 16, number 8, then what decides on parallel
+// replay 17, then the time of the commit here and, if its highest bit says so, of
+// the first commit, 7 bytes each.
+func parseMySQLGTID(h header, body []byte) (gtidEvent, error) {
+	const other = 1 << 55
+	r := bodyReader{b: body}
+	e := gtidEvent{commit: h.stamp}
+	r.take(1)
+	copy(e.uuid[:], r.take(16))
+	e.seq = r.uint(8)
+	if r.bad {
+		return e, errCut
+	}
+	if h.kind == evAnonymous {
+		e.gtid = gtid{}
+	} else if e.uuid == (uuid{}) || e.seq == 0 {
+		return e, errors.New("a GTID event has no GTID")
+	}
+	if len(r.b) < 17+7 || r.b[0] != 2 {
+		return e, nil // an older server's: no times
+	}
+	r.take(17)
+	here := r.uint(7)
+	e.first = here &^ other
+	if here&other != 0 {
+		e.first = r.uint(7)
+	}
+	e.commit = uint32(here &^ other / 1_000_000)
+	return e, nil
 }
 
 func parseGTIDEvent(h header, body []byte) (gtidEvent, error) {
 	r := bodyReader{b: body}
-	var e gtidEvent
+	e := gtidEvent{commit: h.stamp}
 	e.seq, e.domain, e.server = r.uint(8), uint32(r.uint(4)), h.server
 	e.flags = byte(r.uint(1))
 	if r.bad {
@@ -310,6 +391,16 @@ func (q *queryEvent) readVars(vars []byte) {
 		case 11: // invoker: user, host
 			r.take(int(r.uint(1)))
 			r.take(int(r.uint(1)))
+		case 12: // names of databases, each with a zero at its end
+			r.names()
+		case 13: // microseconds
+			r.take(3)
+		case 16, 19, 20: // timestamps' defaults, key required, encryption
+			r.take(1)
+		case 17: // xid of a schema change
+			r.take(8)
+		case 18: // default collation of utf8mb4
+			r.take(2)
 		case 128: // hrnow
 			r.take(3)
 		case 129: // xid

@@ -18,7 +18,9 @@ type group struct {
 	open   bool
 	start  place
 	gtid   gtid
+	name   string // see gtidEvent
 	stamp  uint32
+	framed bool // whether it stands alone is known: see groupEnd
 	flags  byte
 	extra  byte
 	events uint32 // row events and statements so far
@@ -40,12 +42,21 @@ type stop struct {
 	reason string
 }
 
+// id is what targets are told of a transaction: its GTID, or its place where the
+// server gives it none.
+func (g *group) id() string {
+	if g.gtid == (gtid{}) {
+		return g.start.String()
+	}
+	return g.gtid.String()
+}
+
 // begin opens a group.
 func (r *streamer) begin(h header, body []byte, start uint64) error {
 	if r.group.open {
 		return r.broken(errGroupCut)
 	}
-	e, err := parseGTIDEvent(h, body)
+	e, err := parseOpening(h, body)
 	if err != nil {
 		return r.broken(err)
 	}
@@ -54,14 +65,14 @@ func (r *streamer) begin(h header, body []byte, start uint64) error {
 	if at.file == r.place.file && start < r.place.offset {
 		return r.broken(fmt.Errorf("transaction %s starts before the place reached, %s", e.gtid, r.place))
 	}
-	if r.until.passed(h.stamp) {
+	if r.until.passed(e.commit) {
 		return r.finish()
 	}
-	if r.group.taken > 0 && r.group.gtid != e.gtid {
-		return fault.New(fault.SourceDiverged, "the log has transaction %s where %s was read before", e.gtid, r.group.gtid).At("%s", at)
+	if r.group.taken > 0 && r.group.name != e.name() {
+		return fault.New(fault.SourceDiverged, "the log has transaction %s where %s was read before", e.name(), r.group.name).At("%s", at)
 	}
 	g := &r.group
-	next := group{open: true, start: at, gtid: e.gtid, stamp: h.stamp, flags: e.flags, extra: e.extra, taken: g.taken, skip: max(g.skip, g.changes), told: g.told,
+	next := group{open: true, start: at, gtid: e.gtid, name: e.name(), stamp: e.commit, framed: h.kind == evGTID, flags: e.flags, extra: e.extra, taken: g.taken, skip: max(g.skip, g.changes), told: g.told,
 		stops: g.stops[:0], touched: g.touched[:0]}
 	if g.taken > 0 { // the same group again, over another connection
 		next.stops, next.touched, next.changes = g.stops, g.touched, g.changes
@@ -81,7 +92,7 @@ func (r *streamer) close() error {
 	}
 	at := r.cur.at
 	r.gtids.set(g.gtid)
-	r.last = lastTxn{g.gtid.String(), g.start.file, g.start.offset, at.offset - g.start.offset, g.stamp}
+	r.last = lastTxn{g.name, g.start.file, g.start.offset, at.offset - g.start.offset, g.stamp}
 	r.time = max(r.time, g.stamp)
 	r.foreign += int(at.offset - g.start.offset)
 	g.open, g.taken, g.skip, g.changes, g.told = false, 0, 0, 0, false
@@ -90,6 +101,9 @@ func (r *streamer) close() error {
 
 // member takes an event inside a group.
 func (r *streamer) member(h header, body []byte) error {
+	if r.again != nil {
+		return r.again(h, body)
+	}
 	switch h.kind {
 	case evTableMap:
 		return r.tableMap(h, body)
@@ -111,6 +125,12 @@ func (r *streamer) member(h header, body []byte) error {
 		return r.query(q)
 	case evIntVar, evRand, evUserVar, evBeginLoad, evAppendBlock, evDeleteFile, evLoad:
 		return nil // they prepare a statement, which is judged itself
+	case evRowsQuery, evIgnorable, evContext, evViewChange:
+		return nil
+	case evPayload:
+		return r.payload(body)
+	case evPartialUpdate:
+		return r.partial(body)
 	}
 	if _, _, _, ok := isRows(h.kind); ok {
 		return r.rows(h, body)
@@ -222,7 +242,7 @@ func (r *streamer) take(m *mapped, kind byte, body []byte) error {
 		return err
 	}
 	if !g.told {
-		u.txns = append(u.txns, row.Txn{ID: g.gtid.String(), Time: int64(g.stamp) * 1_000_000})
+		u.txns = append(u.txns, row.Txn{ID: g.id(), Time: int64(g.stamp) * 1_000_000})
 		g.told = true
 	}
 	g.touch(m.table)
@@ -271,7 +291,7 @@ func (r *streamer) stop(t *row.Table, format string, args ...any) {
 	if r.stopping(t) {
 		return
 	}
-	reason := fmt.Sprintf(format, args...) + fmt.Sprintf(", at %s in transaction %s", r.group.start, r.group.gtid)
+	reason := fmt.Sprintf(format, args...) + fmt.Sprintf(", at %s in transaction %s", r.group.start, r.group.id())
 	r.group.stops = append(r.group.stops, stop{t, clip(reason, 2000)})
 }
 
@@ -392,7 +412,11 @@ func (r *streamer) watchClock() {
 // query takes a statement of the log.
 func (r *streamer) query(q queryEvent) error {
 	g := &r.group
-	switch word := firstWords(q.text); {
+	word := firstWords(q.text)
+	if !g.framed {
+		g.frame(word)
+	}
+	switch {
 	case word == "XA START": // the group of a server whose GTID events do not name it
 		r.beginXA(xaOf(q.text, word))
 		return nil
@@ -427,6 +451,21 @@ func (r *streamer) query(q queryEvent) error {
 		return r.close()
 	}
 	return nil
+}
+
+// opensFrame reports whether a statement opens a group of several events.
+func opensFrame(word string) bool { return word == "BEGIN" || strings.HasPrefix(word, "XA START") }
+
+// frame takes the first statement of a MySQL's group, which tells what follows: one
+// statement is a group, or it opens one.
+func (g *group) frame(word string) {
+	g.framed = true
+	switch {
+	case !opensFrame(word):
+		g.flags |= gtidStandalone
+	case word != "BEGIN":
+		g.flags |= gtidPreparedXA
+	}
 }
 
 // firstWords returns the first two words of a statement in capitals, a single

@@ -1,5 +1,5 @@
-// Package mysql reads MariaDB: tables as they are, in chunks at exactly known
-// places of the binary log, and the log itself.
+// Package mysql reads MariaDB and MySQL: tables as they are, in chunks at exactly
+// known places of the binary log, and the log itself.
 //
 // The snapshot half (conn, wire, discover, chunks, snapshot, text, types, check)
 // and the stream half (binlog, decode, ddl, shapes, rebase, place) meet in three
@@ -43,7 +43,7 @@ func Driver() connector.SourceDriver {
 	all := newDesks()
 	return connector.SourceDriver{
 		Name:    "mysql",
-		Help:    "MariaDB 10.11: tables by chunks at exactly known places of the binary log, then the log.",
+		Help:    "MariaDB 10.11 and MySQL 8.0: tables by chunks at exactly known places of the binary log, then the log.",
 		Options: options(),
 		Open: func(ctx context.Context, v option.Values, env connector.Env) (connector.Source, error) {
 			return all.source(ctx, v, env)
@@ -55,7 +55,7 @@ func options() []option.Field {
 	return []option.Field{
 		{Name: "address", Kind: option.Text, Help: "Host and port of the server; the port is 3306 when it is left out. Give either this or `socket`.", Example: "127.0.0.1:3306"},
 		{Name: "socket", Kind: option.Text, Machine: option.DataPath, Help: "Path of the server's unix socket, instead of `address`.", Example: "/run/mysqld/mysqld.sock"},
-		{Name: "user", Kind: option.Text, Required: true, Help: "The user to log in as. It needs SELECT on the tables, and REPLICATION SLAVE and BINLOG MONITOR for their changes.", Example: "godwit"},
+		{Name: "user", Kind: option.Text, Required: true, Help: "The user to log in as. It needs SELECT on the tables, and REPLICATION SLAVE and BINLOG MONITOR (on MySQL: REPLICATION CLIENT, and LOCK TABLES on the tables) for their changes.", Example: "godwit"},
 		{Name: "password", Kind: option.Secret, Help: "The user's password, best as a reference.", Example: "${env:SHOP_PASSWORD}"},
 		{Name: "tls", Kind: option.Object, Help: "Encryption of the connections.", Fields: []option.Field{
 			{Name: "mode", Kind: option.Enum, Values: []string{tlsOff, tlsPreferred, tlsRequired, tlsVerifyCA, tlsVerifyIdentity}, Default: tlsPreferred,

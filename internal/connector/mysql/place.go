@@ -14,7 +14,7 @@ import (
 // place is a place in the binary log of one server: between two transactions
 // when it is committed, the start of a transaction in the order of its rows.
 type place struct {
-	log    string // names the physical log, from logName: "mariadb:<server id>"
+	log    string // names the physical log: "mariadb:<server id>" or "mysql:<server uuid>"
 	base   string // name of the log's files without their number, "bin" of bin.000007
 	file   uint32
 	offset uint64 // bytes of the file before it: a sum of event sizes, never a 32-bit header field
@@ -32,12 +32,23 @@ func logName(serverID uint32) string { return fmt.Sprintf("mariadb:%d", serverID
 
 // serverLog returns the logName of the server that c is connected to.
 func (s *source) serverLog(ctx context.Context, c *conn) (string, error) {
-	rows, err := c.query(ctx, "SELECT @@global.server_id")
+	ask := "SELECT @@global.server_id"
+	if c.mysql {
+		ask = "SELECT @@global.server_uuid"
+	}
+	rows, err := c.query(ctx, ask)
 	if err != nil {
 		return "", err
 	}
 	if len(rows) != 1 || len(rows[0]) != 1 {
 		return "", fault.New(fault.SourceProtocol, "the server did not tell its server_id")
+	}
+	if c.mysql {
+		id, err := parseUUID(rows[0][0].text())
+		if err != nil {
+			return "", fault.New(fault.SourceProtocol, "the server's server_uuid cannot be read").By(err)
+		}
+		return "mysql:" + id.String(), nil
 	}
 	id, err := strconv.ParseUint(rows[0][0].text(), 10, 32)
 	if err != nil {
@@ -95,9 +106,11 @@ func (p place) order(event uint32, counter uint64) string {
 
 // lastTxn identifies the last transaction before a place. It is read again when
 // a source is opened at the place: another server, or one that was reset or
-// restored, does not have the same one. The zero lastTxn identifies nothing.
+// restored, does not have the same one. The zero lastTxn identifies nothing. Where
+// gtid is fileBegun, what identifies the log is the beginning of the place's file,
+// and time is when that was.
 type lastTxn struct {
-	gtid string
+	gtid string // its name, see gtidEvent
 	file uint32 // where it starts
 	at   uint64
 	size uint64 // bytes from the start of its GTID event to its end
@@ -106,6 +119,12 @@ type lastTxn struct {
 
 func (l lastTxn) isZero() bool { return l == lastTxn{} }
 
+// fileBegun stands where the name of a transaction stands otherwise.
+const fileBegun = "file"
+
+// isTxn reports whether a transaction is named.
+func (l lastTxn) isTxn() bool { return !l.isZero() && l.gtid != fileBegun }
+
 // tokenVersion is the first field of a token.
 const tokenVersion = "1"
 
@@ -113,8 +132,9 @@ const tokenVersion = "1"
 const maxToken = 8 << 10
 
 // position returns p as everybody else holds it. gtids is the state of the log at
-// p as BINLOG_GTID_POS gives it: the last GTID of each domain, joined by commas;
-// it may be empty when nothing was logged yet. last may be zero.
+// p as gtidState prints it: MariaDB's last GTID of each domain, joined by commas, or
+// MySQL's set; it may be empty when nothing was logged yet, and "?" when nobody
+// asked for it. last may be zero.
 //
 // The token is text of fields separated by spaces, an empty one written "-":
 //

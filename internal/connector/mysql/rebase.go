@@ -45,22 +45,18 @@ func (s *source) headPlace(ctx context.Context, c *conn) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	rows, err := c.query(ctx, "SHOW MASTER STATUS")
-	if err != nil {
-		return place{}, err
+	end, on, err := logEnd(ctx, c, log)
+	if err == nil && !on {
+		err = fault.New(fault.SourceSettings, "the server writes no binary log").At("%s", s.where()).Try("set log_bin in the server's configuration and restart it")
 	}
-	if len(rows) == 0 || len(rows[0]) < 2 {
-		return place{}, fault.New(fault.SourceSettings, "the server writes no binary log").At("%s", s.where()).Try("set log_bin in the server's configuration and restart it")
-	}
-	offset, err := strconv.ParseUint(rows[0][1].text(), 10, 64)
-	if err != nil {
-		return place{}, fault.New(fault.SourceProtocol, "the server's log offset is not a number").By(err)
-	}
-	return parsePlace(log, rows[0][0].text(), offset)
+	return end, err
 }
 
 // positionAt returns the position of a place between transactions of c's server.
 func (s *source) positionAt(ctx context.Context, c *conn, p place) (position.Position, error) {
+	if c.mysql {
+		return s.placed(ctx, p, gtidState{unknown: true})
+	}
 	gtids, ok, err := s.stateAt(ctx, c, p)
 	if err != nil {
 		return noPosition, err
@@ -68,7 +64,7 @@ func (s *source) positionAt(ctx context.Context, c *conn, p place) (position.Pos
 	if !ok {
 		return noPosition, fault.New(fault.SourceLost, "the server's log does not have %s", p).At("%s", s.where())
 	}
-	return s.position(p, gtids, lastTxn{}), nil
+	return s.position(p, gtids.String(), lastTxn{}), nil
 }
 
 // Describe returns file, offset and GTIDs of a place.
@@ -77,7 +73,7 @@ func (s *source) Describe(p position.Position) string {
 	if err != nil {
 		return clip(p.Token(), 200)
 	}
-	if len(at.gtids) == 0 {
+	if at.gtids.empty() {
 		return at.place.String()
 	}
 	return fmt.Sprintf("%s (%s)", at.place, at.gtids)
@@ -168,7 +164,7 @@ func (s *source) Rebase(ctx context.Context, places []position.Position) ([]posi
 // prove checks that the place is in the server's log and that what comes before
 // it is what was read.
 func (s *source) prove(ctx context.Context, c *conn, at spot) error {
-	if !at.last.isZero() && at.last.at <= maxDumpOffset {
+	if at.last.isTxn() && at.last.at <= maxDumpOffset {
 		start := at.place
 		start.file, start.offset = at.last.file, at.last.at
 		err := s.proveLast(ctx, start, at)
@@ -176,12 +172,12 @@ func (s *source) prove(ctx context.Context, c *conn, at spot) error {
 			return err
 		}
 	}
-	if err := s.proveState(ctx, c, at.place, at.gtids); err != nil {
+	if err := s.proveState(ctx, c, at.place, at.gtids, at.last); err != nil {
 		return err
 	}
 	from := dumpStart{file: at.name(), offset: at.offset}
 	if at.offset > maxDumpOffset {
-		from.gtids = append(gtidState{}, at.gtids...)
+		from.gtids = &at.gtids
 	}
 	cur := cursor{at: at.place, anchored: true}
 	return s.asDiverged(at.place, s.scan(ctx, from, &cur, func(h header, _ []byte, _ uint64) error {
@@ -196,7 +192,7 @@ func (s *source) prove(ctx context.Context, c *conn, at spot) error {
 // group or between groups.
 func startsBetween(kind byte) bool {
 	switch kind {
-	case evGTID, evGTIDList, evCheckpoint, evRotate, evStop, evStartEncryption, evFormat:
+	case evGTID, evMySQLGTID, evAnonymous, evGTIDList, evPreviousGTIDs, evCheckpoint, evRotate, evStop, evStartEncryption, evFormat:
 		return true
 	}
 	return false
@@ -232,16 +228,10 @@ func (s *source) proveLast(ctx context.Context, start place, at spot) error {
 // first transaction that is not in the place's GTID state. Everything before it
 // must be exactly that state.
 func (s *source) translate(ctx context.Context, c *conn, log string, p position.Position, at spot) (position.Position, error) {
-	cur := cursor{at: place{log: log}, anchored: false}
-	found := place{}
-	err := s.scan(ctx, dumpStart{gtids: append(gtidState{}, at.gtids...)}, &cur, func(h header, _ []byte, start uint64) error {
-		if h.kind != evGTID {
-			return nil
-		}
-		found = cur.at
-		found.offset = start
-		return errDone
-	})
+	if err := s.translatable(ctx, c, at.gtids); err != nil {
+		return noPosition, err
+	}
+	found, err := s.firstAfter(ctx, log, at.gtids)
 	if err != nil {
 		return noPosition, err
 	}
@@ -250,21 +240,56 @@ func (s *source) translate(ctx context.Context, c *conn, log string, p position.
 			return noPosition, err
 		}
 	}
-	if err := s.proveState(ctx, c, found, at.gtids); err != nil {
+	if c.mysql {
+		err = s.proveExact(ctx, found, at.gtids)
+	} else {
+		err = s.proveState(ctx, c, found, at.gtids, lastTxn{})
+	}
+	if err != nil {
 		return noPosition, err
 	}
 	last, err := s.lastBefore(ctx, found)
 	if err != nil {
 		return noPosition, err
 	}
-	if !last.isZero() && !at.last.isZero() && last.gtid == at.last.gtid && last.time != at.last.time {
-		return noPosition, fault.New(fault.SourceDiverged, "the server's log has another history: transaction %s was committed at another time", last.gtid).At("%s", s.where())
+	if last.isTxn() && at.last.isTxn() && last.otherThan(at.last, c.mysql) {
+		return noPosition, s.otherHistory("transaction %s was committed at another time", last.gtid)
 	}
 	if at.changes == 0 {
 		return s.position(found, at.gtids.String(), last), nil
 	}
 	event, counter := orderTail(p.Order())
 	return inside(found, event, counter, at.changes, at.gtids.String(), last), nil
+}
+
+// translatable refuses GTIDs that another server's log cannot be searched for.
+func (s *source) translatable(ctx context.Context, c *conn, gtids gtidState) error {
+	switch {
+	case gtids.unknown || c.mysql && len(gtids.last) > 0 || !c.mysql && len(gtids.sets) > 0:
+		return fault.New(fault.SourceDiverged, "the place is in the log of another server, which gave its transactions no GTIDs that this one knows").At("%s", s.where()).
+			Try("point the job at the server it was reading, or read everything again with `godwit run --again`")
+	case !c.mysql:
+		return nil
+	}
+	executed, purged, err := s.executed(ctx, c)
+	switch {
+	case err != nil:
+		return err
+	case !executed.has(gtids):
+		return s.otherHistory("it lacks transactions that were read, of %s", gtids)
+	case !gtids.has(purged):
+		return fault.New(fault.SourceLost, "the log no longer has what comes after the place reached").At("%s", s.where()).
+			Try("raise binlog_expire_logs_seconds on the server, then read everything again with `godwit run --again`")
+	}
+	return nil
+}
+
+// otherThan reports whether two logs have different transactions under one GTID. A
+// name of MySQL has the time of the first commit, the same on all servers.
+func (l lastTxn) otherThan(o lastTxn, mysql bool) bool {
+	mine, _, _ := strings.Cut(l.gtid, "@")
+	other, _, _ := strings.Cut(o.gtid, "@")
+	return mine == other && (l.gtid != o.gtid || !mysql && l.time != o.time)
 }
 
 // orderTail returns event and counter of an order.
@@ -287,14 +312,14 @@ func (s *source) lastBefore(ctx context.Context, p place) (lastTxn, error) {
 			if cur.at.file > p.file || cur.at.file == p.file && start >= p.offset {
 				return errDone
 			}
-			if h.kind == evGTID {
-				e, err := parseGTIDEvent(h, body)
+			if opensGroup(h.kind) {
+				e, err := parseOpening(h, body)
 				if err != nil {
 					return err
 				}
-				last = lastTxn{e.gtid.String(), cur.at.file, start, 0, h.stamp}
+				last = lastTxn{e.name(), cur.at.file, start, 0, e.commit}
 			}
-			if !startsBetween(h.kind) || h.kind == evGTID {
+			if !startsBetween(h.kind) || opensGroup(h.kind) {
 				last.size = cur.at.offset - last.at
 			}
 			return nil
@@ -377,7 +402,7 @@ func (s *source) locateTime(ctx context.Context, c *conn, log string, at time.Ti
 			return s.firstSince(ctx, c, p, at)
 		}
 		if i == 0 {
-			if state, ok, err := s.stateAt(ctx, c, p); err != nil || !ok || state != "" {
+			if state, ok, err := s.stateAt(ctx, c, p); err != nil || !ok || !state.empty() || c.mysql && p.file > 1 {
 				return noPosition, errors.Join(err, fault.New(fault.SourceLost, "the server's log reaches back to %s only", created.UTC().Format(time.RFC3339)).At("%s", s.where()))
 			}
 			return s.firstSince(ctx, c, p, at)
@@ -402,9 +427,13 @@ func (s *source) fileCreated(ctx context.Context, p place) (time.Time, error) {
 func (s *source) firstSince(ctx context.Context, c *conn, p place, at time.Time) (position.Position, error) {
 	cur := cursor{at: p, anchored: true}
 	found := place{}
-	err := s.scan(ctx, dumpStart{file: p.name(), offset: 4}, &cur, func(h header, _ []byte, start uint64) error {
-		if h.kind != evGTID || time.Unix(int64(h.stamp), 0).Before(at) {
+	err := s.scan(ctx, dumpStart{file: p.name(), offset: 4}, &cur, func(h header, body []byte, start uint64) error {
+		if !opensGroup(h.kind) {
 			return nil
+		}
+		e, err := parseOpening(h, body)
+		if err != nil || time.Unix(int64(e.commit), 0).Before(at) {
+			return err
 		}
 		found = cur.at
 		found.offset = start

@@ -33,10 +33,10 @@ func wholeOf(t testing.TB, s *source, table *row.Table) connector.Split {
 func seqOf(t testing.TB, p position.Position) uint64 {
 	t.Helper()
 	at, err := parsePosition(p)
-	if err != nil || len(at.gtids) == 0 {
+	if err != nil || len(at.gtids.last) == 0 {
 		t.Fatal(p.Token(), err)
 	}
-	return at.gtids[len(at.gtids)-1].seq
+	return at.gtids.last[len(at.gtids.last)-1].seq
 }
 
 func TestRead_chunk_holds_exactly_what_its_mark_says_under_writers(t *testing.T) {

@@ -65,7 +65,11 @@ func (x *shapes) prepare(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	rows, err := c.query(ctx, "SELECT FULL_COLLATION_NAME, CHARACTER_SET_NAME, ID, IS_DEFAULT, @@global.lower_case_table_names FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY")
+	from := "FULL_COLLATION_NAME, CHARACTER_SET_NAME, ID, IS_DEFAULT, @@global.lower_case_table_names FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY"
+	if c.mysql {
+		from = "COLLATION_NAME, CHARACTER_SET_NAME, ID, IS_DEFAULT, @@global.lower_case_table_names FROM information_schema.COLLATIONS"
+	}
+	rows, err := c.query(ctx, "SELECT "+from)
 	if err != nil {
 		return err
 	}

@@ -59,15 +59,16 @@ func (s *snapshot) old() bool {
 	return time.Since(s.born) > lockingAge
 }
 
-// openSnapshot opens a snapshot at an exactly known place of the log, without a
-// lock: the server notes, as one act with the snapshot, how far the log was.
-func (s *source) openSnapshot(ctx context.Context) (*snapshot, error) {
+// openSnapshot opens a snapshot at an exactly known place of the log. MariaDB needs no
+// lock: the server notes, as one act with the snapshot, how far the log was. MySQL's
+// place is exact for the table alone.
+func (s *source) openSnapshot(ctx context.Context, table row.Name) (*snapshot, error) {
 	era := s.snapshots.current()
 	c, err := s.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	snap := &snapshot{c: c, born: time.Now(), era: era}
+	snap := &snapshot{c: c, born: time.Now(), era: era, table: table}
 	if err := s.beginSnapshot(ctx, snap); err != nil {
 		c.close()
 		return nil, err
@@ -88,11 +89,18 @@ func (s *source) beginSnapshot(ctx context.Context, snap *snapshot) error {
 	if err := c.exec(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {
 		return err
 	}
-	if err := s.beginSettled(ctx, snap); err != nil {
+	if c.mysql {
+		err = s.beginLocked(ctx, snap)
+	} else {
+		err = s.beginSettled(ctx, snap)
+	}
+	if err != nil {
 		return err
 	}
 	return c.exec(ctx, "SAVEPOINT godwit")
 }
+
+const startSnapshot = "START TRANSACTION WITH CONSISTENT SNAPSHOT"
 
 // readMark asks for the place of the snapshot, and for its GTIDs at once: the
 // server forgets those when the file is purged.
@@ -151,19 +159,24 @@ func (p *snapshotPool) current() int {
 	return p.era
 }
 
-// begin starts an era with snap, whose place is given out: no chunk that is read
-// from now on may lie before it, so older snapshots are let go, idle ones now and
-// others when they come back.
+// begin starts an era, whose place is given out: no chunk that is read from now on
+// may lie before it, so older snapshots are let go, idle ones now and others when they
+// come back. snap, if there is one, is of that place and is kept.
 func (p *snapshotPool) begin(snap *snapshot) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.era++
-	snap.era = p.era
-	for _, s := range p.idle {
+	era := p.era
+	old := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	for _, s := range old {
 		s.idle.Stop()
 		s.close()
 	}
-	p.idle = nil
+	if snap != nil {
+		snap.era = era
+		p.put(snap)
+	}
 }
 
 // put keeps snap for a later chunk, for a while.
@@ -210,6 +223,9 @@ func (p *snapshotPool) take(table row.Name, chunk uint32) *snapshot {
 	defer p.mu.Unlock()
 	best := -1
 	for i, s := range p.idle {
+		if s.c.mysql && s.table != table {
+			continue // its place holds for that table
+		}
 		if best < 0 || s.table == table && s.chunk+1 == chunk {
 			best = i
 		}
@@ -263,7 +279,7 @@ func (s *source) readChunk(ctx context.Context, split connector.Split, emit func
 		snap = nil
 	}
 	if snap == nil {
-		if snap, err = s.openSnapshot(ctx); err != nil {
+		if snap, err = s.openSnapshot(ctx, split.Tables[0].Name); err != nil {
 			return err
 		}
 	}
@@ -289,12 +305,12 @@ var errGone = fault.New(fault.SourceShape, "the table is gone")
 // readGone reads a chunk of a table that was dropped after it was planned: at a
 // mark after the drop it has no rows, and the log tells of the drop.
 func (s *source) readGone(ctx context.Context, split connector.Split, emit func(*row.Batch) error) error {
-	snap, err := s.openSnapshot(ctx)
+	t := split.Tables[0]
+	snap, err := s.openSnapshot(ctx, t.Name)
 	if err != nil {
 		return err
 	}
 	defer snap.close()
-	t := split.Tables[0]
 	switch now, err := s.shapeOf(ctx, snap.c, t.Name); {
 	case err != nil:
 		return err

@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 
 	"godwit/internal/fault"
@@ -73,7 +72,7 @@ func (r *streamer) act(a action, q queryEvent, text string, last bool) error {
 func (r *streamer) change(c *row.SchemaChange, text string, last bool) error {
 	c.Statement = clip(strings.TrimSpace(text), 4000)
 	if c.Kind == row.Stop {
-		c.After.Stopped = clip(c.After.Stopped, 1000) + ", at " + r.group.start.String() + " in transaction " + r.group.gtid.String() + ": " + clip(strings.TrimSpace(text), 300)
+		c.After.Stopped = clip(c.After.Stopped, 1000) + ", at " + r.group.start.String() + " in transaction " + r.group.id() + ": " + clip(strings.TrimSpace(text), 300)
 	}
 	if err := r.clear(); err != nil {
 		return err
@@ -117,7 +116,7 @@ func (r *streamer) truncate(t *row.Table, last bool) error {
 	}
 	g := &r.group
 	x := row.NewBuilder(&r.s.pool)
-	x.At(g.start.prefix(g.events), uint64(2*g.changes+1), row.Txn{ID: g.gtid.String(), Time: int64(g.stamp) * 1_000_000})
+	x.At(g.start.prefix(g.events), uint64(2*g.changes+1), row.Txn{ID: g.id(), Time: int64(g.stamp) * 1_000_000})
 	x.Row(t, row.Truncate)
 	for range t.Columns {
 		x.Absent()
@@ -150,8 +149,8 @@ func (r *streamer) afterChange(last bool) (position.Position, int64) {
 	if !last {
 		return inside(g.start, g.events, uint64(2*g.changes), g.changes, r.gtids.String(), r.last), int64(r.time) * 1_000_000
 	}
-	after := lastTxn{g.gtid.String(), g.start.file, g.start.offset, r.cur.at.offset - g.start.offset, g.stamp}
-	gtids := slices.Clone(r.gtids)
+	after := lastTxn{g.name, g.start.file, g.start.offset, r.cur.at.offset - g.start.offset, g.stamp}
+	gtids := r.gtids.clone()
 	gtids.set(g.gtid)
 	return r.s.position(r.cur.at, gtids.String(), after), int64(max(r.time, g.stamp)) * 1_000_000
 }

@@ -36,17 +36,20 @@ type streamer struct {
 	shapes *shapes
 	reader statementReader
 
-	cur    cursor
-	format *format // of the file that is read, shared with the workers
-	place  place   // after the last group, or after what stands between groups
-	gtids  gtidState
-	last   lastTxn
-	time   uint32 // commit time of the last group
-	group  group
-	maps   map[uint64]*mapped
-	clock  time.Duration // the server's clock less ours
+	cur      cursor
+	format   *format // of the file that is read, shared with the workers
+	place    place   // after the last group, or after what stands between groups
+	gtids    gtidState
+	resolved bool // unknown gtids were asked for: the server has none
+	last     lastTxn
+	time     uint32 // commit time of the last group
+	group    group
+	maps     map[uint64]*mapped
+	clock    time.Duration // the server's clock less ours
 	// prepares are XA transactions that are open where the reader is.
 	prepares prepares
+	// again takes the events of a prepared group that is read again; nil: none is.
+	again func(h header, body []byte) error
 
 	until   until
 	told    place // of the last End handed over
@@ -263,11 +266,14 @@ func (r *streamer) event(raw []byte) error {
 		if err := r.cur.rotate(body); err != nil {
 			return r.broken(err)
 		}
-	case evGTID:
+	case evGTID, evMySQLGTID, evAnonymous:
 		if err := r.begin(h, body, start); err != nil {
 			return err
 		}
-	case evGTIDList, evCheckpoint, evStop, evStartEncryption, evAnnotate:
+	case evTaggedGTID:
+		return fault.New(fault.SourceSettings, "a transaction has a GTID with a tag, which this version cannot read").At("%s", r.cur.at).
+			Try("let nobody set gtid_next to a tagged GTID, and read everything again with `godwit run --again`")
+	case evGTIDList, evCheckpoint, evStop, evStartEncryption, evAnnotate, evPreviousGTIDs:
 	case evIncident:
 		return fault.New(fault.SourceLost, "the server noted in its log that events are missing").At("%s", r.cur.at)
 	default:

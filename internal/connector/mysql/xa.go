@@ -203,10 +203,23 @@ func (r *streamer) readPrepared(g *prepared) error {
 	if from.offset > maxDumpOffset {
 		from.offset, cur.at.offset = 4, 4
 	}
-	defer func(f *format, maps map[uint64]*mapped) { r.format, r.maps = f, maps }(r.format, r.maps)
+	defer func(f *format, maps map[uint64]*mapped) { r.format, r.maps, r.again = f, maps, nil }(r.format, r.maps)
 	r.maps = map[uint64]*mapped{}
 	r.group.events = 0
 	ended := false
+	r.again = func(h header, body []byte) error {
+		switch _, _, _, rows := isRows(h.kind); {
+		case rows:
+			return r.rows(h, body)
+		case h.kind == evTableMap:
+			return r.tableMap(h, body)
+		case h.kind == evPayload:
+			return r.payload(body)
+		case h.kind == evXAPrepare:
+			ended = true
+		}
+		return nil
+	}
 	var its *format
 	err := r.s.scan(r.ctx, from, &cur, func(h header, body []byte, start uint64) error {
 		if start < g.start.offset && cur.at.file == g.start.file {
@@ -216,17 +229,10 @@ func (r *streamer) readPrepared(g *prepared) error {
 			f := cur.format
 			its, r.format = &f, &f
 		}
-		if _, _, _, ok := isRows(h.kind); ok {
-			return r.rows(h, body)
+		if err := r.again(h, body); err != nil || !ended {
+			return err
 		}
-		switch h.kind {
-		case evTableMap:
-			return r.tableMap(h, body)
-		case evXAPrepare:
-			ended = true
-			return errDone
-		}
-		return nil
+		return errDone
 	})
 	if err == nil && !ended {
 		return r.broken(fmt.Errorf("the XA transaction prepared at %s does not end", g.start))
@@ -275,9 +281,9 @@ func (s *source) preparedIn(ctx context.Context, until place) (xaFile, error) {
 			return errDone
 		}
 		switch h.kind {
-		case evGTID:
+		case evGTID, evMySQLGTID, evAnonymous:
 			group.offset = start
-			e, err := parseGTIDEvent(h, body)
+			e, err := parseOpening(h, body)
 			if err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ func (s *source) beginSettled(ctx context.Context, snap *snapshot) error {
 		if err != nil {
 			return err
 		}
-		if err := snap.c.exec(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT"); err != nil {
+		if err := snap.c.exec(ctx, startSnapshot); err != nil {
 			return err
 		}
 		again, err := begunXA(ctx, snap.c)
@@ -96,4 +96,3 @@ func (s *source) anyEnded(ctx context.Context, names []string, until place) (boo
 	}
 	return false, nil
 }
-

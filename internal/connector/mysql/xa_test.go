@@ -14,6 +14,8 @@ import (
 	"godwit/internal/position"
 	"godwit/internal/row"
 	"godwit/test/servers/mariadb"
+	"godwit/test/servers/mysql"
+	"godwit/test/servers/sqlserver"
 )
 
 // xaSQL prepares an XA transaction of one statement and leaves it open.
@@ -22,20 +24,24 @@ func xaSQL(name, statement string) string {
 }
 
 func TestStream_when_XA_transactions_are_open(t *testing.T) {
-	srv := server(t)
-	db := space(t, srv)
-	use := "USE " + db + "; "
-	srv.Exec(t, use+"CREATE TABLE a (id INT PRIMARY KEY, v INT); CREATE TABLE b (id INT PRIMARY KEY, v VARCHAR(200)); CREATE TABLE other (id INT PRIMARY KEY)")
+	t.Run("MariaDB", func(t *testing.T) { openTransactions(t, mariadb.Start(t)) })
+	t.Run("MySQL", func(t *testing.T) { openTransactions(t, mysql.Start(t, "--innodb-lock-wait-timeout=3")) })
+	t.Run("MySQL without GTIDs", func(t *testing.T) { openTransactions(t, mysql.Start(t, mysql.NoGTID...)) })
+	t.Run("MySQL compressed", func(t *testing.T) { openTransactions(t, mysql.Start(t, "--binlog-transaction-compression=ON")) })
+}
+
+func openTransactions(t *testing.T, srv *sqlserver.Server) {
+	srv.Exec(t, "CREATE DATABASE d; USE d; CREATE TABLE a (id INT PRIMARY KEY, v INT); CREATE TABLE b (id INT PRIMARY KEY, v VARCHAR(200)); CREATE TABLE other (id INT PRIMARY KEY)")
 	s := sourceOf(t, srv, nil)
-	tables := discover(t, s, db+".a", db+".b")
+	tables := discover(t, s, "d.a", "d.b")
 	from := head(t, s)
-	many := "INSERT INTO b SELECT seq, REPEAT('x', 200) FROM mysql.seq_1_to_3000"
+	const many = "INSERT INTO b SELECT ROW_NUMBER() OVER (), REPEAT('x', 200) FROM information_schema.COLUMNS x, information_schema.CHARACTER_SETS y LIMIT 3000"
 	for _, sql := range []string{
-		xaSQL("'one','b\\0',7", "INSERT INTO a VALUES (1,1); INSERT INTO other VALUES (1); UPDATE a SET v = 2; DELETE FROM other; INSERT INTO a VALUES (2,2)"),
+		xaSQL("'one',X'6200',7", "INSERT INTO a VALUES (1,1); INSERT INTO other VALUES (1); UPDATE a SET v = 2 WHERE id = 1; DELETE FROM other WHERE id = 1; INSERT INTO a VALUES (2,2)"),
 		xaSQL("'gone'", "INSERT INTO a VALUES (3,3)"),
 		xaSQL("'many'", many),
 		"INSERT INTO a VALUES (4,4); FLUSH BINARY LOGS; INSERT INTO a VALUES (5,5)",
-		"XA COMMIT 'one','b\\0',7",
+		"XA COMMIT 'one',X'6200',7",
 		xaSQL("'stays'", "INSERT INTO a VALUES (6,6)"),
 		"INSERT INTO a VALUES (7,7); XA ROLLBACK 'gone'; INSERT INTO a VALUES (3,33)",
 		xaSQL("'gone'", "DELETE FROM a WHERE id = 3"), // the name again
@@ -43,7 +49,7 @@ func TestStream_when_XA_transactions_are_open(t *testing.T) {
 		"XA START 'p'; INSERT INTO a VALUES (8,8); XA END 'p'; XA COMMIT 'p' ONE PHASE; XA START 'e'; XA END 'e'; XA PREPARE 'e'; XA COMMIT 'e'",
 		"XA COMMIT 'gone'",
 	} {
-		srv.Exec(t, use+sql)
+		srv.Exec(t, "USE d; "+sql)
 	}
 	to := head(t, s)
 	all := readEvents(t, s, from, to, tables)
@@ -96,6 +102,8 @@ func TestStream_when_connections_break_while_XA_transactions_are_open(t *testing
 	x.rows(t, 3)
 	srv.Kill(t)
 	srv.Restart(t)
+	srv.Exec(t, "INSERT INTO d.a VALUES (5,'e')")
+	x.rows(t, 4)
 	x.mu.Lock()
 	x.hold = make(chan struct{})
 	x.mu.Unlock()
@@ -106,17 +114,17 @@ func TestStream_when_connections_break_while_XA_transactions_are_open(t *testing
 	close(x.hold)
 	x.hold = nil
 	x.mu.Unlock()
-	got := x.rows(t, 40004)
+	got := x.rows(t, 40005)
 	cancel()
 	if err := <-x.done; !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	for i, line := range got[3:40003] {
+	for i, line := range got[4:40004] {
 		if !strings.HasPrefix(line, fmt.Sprintf("insert a %d ", 10+i)) {
 			t.Fatalf("row %d is %.80s", i, line)
 		}
 	}
-	same(t, append(got[:3:3], got[40003:]...), `insert a 1 "a"`, `insert a 3 "c"`, `insert a 2 "b"`, `insert a 4 "d"`)
+	same(t, append(got[:4:4], got[40004:]...), `insert a 1 "a"`, `insert a 3 "c"`, `insert a 2 "b"`, `insert a 5 "e"`, `insert a 4 "d"`)
 	rising(t, x.orders)
 }
 

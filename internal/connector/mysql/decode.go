@@ -73,6 +73,7 @@ const (
 	howUUID                          // prefix, sixteen bytes
 	howInet4                         // prefix, four bytes
 	howInet6                         // prefix, sixteen bytes
+	howJSON                          // prefix, MySQL's binary form
 	howPackedText                    // prefix, a compressed text of conv
 	howPackedBytes                   // prefix, compressed bytes
 )
@@ -381,6 +382,11 @@ func (d *decoder) rarer(f *field, v []byte) {
 		ok = true
 	case howLabels:
 		ok = d.labels(f, littleEndian(v))
+	case howJSON:
+		var err error
+		d.text, err = appendJSON(d.text[:0], v[f.prefix:])
+		ok = err == nil
+		d.x.Bytes(d.text)
 	case howPackedText:
 		var plain []byte
 		plain, ok = d.packed.value(v[f.prefix:])

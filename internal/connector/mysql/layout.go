@@ -202,6 +202,9 @@ func fitString(word string, t row.Type, ty byte, meta uint16) (field, error) {
 	case tyBlob, tyGeometry, tyTinyBlob, tyMediumBlob, tyLongBlob:
 		f.prefix = uint8(meta)
 		return want(blobPrefix(word) == int(meta), f)
+	case tyJSON:
+		f.how, f.prefix = howJSON, uint8(meta)
+		return want(word == "json" && meta == 4, f)
 	case tyVarcharCompressed, tyBlobCompressed:
 		return fitPacked(word, t, ty, meta, f)
 	}
@@ -283,7 +286,7 @@ func blobPrefix(word string) int {
 	case "mediumtext", "mediumblob":
 		return 3
 	case "longtext", "longblob", "json", "geometry", "point", "linestring", "polygon",
-		"multipoint", "multilinestring", "multipolygon", "geometrycollection":
+		"multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
 		return 4
 	}
 	return 0

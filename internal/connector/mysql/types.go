@@ -453,7 +453,7 @@ func (p *typeText) text() (row.Type, bool) {
 		return row.Type{Kind: row.Text, Size: 15, Native: p.name}, true
 	case "inet6":
 		return row.Type{Kind: row.Text, Size: 39, Native: p.name}, true
-	case "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection":
+	case "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
 		return row.Type{Kind: row.Bytes, Size: 1<<32 - 1, Native: p.name}, true
 	}
 	return row.Type{}, false

@@ -229,7 +229,10 @@ type typedTable struct {
 // typedTables makes SQL for tables with every case, each with a row for every value and
 // one without any.
 func typedTables(db, settings string) (out []typedTable) {
-	cases := slices.Concat(valueCases, moreCases())
+	return tablesOf(slices.Concat(valueCases, moreCases()), db, settings)
+}
+
+func tablesOf(cases []valueCase, db, settings string) (out []typedTable) {
 	for k, group := range slices.Collect(slices.Chunk(cases, 40)) {
 		front := "USE " + db + "; SET NAMES utf8mb4; SET sql_mode = ''; SET time_zone = '+00:00'; " + settings
 		x := typedTable{name: fmt.Sprintf("t%d", k), given: map[int]int{}}

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,11 +30,8 @@ func (s *source) Check(ctx context.Context, tables []*row.Table) []connector.Fin
 	}
 	defer c.close()
 	k := &checker{s: s, c: c, tables: tables}
-	k.add("connection", fmt.Sprintf("%s, MariaDB %s", s.where(), c.version), nil)
-	for _, step := range []func(context.Context) error{
-		k.settings, k.version, k.log, k.format, k.image, k.strict, k.retention, k.filters, k.replica, k.packet,
-		k.grants, k.rights, k.engines, k.keys, k.cascades, k.xa,
-	} {
+	k.add("connection", fmt.Sprintf("%s, %s %s", s.where(), c.kind(), c.version), nil)
+	for _, step := range k.steps() {
 		if err := step(ctx); err != nil {
 			k.add("connection", "a check could not be made", fault.Of(err))
 			if c.broken {
@@ -42,6 +40,27 @@ func (s *source) Check(ctx context.Context, tables []*row.Table) []connector.Fin
 		}
 	}
 	return k.found
+}
+
+// kind names the server for people.
+func (c *conn) kind() string {
+	if c.mysql {
+		return "MySQL"
+	}
+	return "MariaDB"
+}
+
+func (k *checker) steps() []func(context.Context) error {
+	if k.c.mysql {
+		return []func(context.Context) error{
+			k.settings, k.version, k.log, k.format, k.image, k.gtids, k.order, k.documents, k.retention, k.filters, k.replica, k.packet,
+			k.grants, k.rights, k.locks, k.engines, k.keys, k.cascades, k.xa,
+		}
+	}
+	return []func(context.Context) error{
+		k.settings, k.version, k.log, k.format, k.image, k.strict, k.retention, k.filters, k.replica, k.packet,
+		k.grants, k.rights, k.engines, k.keys, k.cascades, k.xa,
+	}
 }
 
 // checker collects findings over one connection.
@@ -80,25 +99,31 @@ func (k *checker) settings(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, err := k.c.query(ctx, "SELECT CURRENT_USER()")
+	k.user, err = k.c.account(ctx)
+	return err
+}
+
+// account returns the user as a GRANT names it.
+func (c *conn) account(ctx context.Context) (string, error) {
+	rows, err := c.query(ctx, "SELECT CURRENT_USER()")
 	if err != nil {
-		return err
+		return "", err
 	}
-	user, host, _ := strings.Cut(rows[0][0].text(), "@")
-	k.user = fmt.Sprintf("'%s'@'%s'", strings.ReplaceAll(user, "'", "''"), host)
-	return nil
+	text := rows[0][0].text()
+	at := max(strings.LastIndexByte(text, '@'), 0)
+	return fmt.Sprintf("'%s'@'%s'", strings.ReplaceAll(text[:at], "'", "''"), text[at+1:]), nil
 }
 
 func (k *checker) version(context.Context) error {
-	v := k.set["version"]
-	switch {
-	case !strings.Contains(v, "MariaDB"):
-		k.add("version", v, setting("the server is not MariaDB; this version reads MariaDB 10.11"))
-	case !strings.HasPrefix(v, "10.11."):
-		k.warn("version", v, setting("the server's version %s is not one that was tested: 10.11 is", v))
-	default:
-		k.add("version", v, nil)
+	v, tested := k.set["version"], "10.11"
+	if k.c.mysql {
+		tested = "8.0"
 	}
+	if !strings.HasPrefix(v, tested+".") {
+		k.warn("version", v, setting("the server's version %s is not one that was tested: %s is", v, tested))
+		return nil
+	}
+	k.add("version", v, nil)
 	return nil
 }
 
@@ -110,7 +135,7 @@ func (k *checker) log(context.Context) error {
 		return nil
 	}
 	k.add("binary log", "off", setting("log_bin is OFF, so changes are not logged and a snapshot has no place in a log").
-		Try("add to the [mariadb] section of the server's configuration and restart it: log_bin=bin, binlog_format=ROW, server_id=1"))
+		Try("add to the [mysqld] section of the server's configuration and restart it: log_bin=bin, binlog_format=ROW, server_id=1"))
 	return nil
 }
 
@@ -203,7 +228,7 @@ func spanText(d time.Duration) string {
 
 // filters looks for databases that the server does not log.
 func (k *checker) filters(ctx context.Context) error {
-	rows, err := k.c.query(ctx, "SHOW MASTER STATUS")
+	rows, err := masterStatus(ctx, k.c)
 	if fault.Has(err, fault.SourceGrants) || err == nil && len(rows) == 0 {
 		return nil // rights says so, or the log is off
 	}
@@ -232,7 +257,11 @@ func (k *checker) replica(ctx context.Context) error {
 	if k.set["log_slave_updates"] == "ON" || !k.logged() {
 		return nil
 	}
-	rows, err := k.c.query(ctx, "SHOW ALL SLAVES STATUS")
+	ask := "SHOW ALL SLAVES STATUS"
+	if k.c.mysql {
+		ask = "SHOW REPLICA STATUS"
+	}
+	rows, err := k.c.query(ctx, ask)
 	if fault.Has(err, fault.SourceGrants) || err == nil && len(rows) == 0 {
 		return nil
 	}
@@ -296,14 +325,18 @@ func (k *checker) rights(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	follow := []string{"BINLOG MONITOR", "REPLICATION CLIENT", "SUPER"}
+	if k.c.mysql {
+		follow = []string{"REPLICATION CLIENT", "SUPER"}
+	}
 	var missing []string
-	for _, p := range [][]string{{"REPLICATION SLAVE"}, {"BINLOG MONITOR", "REPLICATION CLIENT", "SUPER"}} {
+	for _, p := range [][]string{{"REPLICATION SLAVE"}, follow} {
 		if !held["ALL PRIVILEGES"] && !slices.ContainsFunc(p, func(n string) bool { return held[n] }) {
 			missing = append(missing, p[0])
 		}
 	}
 	if len(missing) == 0 {
-		k.add("log privileges", "REPLICATION SLAVE, BINLOG MONITOR", nil)
+		k.add("log privileges", "REPLICATION SLAVE, "+follow[0], nil)
 		return nil
 	}
 	list := strings.Join(missing, ", ")
@@ -387,8 +420,9 @@ func (k *checker) cascades(context.Context) error {
 // they were prepared, and they hold locks.
 func (k *checker) xa(ctx context.Context) error {
 	names, err := openXA(ctx, k.c)
-	if fault.Has(err, fault.SourceGrants) {
-		return nil
+	var e *serverError
+	if errors.As(err, &e) && e.code == errXARefused {
+		return nil // MySQL asks for a privilege that reading does not need
 	}
 	if err != nil || len(names) == 0 {
 		return err

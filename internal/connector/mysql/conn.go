@@ -428,6 +428,7 @@ const (
 	errAccessNoPass   = 1698
 	errStatementTime  = 1969
 	errExecutionTime  = 3024
+	errXARefused      = 1401
 	errLockNoWait     = 3572
 	errConnKilled     = 1927
 	errNoSuchIndex    = 1176

@@ -85,6 +85,13 @@ func (s *source) beginning(ctx context.Context, c *conn) (position.Position, *sn
 		return noPosition, nil, err
 	}
 	at, gtids, err := s.startPlace(ctx, c)
+	if fault.Has(err, fault.SourceGrants) {
+		user, e := c.account(ctx)
+		if e != nil {
+			return noPosition, nil, e
+		}
+		err = fault.New(fault.SourceGrants, "the user may not follow the log").At("%s", s.where()).By(err).Try("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO %s;", user)
+	}
 	if err != nil {
 		return noPosition, nil, err
 	}
@@ -360,7 +367,7 @@ func (r *shapeReader) labelOf(ctx context.Context, t row.Name, c *row.Column, at
 		err := r.c.exec(ctx, sql)
 		if fault.Has(err, fault.SourceGrants) {
 			return "", fault.New(fault.SourceGrants, "a label of column %s of table %s has a question mark, or a character in its place that MySQL's catalogue cannot print; a temporary table would tell", c.Name, t).
-				At("%s", r.c.where).By(err).Try("GRANT CREATE TEMPORARY TABLES ON %s.* TO …; -- or leave the table out", quoteName(t.Space))
+				At("%s", r.c.src.where()).By(err).Try("GRANT CREATE TEMPORARY TABLES ON %s.* TO …; -- or leave the table out", quoteName(t.Space))
 		}
 		if err != nil {
 			return "", err

@@ -155,53 +155,42 @@ func (s *source) resolve(ctx context.Context, at place) (gtidState, error) {
 	return set, nil
 }
 
-// mostTries bounds how often a place is sought while the server is busy.
-const mostTries = 10
-
 // startPlace returns a place before which everything is committed, and the set of
-// what is: the place of the first transaction that is not in the set, which the
-// server finds. It rests on commits being in the order of the log.
+// what is. The end of the log that the server names is ahead of that. It rests on
+// commits being in the order of the log.
 func (s *source) startPlace(ctx context.Context, c *conn) (place, gtidState, error) {
-	at, err := s.headPlace(ctx, c)
+	end, err := s.headPlace(ctx, c)
 	if err != nil {
-		return at, gtidState{}, err
+		return end, gtidState{}, err
 	}
 	names, err := s.namesAll(ctx, c)
 	if err != nil || !names {
-		return at, gtidState{unknown: true}, err
+		return end, gtidState{unknown: true}, err
 	}
-	for range mostTries {
-		set, _, err := s.executed(ctx, c)
-		if err != nil {
-			return at, set, err
-		}
-		first, err := s.firstAfter(ctx, at.log, set)
-		if err != nil || first.file != 0 {
-			return first, set, err
-		}
-		now, err := s.headPlace(ctx, c)
-		if err != nil || now == at {
-			return at, set, err
-		}
-		at = now
+	set, _, err := s.executed(ctx, c)
+	if err != nil {
+		return end, set, err
 	}
-	return at, gtidState{}, fault.New(fault.SourceBusy, "no place of the log was found at which everything before it is committed").At("%s", s.where())
+	at, _, err := s.firstAfter(ctx, end.log, set)
+	return at, set, err
 }
 
-// firstAfter returns where the first transaction starts that is not in a state; the
-// zero place when there is none yet.
-func (s *source) firstAfter(ctx context.Context, log string, gtids gtidState) (place, error) {
+// firstAfter returns where the first transaction starts that is not in a state, or,
+// when there is none yet, up to where the server has shown its log.
+func (s *source) firstAfter(ctx context.Context, log string, gtids gtidState) (at place, found bool, err error) {
 	cur := cursor{at: place{log: log}}
-	found := place{}
-	err := s.scan(ctx, dumpStart{gtids: &gtids}, &cur, func(h header, _ []byte, start uint64) error {
+	err = s.scan(ctx, dumpStart{gtids: &gtids}, &cur, func(h header, _ []byte, start uint64) error {
 		if !opensGroup(h.kind) {
 			return nil
 		}
-		found = cur.at
-		found.offset = start
+		at, found = cur.at, true
+		at.offset = start
 		return errDone
 	})
-	return found, err
+	if !found {
+		at = cur.at
+	}
+	return at, found, err
 }
 
 // logEnd returns the end of the log; false when there is no log.

@@ -51,6 +51,12 @@ func (s *source) beginLocked(ctx context.Context, snap *snapshot) error {
 	return c.exec(ctx, "UNLOCK TABLES")
 }
 
+// lockRefused is the fault of a user who may not lock a table.
+func lockRefused(t row.Name, user string) *fault.Error {
+	return fault.New(fault.SourceGrants, "the user may not lock table %s for a moment, by which MySQL tells exactly what a chunk has", t).
+		Try("GRANT LOCK TABLES ON %s.* TO %s;", quoteName(t.Space), user)
+}
+
 // lockTable locks a table for reading. One that is gone is left to who reads it.
 func (s *source) lockTable(ctx context.Context, c *conn, t row.Name) error {
 	for try := 1; ; try++ {
@@ -62,8 +68,11 @@ func (s *source) lockTable(ctx context.Context, c *conn, t row.Name) error {
 		case errors.As(err, &e) && (e.code == errNoSuchTable || e.code == errUnknownDB):
 			return nil
 		case fault.Has(err, fault.SourceGrants):
-			return fault.New(fault.SourceGrants, "the user may not lock table %s, which MySQL needs to tell exactly what a chunk has", t).At("%s", s.where()).By(err).
-				Try("GRANT LOCK TABLES ON %s.* TO …;", quoteName(t.Space))
+			user, e := c.account(ctx)
+			if e != nil {
+				return e
+			}
+			return lockRefused(t, user).At("%s", s.where()).By(err)
 		case !fault.Has(err, fault.SourceBusy) || try == lockTries:
 			return err
 		}

@@ -105,6 +105,9 @@ func (s *source) scan(ctx context.Context, from dumpStart, cur *cursor, f func(h
 			if err != nil {
 				return fault.New(fault.SourceProtocol, "the log cannot be understood").At("%s %s", s.where(), cur.at).By(err)
 			}
+			if h.kind == evHeartbeat {
+				cur.heartbeat(h, body) // MySQL tells what it left out
+			}
 			if h.artificial() || h.kind == evHeartbeat {
 				continue
 			}
@@ -231,11 +234,11 @@ func (s *source) translate(ctx context.Context, c *conn, log string, p position.
 	if err := s.translatable(ctx, c, at.gtids); err != nil {
 		return noPosition, err
 	}
-	found, err := s.firstAfter(ctx, log, at.gtids)
+	found, there, err := s.firstAfter(ctx, log, at.gtids)
 	if err != nil {
 		return noPosition, err
 	}
-	if found.file == 0 { // nothing after it yet
+	if !there && !c.mysql { // nothing after it yet
 		if found, err = s.headPlace(ctx, c); err != nil {
 			return noPosition, err
 		}

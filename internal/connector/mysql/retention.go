@@ -18,6 +18,8 @@ const (
 	keptSeconds = "binlog_expire_logs_seconds"
 	keptDays    = "expire_logs_days"
 	keptBytes   = "max_binlog_total_size"
+	// keptByHand, of MySQL, says OFF where the server itself removes nothing.
+	keptByHand = "binlog_expire_logs_auto_purge"
 )
 
 // logFile is one file of the log.
@@ -72,7 +74,7 @@ func (s *source) keptLog(ctx context.Context, c *conn) (kept, error) {
 	if err != nil {
 		return k, err
 	}
-	err = c.each(ctx, fmt.Sprintf("SHOW GLOBAL VARIABLES WHERE Variable_name IN ('%s', '%s', '%s')", keptSeconds, keptDays, keptBytes), func(v []value) error {
+	err = c.each(ctx, fmt.Sprintf("SHOW GLOBAL VARIABLES WHERE Variable_name IN ('%s', '%s', '%s', '%s')", keptSeconds, keptDays, keptBytes, keptByHand), func(v []value) error {
 		k.settings[strings.ToLower(v[0].text())] = v[1].text()
 		return nil
 	})
@@ -183,6 +185,9 @@ func (k kept) leftOf(r *connector.Retention, need place, byTime time.Duration, b
 // limitTime is the limit by time, 0 none, with the setting's name and what a week
 // is in its unit.
 func (k kept) limitTime() (limit time.Duration, name string, week int) {
+	if k.settings[keptByHand] == "OFF" {
+		return 0, "", 0
+	}
 	for _, set := range []struct {
 		name    string
 		seconds float64

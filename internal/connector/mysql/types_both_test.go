@@ -11,8 +11,10 @@ import (
 	"testing"
 
 	"godwit/internal/connector"
+	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
+	"godwit/internal/secret"
 	"godwit/test/servers/mariadb"
 	"godwit/test/servers/mysql"
 	"godwit/test/servers/sqlserver"
@@ -284,4 +286,21 @@ func TestTypes_when_addresses_come_by_stream(t *testing.T) {
 	from := head(t, s)
 	srv.Exec(t, "USE "+db+"; INSERT INTO t VALUES (0, '::', '0.0.0.0', '00000000-0000-0000-0000-000000000000')"+values.String())
 	compareRows(t, streamed(t, s, tables, from, head(t, s))[row.Insert], expect(t, srv, "SELECT * FROM "+db+".t"))
+}
+
+func TestDiscover_tells_labels_that_the_catalogue_of_MySQL_cannot_print(t *testing.T) {
+	srv := mysql.Start(t)
+	srv.Exec(t, "SET NAMES utf8mb4; CREATE DATABASE d; USE d; CREATE TABLE `t``1` (id int, `e``1` enum('a','😀','?','x?y','\\'😸'), s set('?','b','🐦 ü'), l enum('ü','?') character set latin1); CREATE USER u@'%' IDENTIFIED BY 'p'; GRANT SELECT ON *.* TO u@'%'")
+	columns := discover(t, sourceOf(t, srv, nil), "d.*")[0].Columns
+	want := [][]string{nil, {"a", "😀", "?", "x?y", "'😸"}, {"?", "b", "🐦 ü"}, {"ü", "?"}}
+	for i, c := range columns {
+		if !slices.Equal(c.Type.Labels, want[i]) {
+			t.Errorf("%s: labels %q, want %q", c.Name, c.Type.Labels, want[i])
+		}
+	}
+	s := sourceOf(t, srv, map[string]any{"user": "u", "password": secret.New("p")})
+	_, _, err := s.Discover(within(t), connector.Selector{Patterns: []string{"d.*"}})
+	if !fault.Has(err, fault.SourceGrants) || !strings.Contains(err.Error(), "CREATE TEMPORARY TABLES ON `d`") && !strings.Contains(fault.Of(err).Hint, "CREATE TEMPORARY TABLES ON `d`") {
+		t.Error(err)
+	}
 }

@@ -104,11 +104,11 @@ func appendRune(dst []byte, r rune) []byte {
 	return utf8.AppendRune(dst, r)
 }
 
-// wide is a charset of characters of one to three bytes. Its file in charsets/ has, as
+// wide is a charset of characters of one to four bytes. Its file in charsets/ has, as
 // a server converts it, the Unicode of every code in 16 bits, 0 where there is none:
 // the one-byte codes, those of two bytes from 0x8000 on, and where there are any those
-// of three bytes without their first one, 0x8f. First all high bytes, then all low
-// ones, deflated.
+// of three bytes without their first one, 0x8f, or of four (see fourBytes). First all
+// high bytes, then all low ones, deflated.
 type wide struct {
 	name  string
 	codes []uint16
@@ -130,7 +130,7 @@ var wides = func() map[string]func() *wide {
 }()
 
 func wideNames() []string {
-	return []string{"big5", "cp932", "euckr", "eucjpms", "gb2312", "gbk", "sjis", "ujis"}
+	return []string{"big5", "cp932", "euckr", "eucjpms", "gb18030", "gb2312", "gbk", "sjis", "ujis"}
 }
 
 // loadWide reads the file of a charset, which is part of the program.
@@ -151,8 +151,9 @@ func loadWide(name string) *wide {
 	return w
 }
 
-// size returns how many bytes the character takes that begins with b.
-func (w *wide) size(b byte) int {
+// size returns how many bytes the character at the front of v takes.
+func (w *wide) size(v []byte) int {
+	b := v[0]
 	two := false
 	switch w.name {
 	case "sjis", "cp932":
@@ -166,6 +167,11 @@ func (w *wide) size(b byte) int {
 			return 3
 		}
 		two = b == 0x8e || b >= 0xa1 && b <= 0xfe
+	case "gb18030":
+		if b >= 0x81 && b <= 0xfe && len(v) > 1 && v[1] >= 0x30 && v[1] <= 0x39 {
+			return 4
+		}
+		two = b >= 0x81 && b <= 0xfe
 	default: // gbk, euckr
 		two = b >= 0x81 && b <= 0xfe
 	}
@@ -177,27 +183,52 @@ func (w *wide) size(b byte) int {
 
 func (w *wide) append(dst, v []byte) []byte {
 	for len(v) > 0 {
-		n := min(w.size(v[0]), len(v))
+		n := min(w.size(v), len(v))
 		r := w.code(v[:n])
 		if r == 0 && v[0] != 0 {
 			r = '?'
 		}
-		dst = utf8.AppendRune(dst, rune(r))
+		dst = utf8.AppendRune(dst, r)
 		v = v[n:]
 	}
 	return dst
 }
 
-func (w *wide) code(v []byte) uint16 {
+func (w *wide) code(v []byte) rune {
 	at := int(bigEndian(v))
 	switch len(v) {
 	case 2:
 		at += 0x100 - 0x8000
 	case 3:
 		at += 0x100 + wideCodes - 0x8f8000
+	case 4:
+		n := fourBytes(v)
+		if n >= fourPlanes && n-fourPlanes < 0x100000 {
+			return rune(0x10000 + n - fourPlanes)
+		}
+		if n < 0 || n >= fourCodes {
+			return 0
+		}
+		at = 0x100 + wideCodes + n
 	}
 	if at < 0 || at >= len(w.codes) {
 		return 0
 	}
-	return w.codes[at]
+	return rune(w.codes[at])
+}
+
+const (
+	// fourCodes is how many codes of four bytes stand for characters of 16 bits, from
+	// the first on; fourPlanes is from which on they count through all others.
+	fourCodes  = 39420
+	fourPlanes = 189000
+)
+
+// fourBytes returns the number of a code of four bytes: the first and third have 126
+// values from 0x81 on, the second and fourth ten from 0x30 on.
+func fourBytes(v []byte) int {
+	if v[1]-0x30 > 9 || v[2]-0x81 > 125 || v[3]-0x30 > 9 {
+		return -1
+	}
+	return ((int(v[0]-0x81)*10+int(v[1]-0x30))*126+int(v[2]-0x81))*10 + int(v[3]-0x30)
 }

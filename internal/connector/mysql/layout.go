@@ -267,7 +267,7 @@ func fitsWidth(t row.Type, n int) bool {
 // characterBytes is the most bytes that a character takes.
 func characterBytes(charset string) int {
 	switch charset {
-	case "utf8mb4", "utf16", "utf16le", "utf32":
+	case "utf8mb4", "utf16", "utf16le", "utf32", "gb18030":
 		return 4
 	case "utf8mb3", "utf8", "ujis", "eucjpms":
 		return 3

@@ -272,7 +272,7 @@ func bytesLine(low, high string) line {
 // and no other character has such a byte.
 func asciiBytes(charset string) bool {
 	switch charset {
-	case "ucs2", "utf16", "utf16le", "utf32", "swe7", "sjis", "cp932", "big5", "gbk":
+	case "ucs2", "utf16", "utf16le", "utf32", "swe7", "sjis", "cp932", "big5", "gbk", "gb18030":
 		return false
 	}
 	return true

@@ -416,19 +416,20 @@ func (k *checker) cascades(context.Context) error {
 	return nil
 }
 
+// xa lists transactions that are prepared and open: the log must be kept from where
+// they were prepared, and they hold locks.
 func (k *checker) xa(ctx context.Context) error {
-	rows, err := k.c.query(ctx, "XA RECOVER")
+	names, err := openXA(ctx, k.c)
 	var e *serverError
 	if errors.As(err, &e) && e.code == errXARefused {
 		return nil // MySQL asks for a privilege that reading does not need
 	}
-	if err != nil {
+	if err != nil || len(names) == 0 {
 		return err
 	}
-	if len(rows) > 0 {
-		k.warn("XA", fmt.Sprintf("%d prepared transactions", len(rows)), fault.New(fault.SourceXA, "%d XA transactions are prepared and not committed", len(rows)).
-			Try("XA RECOVER; -- then XA COMMIT or XA ROLLBACK each"))
-	}
+	slices.Sort(names)
+	k.warn("XA", clipList(names), fault.New(fault.SourceXA, "%d XA transactions are prepared and neither committed nor rolled back; their rows come with the commit, and the log must be kept until then", len(names)).
+		Try("XA COMMIT %s; -- or XA ROLLBACK, when nothing else will do it", names[0]))
 	return nil
 }
 

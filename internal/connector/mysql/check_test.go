@@ -56,7 +56,7 @@ XA START 'x'; INSERT INTO d.hidden VALUES (1, 1); XA END 'x'; XA PREPARE 'x'`)
 		{"engines", fault.SourceSettings, false, "ALTER TABLE `d`.`myisam` ENGINE=InnoDB"},
 		{"keys", fault.SourceSettings, true, "ADD PRIMARY KEY"},
 		{"foreign keys", fault.ResyncNeeded, true, ""},
-		{"XA", fault.SourceXA, true, "XA RECOVER"},
+		{"XA", fault.SourceXA, true, "XA COMMIT X'78',X'',1"},
 	}
 	found := s.Check(within(t), tables)
 	for _, w := range want {

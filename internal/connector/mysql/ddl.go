@@ -378,7 +378,7 @@ func undisguise(comment string) (charset, coll string, ok bool) {
 // unparsed reports whether a word is a type that the parser does not know.
 func unparsed(word string) bool {
 	switch strings.ToLower(word) {
-	case "uuid", "inet4", "inet6", "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection":
+	case "uuid", "inet4", "inet6", "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
 		return true
 	}
 	return false

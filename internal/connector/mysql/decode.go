@@ -73,6 +73,9 @@ const (
 	howUUID                          // prefix, sixteen bytes
 	howInet4                         // prefix, four bytes
 	howInet6                         // prefix, sixteen bytes
+	howJSON                          // prefix, MySQL's binary form
+	howPackedText                    // prefix, a compressed text of conv
+	howPackedBytes                   // prefix, compressed bytes
 )
 
 // field is how one column of a table lies in the row images that a table map
@@ -135,6 +138,7 @@ type decoder struct {
 	x      *row.Builder
 	before []span
 	text   []byte // scratch of conversions
+	packed unpacker
 	rows   []byte // scratch of compressed events
 	err    error  // first bad value of the row
 }
@@ -378,6 +382,19 @@ func (d *decoder) rarer(f *field, v []byte) {
 		ok = true
 	case howLabels:
 		ok = d.labels(f, littleEndian(v))
+	case howJSON:
+		var err error
+		d.text, err = appendJSON(d.text[:0], v[f.prefix:])
+		ok = err == nil
+		d.x.Bytes(d.text)
+	case howPackedText:
+		var plain []byte
+		plain, ok = d.packed.value(v[f.prefix:])
+		d.string(f, plain)
+	case howPackedBytes:
+		var plain []byte
+		plain, ok = d.packed.value(v[f.prefix:])
+		d.x.Bytes(plain)
 	case howUUID, howInet4, howInet6:
 		d.text, ok = appendAddress(d.text[:0], f.how, v[f.prefix:])
 		d.x.Bytes(d.text)

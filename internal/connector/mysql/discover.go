@@ -309,11 +309,9 @@ func (c *conn) unusable() string {
 
 // exactLabels reads labels again that the catalogue may have changed: it prints
 // types in three-byte UTF-8 and puts "?" for what does not fit. A variable of the
-// column's own type gives each of them as it is, whether or not rows use it.
+// column's own type, or on MySQL, which has none, a table of this session gives each
+// of them as it is, whether or not rows use it.
 func (r *shapeReader) exactLabels(ctx context.Context, space string) error {
-	if r.c.mysql { // TODO
-		return nil
-	}
 	for _, d := range r.tables {
 		if d.t.Name.Space != space {
 			continue
@@ -344,21 +342,46 @@ func (r *shapeReader) labelsOf(ctx context.Context, t row.Name, c *row.Column) (
 		if c.Type.Kind == row.Labels {
 			at = 1 << i
 		}
-		err := r.c.exec(ctx, fmt.Sprintf("BEGIN NOT ATOMIC DECLARE v TYPE OF %s.%s; SET v = %d; SET @godwit = HEX(CONVERT(v USING utf8mb4)); END", tableName(t), quoteName(c.Name), at))
+		text, err := r.labelOf(ctx, t, c, at)
 		if err != nil {
 			return nil, err
 		}
-		rows, err := r.c.query(ctx, "SELECT @godwit")
-		if err != nil {
-			return nil, err
-		}
-		text, err := hex.DecodeString(rows[0][0].text())
-		if err != nil {
-			return nil, fault.New(fault.SourceProtocol, "a label of column %s of table %s cannot be read", c.Name, t).By(err)
-		}
-		labels[i] = string(text)
+		labels[i] = text
 	}
 	return labels, nil
+}
+
+// labelOf returns the text that the server has for a number of an enum or set.
+func (r *shapeReader) labelOf(ctx context.Context, t row.Name, c *row.Column, at uint64) (string, error) {
+	set := []string{fmt.Sprintf("BEGIN NOT ATOMIC DECLARE v TYPE OF %s.%s; SET v = %d; SET @godwit = HEX(CONVERT(v USING utf8mb4)); END", tableName(t), quoteName(c.Name), at)}
+	if r.c.mysql {
+		own := tableName(row.Name{Space: t.Space, Table: "godwit label"})
+		set = []string{
+			fmt.Sprintf("CREATE TEMPORARY TABLE %s (PRIMARY KEY (k)) SELECT 1 AS k, %s AS v FROM %s LIMIT 0", own, quoteName(c.Name), tableName(t)),
+			fmt.Sprintf("INSERT INTO %s VALUES (1, %d)", own, at),
+			fmt.Sprintf("SELECT HEX(CONVERT(v USING utf8mb4)) INTO @godwit FROM %s", own),
+			"DROP TEMPORARY TABLE " + own,
+		}
+	}
+	for _, sql := range set {
+		err := r.c.exec(ctx, sql)
+		if fault.Has(err, fault.SourceGrants) {
+			return "", fault.New(fault.SourceGrants, "a label of column %s of table %s has a question mark, or a character in its place that MySQL's catalogue cannot print; a temporary table would tell", c.Name, t).
+				At("%s", r.c.src.where()).By(err).Try("GRANT CREATE TEMPORARY TABLES ON %s.* TO …; -- or leave the table out", quoteName(t.Space))
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	rows, err := r.c.query(ctx, "SELECT @godwit")
+	if err != nil {
+		return "", err
+	}
+	text, err := hex.DecodeString(rows[0][0].text())
+	if err != nil {
+		return "", fault.New(fault.SourceProtocol, "a label of column %s of table %s cannot be read", c.Name, t).By(err)
+	}
+	return string(text), nil
 }
 
 // cascades notes, with the parent, the tables that are changed along with it. The

@@ -225,6 +225,7 @@ const (
 type gtidEvent struct {
 	gtid
 	flags, extra byte
+	xa           string // the XA transaction that is prepared or ends here; MariaDB
 	// commit is when it was committed here, in seconds since 1970; first, when it
 	// was committed for the first time, in microseconds, on MySQL alone.
 	commit uint32
@@ -302,9 +303,7 @@ func parseGTIDEvent(h header, body []byte) (gtidEvent, error) {
 		// The fixed part is 19 bytes long; what is not used is filled up.
 	}
 	if e.flags&(gtidPreparedXA|gtidCompletedXA) != 0 {
-		r.take(4)
-		n := int(r.uint(1)) + int(r.uint(1))
-		r.take(n)
+		e.xa = parseXA(&r)
 	}
 	if !r.bad && len(r.b) > 0 {
 		e.extra = byte(r.uint(1))

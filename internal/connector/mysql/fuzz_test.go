@@ -127,6 +127,7 @@ func FuzzEvents(f *testing.F) {
 		r := &streamer{s: s, split: split, shapes: newShapes(s, split), maps: map[uint64]*mapped{}, place: place{"mariadb:1", "bin", 1, 4}}
 		r.shapes.known = &collations{byID: map[uint16]collation{}, byName: map[string]collation{}, byCharset: map[string]string{}}
 		r.cur = cursor{at: r.place, anchored: true}
+		r.prepares = newPrepares(s, place{})
 		r.pipe = newPipe(t.Context(), s.env, &s.pool)
 		r.ctx = r.pipe.ctx
 		done := make(chan struct{})

@@ -31,6 +31,9 @@ type group struct {
 	changes, skip int
 	stops         []stop
 	touched       []*row.Table // chosen tables with rows in the group
+	// xa names the XA transaction that the group prepares, whose rows are held.
+	xa       string
+	prepares *prepared
 }
 
 // stop is a table that leaves the stream at the end of the group.
@@ -75,6 +78,9 @@ func (r *streamer) begin(h header, body []byte, start uint64) error {
 		next.stops, next.touched, next.changes = g.stops, g.touched, g.changes
 	}
 	*g = next
+	if e.flags&gtidPreparedXA != 0 {
+		r.beginXA(e.xa)
+	}
 	return nil
 }
 
@@ -95,11 +101,16 @@ func (r *streamer) close() error {
 
 // member takes an event inside a group.
 func (r *streamer) member(h header, body []byte) error {
+	if r.again != nil {
+		return r.again(h, body)
+	}
 	switch h.kind {
 	case evTableMap:
 		return r.tableMap(h, body)
-	case evXID, evXAPrepare:
+	case evXID:
 		return r.close()
+	case evXAPrepare:
+		return r.endXA(body)
 	case evQuery, evQueryCompressed:
 		q, err := parseQuery(body, h.kind == evQueryCompressed)
 		if err != nil {
@@ -191,6 +202,9 @@ func (r *streamer) rows(h header, body []byte) error {
 	}
 	g := &r.group
 	g.events++
+	if g.prepares != nil {
+		g.prepares.rows++
+	}
 	m := r.maps[id]
 	if m == nil {
 		if id == dummyTable {
@@ -198,22 +212,29 @@ func (r *streamer) rows(h header, body []byte) error {
 		}
 		return r.broken(fmt.Errorf("rows of table number %d came without its map", id))
 	}
-	if m.table == nil {
+	switch {
+	case m.table == nil:
+		return nil
+	case g.prepares != nil:
+		r.hold(m, h.kind, body)
 		return nil
 	}
-	switch {
-	case g.flags&gtidPreparedXA != 0:
-		r.stop(m.table, "resync needed: an XA transaction changed it (%s)", fault.SourceXA)
-	case m.misfit != nil:
+	return r.take(m, h.kind, body)
+}
+
+// take takes a row event of a chosen table as the next of the open group.
+func (r *streamer) take(m *mapped, kind byte, body []byte) error {
+	g := &r.group
+	if m.misfit != nil {
 		r.stop(m.table, "resync needed: its rows in the log do not fit its shape: %v", m.misfit)
 	}
-	if m.misfit == nil && len(body) <= 64+len(m.layout.fields)/8 && columnless(r.format, h.kind, body) {
+	if m.misfit == nil && len(body) <= 64+len(m.layout.fields)/8 && columnless(r.format, kind, body) {
 		r.stop(m.table, "resync needed: a row was logged without any of its columns")
 	}
 	if r.stopping(m.table) || g.events <= g.taken {
 		return nil
 	}
-	if err := r.cascade(m, h.kind, body); err != nil {
+	if err := r.cascade(m, kind, body); err != nil {
 		return err
 	}
 	u, err := r.unit()
@@ -225,9 +246,9 @@ func (r *streamer) rows(h header, body []byte) error {
 		g.told = true
 	}
 	g.touch(m.table)
-	u.add(m.layout, r.format, h.kind, body, g.start, g.events)
-	if _, _, packed, _ := isRows(h.kind); packed {
-		u.inflated += inflatedBytes(r.format, h.kind, body)
+	u.add(m.layout, r.format, kind, body, g.start, g.events)
+	if _, _, packed, _ := isRows(kind); packed {
+		u.inflated += inflatedBytes(r.format, kind, body)
 	}
 	if len(u.bytes) >= 2*r.size || u.inflated >= 8*r.size {
 		return r.flushTo(noPosition, 0)
@@ -396,9 +417,17 @@ func (r *streamer) query(q queryEvent) error {
 		g.frame(word)
 	}
 	switch {
-	case word == "BEGIN" || strings.HasPrefix(word, "XA START") || strings.HasPrefix(word, "XA END") || strings.HasPrefix(word, "SAVEPOINT") || strings.HasPrefix(word, "RELEASE"):
+	case word == "XA START": // the group of a server whose GTID events do not name it
+		r.beginXA(xaOf(q.text, word))
 		return nil
-	case word == "COMMIT" || strings.HasPrefix(word, "XA COMMIT") || strings.HasPrefix(word, "XA ROLLBACK"):
+	case word == "XA COMMIT":
+		return r.commitXA(xaOf(q.text, word))
+	case word == "XA ROLLBACK":
+		r.prepares.drop(xaOf(q.text, word))
+		return r.close()
+	case word == "BEGIN" || strings.HasPrefix(word, "XA END") || strings.HasPrefix(word, "SAVEPOINT") || strings.HasPrefix(word, "RELEASE"):
+		return nil
+	case word == "COMMIT":
 		return r.close()
 	case word == "ROLLBACK" || strings.HasPrefix(word, "ROLLBACK TO"):
 		// Only groups with tables that cannot roll back are logged so; what was

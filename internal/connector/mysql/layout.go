@@ -202,8 +202,32 @@ func fitString(word string, t row.Type, ty byte, meta uint16) (field, error) {
 	case tyBlob, tyGeometry, tyTinyBlob, tyMediumBlob, tyLongBlob:
 		f.prefix = uint8(meta)
 		return want(blobPrefix(word) == int(meta), f)
+	case tyJSON:
+		f.how, f.prefix = howJSON, uint8(meta)
+		return want(word == "json" && meta == 4, f)
+	case tyVarcharCompressed, tyBlobCompressed:
+		return fitPacked(word, t, ty, meta, f)
 	}
 	return want(false, f)
+}
+
+// fitPacked is fitString for columns that are stored compressed. A VARCHAR has one
+// byte more there, for values that did not become shorter.
+func fitPacked(word string, t row.Type, ty byte, meta uint16, f field) (field, error) {
+	plain := byte(tyBlob)
+	if ty == tyVarcharCompressed {
+		plain, meta = tyVarchar, meta-1
+	}
+	f, err := fitString(word, t, plain, meta)
+	if plain == tyVarchar && meta == 255 {
+		f.prefix = 2
+	}
+	if f.how == howText {
+		f.how = howPackedText
+	} else {
+		f.how = howPackedBytes
+	}
+	return f, err
 }
 
 // fitFixed is fitString for CHAR, BINARY and the types that lie in them.
@@ -243,11 +267,11 @@ func fitsWidth(t row.Type, n int) bool {
 // characterBytes is the most bytes that a character takes.
 func characterBytes(charset string) int {
 	switch charset {
-	case "utf8mb4", "utf16", "utf16le", "utf32":
+	case "utf8mb4", "utf16", "utf16le", "utf32", "gb18030":
 		return 4
-	case "utf8mb3", "utf8":
+	case "utf8mb3", "utf8", "ujis", "eucjpms":
 		return 3
-	case "ucs2":
+	case "ucs2", "big5", "sjis", "cp932", "gb2312", "gbk", "euckr":
 		return 2
 	}
 	return 1
@@ -262,7 +286,7 @@ func blobPrefix(word string) int {
 	case "mediumtext", "mediumblob":
 		return 3
 	case "longtext", "longblob", "json", "geometry", "point", "linestring", "polygon",
-		"multipoint", "multilinestring", "multipolygon", "geometrycollection":
+		"multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
 		return 4
 	}
 	return 0

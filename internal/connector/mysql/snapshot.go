@@ -91,8 +91,8 @@ func (s *source) beginSnapshot(ctx context.Context, snap *snapshot) error {
 	}
 	if c.mysql {
 		err = s.beginLocked(ctx, snap)
-	} else if err = c.exec(ctx, startSnapshot); err == nil {
-		err = s.readMark(ctx, snap)
+	} else {
+		err = s.beginSettled(ctx, snap)
 	}
 	if err != nil {
 		return err

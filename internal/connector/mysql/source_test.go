@@ -134,9 +134,9 @@ func printCell(b *row.Batch, typ row.Type, w uint64, f row.Flag) string {
 	case row.Year:
 		return fmt.Sprintf("%04d", w)
 	case row.Float32:
-		return strconv.FormatFloat(float64(math.Float32frombits(uint32(w))), 'g', -1, 64)
+		return printDouble(float64(math.Float32frombits(uint32(w))))
 	case row.Float64:
-		return strconv.FormatFloat(math.Float64frombits(w), 'g', -1, 64)
+		return printDouble(math.Float64frombits(w))
 	case row.Date:
 		y, m, d := row.UnpackDate(w)
 		return fmt.Sprintf("%04d-%02d-%02d", y, m, d)
@@ -158,6 +158,14 @@ func printCell(b *row.Batch, typ row.Type, w uint64, f row.Flag) string {
 		return fmt.Sprintf("%X", b.Data(w))
 	}
 	return string(b.Data(w))
+}
+
+// printDouble prints 1e15 and more with an exponent, as the server does.
+func printDouble(f float64) string {
+	if a := math.Abs(f); a != 0 && (a >= 1e15 || a < 1e-15) {
+		return strings.Replace(strconv.FormatFloat(f, 'e', -1, 64), "e+", "e", 1)
+	}
+	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
 func clock(us int64, digits int) string {

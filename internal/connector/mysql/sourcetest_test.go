@@ -31,10 +31,17 @@ func (s kitServer) Restart(kill bool) error {
 }
 
 func TestSource_when_the_kit_runs(t *testing.T) {
-	sourcetest.Run(t, sourcetest.Harness{
-		Start: func(t testing.TB) sourcetest.Server { return kitServer{mariadb.Start(t)} },
-		Open:  openForKit, Dialect: sourcetest.MariaDB(),
-	})
+	for name, options := range map[string][]string{
+		"defaults":       nil,
+		"compressed log": {"--log-bin-compress=ON", "--log-bin-compress-min-len=10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sourcetest.Run(t, sourcetest.Harness{
+				Start: func(t testing.TB) sourcetest.Server { return kitServer{mariadb.Start(t, options...)} },
+				Open:  openForKit, Dialect: sourcetest.MariaDB(),
+			})
+		})
+	}
 }
 
 // openForKit opens the source; the budget must be empty when t ends.

@@ -46,6 +46,10 @@ type streamer struct {
 	group    group
 	maps     map[uint64]*mapped
 	clock    time.Duration // the server's clock less ours
+	// prepares are XA transactions that are open where the reader is.
+	prepares prepares
+	// again takes the events of a prepared group that is read again; nil: none is.
+	again func(h header, body []byte) error
 
 	until   until
 	told    place // of the last End handed over
@@ -75,6 +79,7 @@ func (s *source) readStream(ctx context.Context, split connector.Split, from pos
 	}
 	r := &streamer{s: s, split: split, shapes: newShapes(s, split), place: at.place, gtids: at.gtids, last: at.last, told: at.place, maps: map[uint64]*mapped{}}
 	r.group.skip = at.changes
+	r.prepares = newPrepares(s, at.place)
 	r.pipe = newPipe(ctx, s.env, &s.pool)
 	r.ctx = r.pipe.ctx
 	r.until = until{place: split.Until.Place.Order(), time: split.Until.Time}
@@ -90,6 +95,7 @@ func (s *source) readStream(ctx context.Context, split connector.Split, from pos
 	r.timer.Stop()
 	r.mu.Unlock()
 	r.pipe.stop()
+	r.prepares.close()
 	switch {
 	case err == errDone:
 		return nil
@@ -199,7 +205,9 @@ func (r *streamer) interrupt() {
 	if !r.group.open {
 		return
 	}
-	r.group.taken = max(r.group.taken, r.group.events)
+	if r.group.prepares == nil { // else its rows are still held
+		r.group.taken = max(r.group.taken, r.group.events)
+	}
 	r.group.open = false
 }
 

@@ -92,7 +92,9 @@ func (b *bench) changes(ctx context.Context) (workload, error) {
 			{name: "Debezium", rival: true, once: true, time: debeziumTime,
 				setting: "embedded engine " + debeziumVersion + ", JSON lines to a file; from its first change to its last, without the time to start",
 				command: func(ctx context.Context, out string) (call, error) { return b.debeziumCall(ctx, out, start, gtids, n) },
-				check: func(_ context.Context, out string, _ []byte) error { return b.countLines(filepath.Join(out, "changes.jsonl"), n) }},
+				check: func(_ context.Context, out string, _ []byte) error {
+					return b.countLines(filepath.Join(out, "changes.jsonl"), n)
+				}},
 		},
 	}, nil
 }

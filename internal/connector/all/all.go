@@ -4,6 +4,7 @@ package all
 import (
 	"godwit/internal/codec"
 	"godwit/internal/codec/csv"
+	"godwit/internal/codec/json"
 	"godwit/internal/codec/parquet"
 	"godwit/internal/connector"
 	"godwit/internal/connector/files"
@@ -42,5 +43,6 @@ func formats() []codec.Format {
 	return []codec.Format{
 		csv.Format,
 		parquet.Format,
+		json.Format,
 	}
 }

@@ -4,6 +4,8 @@ import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
 import java.util.HashMap;
 import java.util.Map;
@@ -113,6 +115,7 @@ public class Server {
     work.mkdirs();
     kdc = new MiniKdc(p, work);
     kdc.start();
+    Files.copy(kdc.getKrb5conf().toPath(), new File(work, "krb5.conf").toPath(), StandardCopyOption.REPLACE_EXISTING);
     File services = new File(work, "services.keytab");
     kdc.createPrincipal(services, "hdfs/" + KDC_HOST, "HTTP/" + KDC_HOST);
     kdc.createPrincipal(new File(work, "lark.keytab"), "lark");

@@ -109,7 +109,7 @@ public class Server {
     Properties p = MiniKdc.createConf();
     p.setProperty(MiniKdc.KDC_BIND_ADDRESS, KDC_HOST);
     if (options.containsKey("ticket_seconds")) {
-      p.setProperty(MiniKdc.MAX_TICKET_LIFETIME, options.get("ticket_seconds") + "000");
+      p.setProperty(MiniKdc.MAX_TICKET_LIFETIME, options.get("ticket_seconds"));
     }
     File work = new File(dir(), "kdc");
     work.mkdirs();

@@ -132,6 +132,10 @@ func (s *Store) fail(what, key string, err error) error {
 	if key != "" {
 		where, what = s.where(key), what+" "+show(key)
 	}
+	if s.cluster.login == nil && !s.pool.wasThere() && strings.Contains(err.Error(), "unexpected sequence number") {
+		// A refusal to whom shows no ticket is not numbered, and the library drops it.
+		err = loginError{errors.New("the cluster wants another way to log in than a name")}
+	}
 	class, text := exception(err)
 	cause := err
 	if text != "" {
@@ -150,6 +154,8 @@ func codeOf(err error) fault.Code {
 		return fault.NameRefused
 	case known:
 		return code
+	case strings.Contains(err.Error(), "invalid wire-format data"), strings.Contains(err.Error(), "HMAC"):
+		return fault.StoreProtocol
 	case errors.Is(err, errIsFolder), errors.Is(err, fs.ErrExist):
 		return fault.NameRefused
 	case errors.Is(err, fs.ErrPermission):
@@ -180,6 +186,8 @@ func (s *Store) hinted(code fault.Code, class, what, key string) *fault.Error {
 			path = s.root
 		}
 		return e.Try("let the user %s in: hdfs dfs -chown %s %s, or -chmod, or -setfacl", s.cluster.who(), s.cluster.who(), path)
+	case fault.StoreProtocol:
+		return e.Try("where data is encrypted on the way, data nodes must offer AES: dfs.encrypt.data.transfer.cipher.suites=AES/CTR/NoPadding")
 	case fault.TargetFull:
 		if class == "MaxDirectoryItemsExceededException" {
 			return e.Try("the folder has as many files as dfs.namenode.fs-limits.max-directory-items allows")

@@ -68,10 +68,22 @@ func (f *file) create() error {
 		}
 		err = f.open()
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		err = f.refusal(err)
+	}
 	if err != nil {
 		return s.fail("create a file for", f.key, err)
 	}
 	return nil
+}
+
+// refusal finds out what it is that this user may not do: the library has dropped
+// what the name node said, which it says of a folder too.
+func (f *file) refusal(err error) error {
+	if said := f.s.mkdirs(f.ctx, f.path); said != nil {
+		return said
+	}
+	return errors.Join(err, f.s.remove(f.ctx, f.path))
 }
 
 func (f *file) open() error {

@@ -37,6 +37,11 @@ func kerberized(v option.Values, conf hadoop) bool {
 // withKerberos adds how to log in.
 func withKerberos(c cluster, v option.Values, conf hadoop, open bool) (cluster, error) {
 	k := v.Object("kerberos")
+	if c.protection == "integrity" {
+		// The library loses bytes where a read goes over the end of a signed piece.
+		return c, fault.New(fault.JobValue, "data nodes that sign data without encrypting it (protection integrity) cannot be read from").
+			At("%s", v.Place("protection")).Try("have the data nodes allow authentication or privacy too (dfs.data.transfer.protection), and choose one of them as protection")
+	}
 	if (k.Text("keytab") == "") == (k.Text("ccache") == "") {
 		return c, fault.New(fault.JobMissing, "kerberos needs a keytab or a ccache, one of them").At("%s", v.Place("kerberos")).
 			Try("give principal and keytab, or the ccache that kinit writes")

@@ -1,14 +1,13 @@
 import java.io.BufferedReader;
 import java.io.File;
-import java.io.FileOutputStream;
 import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
-import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import org.apache.hadoop.conf.Configuration;
@@ -16,13 +15,12 @@ import org.apache.hadoop.fs.FSDataOutputStream;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileUtil;
 import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.fs.SafeModeAction;
 import org.apache.hadoop.fs.permission.FsPermission;
 import org.apache.hadoop.hdfs.DistributedFileSystem;
-import org.apache.hadoop.hdfs.HAUtil;
 import org.apache.hadoop.hdfs.MiniDFSCluster;
 import org.apache.hadoop.hdfs.MiniDFSNNTopology;
 import org.apache.hadoop.hdfs.protocol.HdfsConstants;
-import org.apache.hadoop.hdfs.server.common.HdfsServerConstants;
 import org.apache.hadoop.minikdc.MiniKdc;
 import org.apache.hadoop.security.UserGroupInformation;
 
@@ -83,8 +81,8 @@ public class Server {
     }
     if (options.containsKey("kerberos")) secure(options.get("kerberos"));
     int[] ports = ports(); // rpc and http of each name node
-    boolean fresh = !new File(dir(), "name-0-1").exists() && !new File(dir(), "name-ns-0-1").exists()
-        && !new File(dir(), "formatted").exists();
+    File formatted = new File(dir(), "formatted");
+    boolean fresh = !formatted.exists();
     MiniDFSCluster.Builder b = new MiniDFSCluster.Builder(conf, dir())
         .numDataNodes(Integer.parseInt(options.getOrDefault("datanodes", "1"))).format(fresh).checkDataNodeAddrConfig(false);
     if (ports.length > 2) {
@@ -93,13 +91,17 @@ public class Server {
         ns.addNN(new MiniDFSNNTopology.NNConf("nn" + (i / 2 + 1)).setIpcPort(ports[i]).setHttpPort(ports[i + 1]));
       }
       b.nnTopology(new MiniDFSNNTopology().addNameservice(ns));
+      if (!fresh) { // the cluster would empty the folder of the edits that both read
+        conf.set("dfs.namenode.shared.edits.dir", new File(dir(), "shared-edits-0-through-1").toURI().toString());
+        b.manageNameDfsSharedDirs(false);
+      }
     } else {
       b.nameNodePort(ports[0]).nameNodeHttpPort(ports[1]);
     }
     cluster = b.build();
     if (ports.length > 2) cluster.transitionToActive(0);
     cluster.waitActive();
-    new File(dir(), "formatted").createNewFile();
+    formatted.createNewFile();
   }
 
   /** secure starts a KDC and makes the cluster use it, with a protection of data transfer. */
@@ -107,12 +109,13 @@ public class Server {
     Properties p = MiniKdc.createConf();
     p.setProperty(MiniKdc.KDC_BIND_ADDRESS, KDC_HOST);
     if (options.containsKey("ticket_seconds")) {
-      p.setProperty(MiniKdc.MAX_TICKET_LIFETIME, options.get("ticket_seconds") + "000");
+      p.setProperty(MiniKdc.MAX_TICKET_LIFETIME, options.get("ticket_seconds"));
     }
     File work = new File(dir(), "kdc");
     work.mkdirs();
     kdc = new MiniKdc(p, work);
     kdc.start();
+    Files.copy(kdc.getKrb5conf().toPath(), new File(work, "krb5.conf").toPath(), StandardCopyOption.REPLACE_EXISTING);
     File services = new File(work, "services.keytab");
     kdc.createPrincipal(services, "hdfs/" + KDC_HOST, "HTTP/" + KDC_HOST);
     kdc.createPrincipal(new File(work, "lark.keytab"), "lark");
@@ -164,7 +167,7 @@ public class Server {
   private void obey(String[] c) throws Exception {
     switch (c[0]) {
       case "safemode":
-        fs().setSafeMode(c[1].equals("on") ? org.apache.hadoop.fs.SafeModeAction.ENTER : org.apache.hadoop.fs.SafeModeAction.LEAVE);
+        fs().setSafeMode(c[1].equals("on") ? SafeModeAction.ENTER : SafeModeAction.LEAVE);
         break;
       case "stop-datanode":
         int n = Integer.parseInt(c[1]);
@@ -180,8 +183,14 @@ public class Server {
       case "start-namenode":
         cluster.restartNameNode(Integer.parseInt(c[1]), true);
         break;
+      case "standby":
+        cluster.transitionToStandby(Integer.parseInt(c[1]));
+        break;
       case "activate":
         activate(Integer.parseInt(c[1]));
+        break;
+      case "lease": // milliseconds after which others may take the file of a writer that is not heard of
+        cluster.setLeasePeriod(Long.parseLong(c[1]), Long.parseLong(c[1]) * 20);
         break;
       case "mkdir": // path, mode in octal digits, owner
         fs().mkdirs(new Path(c[1]));

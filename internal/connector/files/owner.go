@@ -27,6 +27,7 @@ type owner struct {
 	Job     string `json:"job"`
 	Sink    string `json:"sink"`
 	Layout  string `json:"layout"`
+	Meta    bool   `json:"meta,omitempty"` // of layout append
 	Format  string `json:"format"`
 	// Options are those of the format that readers must know and that therefore
 	// stay as they are.
@@ -87,6 +88,9 @@ func (s *sink) fits(o *owner) error {
 	}
 	if o.Layout != s.mine.Layout {
 		return differs("layout", o.Layout, s.mine.Layout)
+	}
+	if o.Meta != s.mine.Meta {
+		return differs("meta", fmt.Sprint(o.Meta), fmt.Sprint(s.mine.Meta))
 	}
 	if o.Format != s.mine.Format {
 		return differs("format", o.Format, s.mine.Format)

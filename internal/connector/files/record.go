@@ -50,6 +50,8 @@ type record struct {
 	Receipts []store.Receipt `json:"receipts,omitempty"`
 	// Side names the object that has the receipts when they are many.
 	Side *side `json:"side,omitempty"`
+	// Left is what was left out of files, as the job asks for, since the shard began.
+	Left left `json:"left_out,omitzero"`
 	// Unswept names files that may have been staged and that no record names.
 	Unswept []span `json:"unswept,omitempty"`
 }

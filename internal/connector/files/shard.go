@@ -175,7 +175,7 @@ func (s *shard) raise(ctx context.Context, last *record, l *listing, c connector
 	if last == nil {
 		r.Positions = emptySet()
 	} else {
-		r.N, r.Epoch, r.Positions = last.N+1, last.Epoch+1, last.Positions
+		r.N, r.Epoch, r.Positions, r.Left = last.N+1, last.Epoch+1, last.Positions, last.Left
 	}
 	if last != nil && last.Side != nil {
 		t.sides = []string{last.Side.Key}

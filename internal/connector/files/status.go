@@ -183,6 +183,9 @@ func (s *sink) statusTable(c connector.Completion) statusTable {
 	}
 	versions := s.history.of(t)
 	for _, v := range versions {
+		if s.mine.Layout == layoutAppend && v.Table.Generation != t.Generation {
+			continue // they go when this generation is whole
+		}
 		folder := s.know(v.Table)
 		if len(out.Folders) == 0 || out.Folders[len(out.Folders)-1] != folder {
 			out.Folders = append(out.Folders, folder)
@@ -197,7 +200,7 @@ func (s *sink) statusTable(c connector.Completion) statusTable {
 // form they are written.
 func (s *sink) inFiles(t *row.Table) (names, types []string) {
 	plain := s.codec.Columns(codec.Shape{Table: t})
-	meta := s.codec.Columns(codec.Shape{Table: t, Meta: true})
+	meta := s.codec.Columns(s.shape(t))
 	meta = meta[max(0, len(meta)-len(plain)):]
 	for i := range plain {
 		typ := strings.TrimPrefix(plain[i], t.Columns[i].Name+" ")

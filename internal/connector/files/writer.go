@@ -36,6 +36,7 @@ type writer struct {
 	recording bool
 	sides     []string // side objects that go with the next commit
 	unswept   []span   // what a sweep could not look for
+	left      left     // out of files since the last commit
 	parts     parts
 }
 
@@ -108,6 +109,12 @@ func (w *writer) Apply(ctx context.Context, b *row.Batch) error {
 		return err
 	}
 	w.sink.status.follow(uint64(b.Incarnation))
+	if w.sink.mine.Layout == layoutAppend {
+		var err error
+		if b, err = w.appended(b); err != nil {
+			return w.poison(err)
+		}
+	}
 	w.parts.of(b)
 	for i, t := range w.parts.tables {
 		if err := w.write(ctx, b, t, w.parts.sections[i]); err != nil {
@@ -183,12 +190,16 @@ func (w *writer) measure(f *file) {
 func (w *writer) begin(ctx context.Context, t *row.Table) (*file, error) {
 	w.seq++
 	name := fileName(w.shard.task, w.record.Epoch, w.seq, w.sink.codec.Extension())
-	key := w.sink.know(t) + name
+	folder := w.sink.know
+	if !w.place.IsZero() {
+		folder = w.sink.knowStreamed
+	}
+	key := folder(t) + name
 	staging, err := w.sink.stager.Stage(ctx, key, store.PutOptions{})
 	if err != nil {
 		return nil, w.sink.fail(err, "%s cannot be staged", key)
 	}
-	enc, err := w.sink.codec.NewEncoder(staging, codec.Shape{Table: t, Meta: true})
+	enc, err := w.sink.codec.NewEncoder(staging, w.sink.shape(t))
 	if err != nil {
 		staging.Abort()
 		return nil, err
@@ -275,7 +286,7 @@ func (w *writer) commit(ctx context.Context, set position.Set) error {
 		return err
 	}
 	r := &record{N: w.record.N + 1, Epoch: w.record.Epoch, Claim: w.record.Claim, Positions: positions,
-		Seq: w.seq, Receipts: w.receipts, Unswept: w.unswept}
+		Seq: w.seq, Receipts: w.receipts, Unswept: w.unswept, Left: w.record.Left.plus(w.left)}
 	if err := w.offload(ctx, r); err != nil {
 		return err
 	}
@@ -299,6 +310,7 @@ func (w *writer) commit(ctx context.Context, set position.Set) error {
 	w.record = r
 	w.look(set)
 	w.receipts, w.recording, w.staged = nil, false, 0
+	w.left = left{}
 	w.shard.prune(ctx, l)
 	w.dropSides(ctx)
 	return nil

@@ -139,13 +139,13 @@ type version struct{ table, key, v string }
 
 // judge compares files with what the server noted. Of each key the versions in the files
 // are neighbours, each there once; whole: up to the last one.
-func (h *hammered) judge(dir string, whole bool) (rows int, wrong string) {
+func (h *hammered) judge(dir, within string, whole bool) (rows int, wrong string) {
 	h.t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	seen := map[version]int{}
 	for name := range hammeredTables() {
-		files, err := filepath.Glob(filepath.Join(dir, "app", name, "*.csv"))
+		files, err := filepath.Glob(filepath.Join(dir, "app", name, within, "*.csv"))
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -242,7 +242,7 @@ func TestAppend(t *testing.T) {
 		}
 		k.p.kill()
 		g := readTarget(t, j.lake())
-		if rows, wrong := h.judge(g.view(t), false); wrong != "" {
+		if rows, wrong := h.judge(g.view(t), "", false); wrong != "" {
 			t.Fatalf("round %d, killed at %s, %d rows: %s\nkept: %s", n, aim, rows, wrong, keep(t, j))
 		}
 	}
@@ -252,7 +252,7 @@ func TestAppend(t *testing.T) {
 		code, said := run(t, h.server.Password, j.args()...)
 		want(t, code, said, 0)
 	}
-	rows, wrong := h.judge(j.lake(), true)
+	rows, wrong := h.judge(j.lake(), "", true)
 	if wrong != "" {
 		t.Fatalf("at the end, %d rows: %s\nkept: %s", rows, wrong, keep(t, j))
 	}
@@ -268,6 +268,14 @@ func TestAppend(t *testing.T) {
 	}
 	if record.Left.Deletes == 0 || record.Left.Updates != 0 {
 		t.Errorf("left out: %+v", record.Left)
+	}
+	code, said := run(t, h.server.Password, j.args("--again", "--confirm", "crossing")...)
+	want(t, code, said, 0)
+	for within, whole := range map[string]bool{"": false, "g2": true} {
+		n, wrong := h.judge(j.lake(), within, whole)
+		if wrong != "" || !whole && n > 0 {
+			t.Errorf("read again, in folder %q: %d rows: %s", within, n, wrong)
+		}
 	}
 	if n := h.marks(j); n < 6 {
 		t.Errorf("the chunks have %d different marks only", n)

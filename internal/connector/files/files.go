@@ -98,6 +98,8 @@ type sink struct {
 	tables map[string]bool
 	// generations are those of tables by number, as far as they were prepared.
 	generations map[uint32]uint32
+	// retired are those before which nothing is left, by number.
+	retired map[uint32]uint32
 
 	history history
 	status  status
@@ -124,7 +126,7 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 		where:   c.Where,
 		mine:    owner{Version: ownerVersion, Job: env.Job, Sink: env.Name, Layout: c.Layout, Meta: c.Append.Meta, Format: c.Format, Options: c.Options},
 		append:  c.Append, codec: c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace, spread: maxSpread,
-		tables: map[string]bool{}, generations: map[uint32]uint32{},
+		tables: map[string]bool{}, generations: map[uint32]uint32{}, retired: map[uint32]uint32{},
 	}
 	if env.Budget != nil {
 		s.memory = max(env.Budget.Size()/memoryShare, leastMemory)

@@ -81,15 +81,6 @@ func (n names) folder(space, table string) string {
 	return n.escape(space) + "/" + n.escape(table) + "/"
 }
 
-// generationFolder returns the folder within that of a table for the files of a
-// generation of its snapshot and what follows it; empty for the first one.
-func generationFolder(generation uint32) string {
-	if generation <= 1 {
-		return ""
-	}
-	return fmt.Sprintf("g%d/", generation)
-}
-
 // fileName returns the name of file seq of an epoch of a task. Both count up and
 // an epoch has one owner, so no name is ever used twice.
 func fileName(task string, epoch, seq uint64, extension string) string {

@@ -110,6 +110,18 @@ func (s *sink) Announce(ctx context.Context, at position.Position, described str
 	if err := s.history.load(ctx, s); err != nil {
 		return err
 	}
+	if err := s.announce(ctx, at, described, tables); err != nil {
+		return err
+	}
+	for _, c := range tables { // the document says by now where their rows are
+		if c.Complete && c.Table.Generation > 1 && s.mine.Layout == layoutAppend {
+			s.retire(ctx, c.Table)
+		}
+	}
+	return nil
+}
+
+func (s *sink) announce(ctx context.Context, at position.Position, described string, tables []connector.Completion) error {
 	st := &s.status
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -71,7 +71,7 @@ const (
 // target to the log's end, and those still stopped then go on as zombies.
 func Interleave(h Harness, seed uint64) (Tally, error) {
 	x := &interleaving{rng: rand.New(rand.NewPCG(seed, 1)), claims: map[uint64]int{}, driver: &driver{Harness: h, world: h.New()}}
-	x.log = NewLog(seed, Shape{Txns: 9, Rows: 3, Long: 5, Chunks: int(seed % 2), Schema: seed%3 == 0})
+	x.log = h.newLog(seed, Shape{Txns: 9, Rows: 3, Long: 5, Chunks: int(seed % 2), Schema: seed%3 == 0})
 	err := x.play()
 	for _, a := range x.live {
 		a.p.Kill()

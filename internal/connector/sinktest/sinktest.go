@@ -99,7 +99,7 @@ func spaceRunsOut(t *testing.T, h Harness) {
 	full := 0
 	for name, y := range h.histories() {
 		for space := int64(0); ; space += 97 {
-			log, world := NewLog(y.seed, y.shape), h.New()
+			log, world := h.newLog(y.seed, y.shape), h.New()
 			d := &driver{Harness: h, log: log, world: world}
 			if y.before.claim.Run > 0 {
 				if err := y.begin(d); err != nil {
@@ -183,7 +183,7 @@ type room struct {
 }
 
 func newRoom(t *testing.T, h Harness) *room {
-	return &room{t, h, NewLog(11, Shape{Txns: 6, Rows: 4, Long: 4}), h.New()}
+	return &room{t, h, h.newLog(11, Shape{Txns: 6, Rows: 4, Long: 4}), h.New()}
 }
 
 func (r *room) sink(name string) connector.Sink {
@@ -355,7 +355,7 @@ func sameEnd(t *testing.T, h Harness) {
 	var want []string
 	for _, s := range []script{{batch: 1, every: 1}, {batch: 3, every: 2}, {batch: 1000, every: 1000}, {batch: 2, every: 5, again: 3}} {
 		s.claim, s.closes = connector.Claim{Run: 1, Attempt: 1}, true
-		log, world := NewLog(21, Shape{Txns: 30, Rows: 6, Long: 60, Chunks: 3, Schema: true}), h.New()
+		log, world := h.newLog(21, Shape{Txns: 30, Rows: 6, Long: 60, Chunks: 3, Schema: true}), h.New()
 		d := &driver{Harness: h, log: log, world: world}
 		if err := d.run(&Process{Name: "one"}, s); err != nil {
 			t.Fatal(err)

@@ -69,7 +69,7 @@ func (h Harness) histories() map[string]history {
 // another process bring the target to the end and judges again. struck is false
 // when the life ended before f.
 func (y history) run(f Fault, cut bool, rng *rand.Rand) (step string, err error) {
-	log := NewLog(y.seed, y.shape)
+	log := y.h.newLog(y.seed, y.shape)
 	world := y.h.New()
 	d := &driver{Harness: y.h, log: log, world: world}
 	if y.before.claim.Run > 0 {

@@ -46,8 +46,18 @@ type Harness struct {
 	Publishes string
 	// Delays says that the world can let a step have its effect after it failed.
 	Delays bool
+	// Leaves has the letters (codec.OpLetter) of changes that are left out of the
+	// target on purpose.
+	Leaves string
 	// Job and Sink name the shards.
 	Job, Sink string
+}
+
+// newLog makes a log of which the target leaves some changes out.
+func (h Harness) newLog(seed uint64, s Shape) *Log {
+	l := NewLog(seed, s)
+	l.leaves = h.Leaves
+	return l
 }
 
 func (h Harness) shard(task string) connector.Shard {

@@ -54,6 +54,7 @@ type config struct {
 	Where   string // the target, for people
 	Layout  string
 	Append  appending // of layout append
+	Path    *pattern  // nil: defaultPath
 	Format  string
 	Options map[string]string // of the format, those that cannot change
 	Codec   codec.Codec
@@ -83,6 +84,7 @@ type sink struct {
 	where  string // the target, for people
 	mine   owner  // what the owner document would say; FoldCase unset
 	append appending
+	path   *pattern
 	codec  codec.Codec
 	roll   roll
 	memory int64 // bytes that encoders of one writer may hold
@@ -117,6 +119,13 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 	if !ok || !ok2 {
 		return nil, fault.New(fault.TargetNoExclusive, "this kind of store cannot create files exclusively or stage them").At("%s", c.Where)
 	}
+	if c.Path == nil {
+		p, err := parsePath(defaultPath)
+		if err != nil {
+			return nil, err
+		}
+		c.Path = &p
+	}
 	log := env.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -125,8 +134,13 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 		objects: &objects{st, creator, stager, log, time.Now, backOff, sideBySide},
 		where:   c.Where,
 		mine:    owner{Version: ownerVersion, Job: env.Job, Sink: env.Name, Layout: c.Layout, Meta: c.Append.Meta, Format: c.Format, Options: c.Options},
-		append:  c.Append, codec: c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace, spread: maxSpread,
+		append:  c.Append,
+		path:    c.Path, names: names{path: c.Path},
+		codec: c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace, spread: maxSpread,
 		tables: map[string]bool{}, generations: map[uint32]uint32{}, retired: map[uint32]uint32{},
+	}
+	if c.Path.text != defaultPath {
+		s.mine.Path = c.Path.text
 	}
 	if env.Budget != nil {
 		s.memory = max(env.Budget.Size()/memoryShare, leastMemory)
@@ -256,7 +270,23 @@ func (s *sink) Check(ctx context.Context, tables []*row.Table) []connector.Findi
 		return []connector.Finding{f}
 	}
 	f.Detail += ": ours or empty, can be written, creates files exclusively"
-	return []connector.Finding{f}
+	return append([]connector.Finding{f}, s.checkPath(tables)...)
+}
+
+// checkPath tells of tables that have nothing for a field of the path.
+func (s *sink) checkPath(tables []*row.Table) (out []connector.Finding) {
+	for _, g := range s.path.rest {
+		for _, t := range tables {
+			if g.field != fieldColumn {
+				continue
+			}
+			if at := t.Column(g.column); at < 0 || !g.nameable(t.Columns[at].Type.Kind) {
+				out = append(out, connector.Finding{Name: "path", Detail: t.Name.String(), Warn: true,
+					Fault: fault.New(fault.JobValue, "%s has no column %s that can name a folder: all its rows go to %s", t.Name, g.column, noPart)})
+			}
+		}
+	}
+	return out
 }
 
 // History implements connector.Historian.

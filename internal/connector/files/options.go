@@ -27,6 +27,8 @@ func options(stores store.Registry, formats []codec.Format) []option.Field {
 			Help: "The format of the files. Its options stand beside it, under its name."},
 		{Name: "layout", Kind: option.Enum, Default: layoutChangelog, Values: []string{layoutChangelog, layoutAppend},
 			Help: "What a file holds. `changelog`: every row of the snapshot and every change after it, with the columns `_op`, `_pos`, `_ts`, `_txn` and `_absent` before the table's own. `append`: the table's own columns only; each row once, in no order, and an updated row again as a new one."},
+		{Name: "path", Kind: option.Text, Default: defaultPath, Check: checkPattern, Example: "{database}/{table}/dt={column:created_at:date}",
+			Help: "The folder of a file. `{database}` and `{table}` stand in it first, once each. What follows divides the rows of a table: `{date}`, `{year}`, `{month}`, `{day}` and `{hour}` of the commit, in UTC (rows of the snapshot have none), `{column:NAME}` by the value of a column, and `{column:NAME:date}` (or `year`, `month`, `day`, `hour`) by the time in one. What has no value lies in `__HIVE_DEFAULT_PARTITION__`."},
 		{Name: "meta", Kind: option.Bool, Help: "Of `layout: append`: files have the changelog's columns too."},
 		{Name: "on_update", Kind: option.Enum, Default: appendRow, Values: onChange, Live: true,
 			Help: "Of `layout: append`: what becomes of an updated row. `append`: it is written again as it is now. `drop`: it is left out and counted. `fail`: the sink stops."},
@@ -59,6 +61,11 @@ func formatNames(formats []codec.Format) []string {
 func settings(v option.Values, formats []codec.Format) (config, error) {
 	r := v.Object("roll")
 	c := config{Layout: v.Text("layout"), Format: v.Text("format"), Roll: roll{Size: r.Int("size"), Every: r.Duration("every"), Rows: r.Int("rows")}}
+	p, err := parsePath(v.Text("path"))
+	if err != nil {
+		return c, fault.New(fault.JobValue, "path: %v", err).At("%s", v.Place("path"))
+	}
+	c.Path = &p
 	if err := c.readLayout(v); err != nil {
 		return c, err
 	}
@@ -76,6 +83,12 @@ func settings(v option.Values, formats []codec.Format) (config, error) {
 		c.Options = fixed(v.Object(f.Name), f.Options)
 	}
 	return c, nil
+}
+
+func checkPattern(v any) error {
+	text, _ := v.(string)
+	_, err := parsePath(text)
+	return err
 }
 
 // readLayout reads what belongs to the layout.

@@ -34,6 +34,7 @@ type statusHead struct {
 	Sink    string            `json:"sink"`
 	Updated time.Time         `json:"updated"`
 	Layout  string            `json:"layout"`
+	Path    string            `json:"path"` // of folders: what follows that of a table divides its rows
 	Format  string            `json:"format"`
 	Options map[string]string `json:"options,omitempty"`
 	At      statusPlace       `json:"at"`
@@ -151,7 +152,7 @@ func (s *sink) flushStatus(ctx context.Context) error {
 }
 
 func (s *sink) statusDocument(pos, described string, tables []byte) []byte {
-	b, err := json.Marshal(statusHead{statusVersion, s.mine.Job, s.mine.Sink, s.now().UTC(), s.mine.Layout, s.mine.Format,
+	b, err := json.Marshal(statusHead{statusVersion, s.mine.Job, s.mine.Sink, s.now().UTC(), s.mine.Layout, s.path.text, s.mine.Format,
 		s.mine.Options, statusPlace{described, pos}, tables})
 	if err != nil {
 		panic(err) // plain data

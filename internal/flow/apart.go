@@ -410,7 +410,7 @@ func partsNamed(states []*SinkState, name row.Name) (parts []*SinkState, generat
 func (j *Job) regenerate(ctx context.Context, p *SinkState, t *row.Table, p0 position.Position, generation uint32, claim connector.Claim) error {
 	before := p.Shapes.tables[0]
 	now := *t
-	now.Number, now.Version = p.Number, before.Version+1
+	now.Number, now.Version, now.Generation = p.Number, before.Version+1, generation
 	if err := p.Sink.Prepare(ctx, []*row.Table{&now}); err != nil {
 		return err
 	}

@@ -296,6 +296,9 @@ func anyShapes(states []*SinkState) *shapes {
 }
 
 func (j *Job) begin(ctx context.Context, s *SinkState, at *shapes, p0 position.Position, b Beginning, claim connector.Claim) (err error) {
+	if b.Snapshot {
+		at.begin(1)
+	}
 	if err := s.Sink.Prepare(ctx, at.tables); err != nil {
 		return err
 	}
@@ -408,6 +411,7 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 			return err
 		}
 	}
+	at.begin(gen)
 	if err := at.keep(ctx, s.Sink, nil); err != nil {
 		return err
 	}

@@ -174,6 +174,11 @@ func (j *Job) addPart(ctx context.Context, s *SinkState, t *row.Table, p0 positi
 			keyLog:    numberNote(uint64(s.Incarnation)),
 			keyTables: position.Note(s.Patterns),
 		}
-		return j.startPart(ctx, part, w, t, set, s.Incarnation, max(s.greatest(), part.greatest())+1)
+		own := *t
+		own.Generation = max(s.greatest(), part.greatest()) + 1
+		if err := s.Sink.Prepare(ctx, []*row.Table{&own}); err != nil {
+			return nil, err
+		}
+		return j.startPart(ctx, part, w, &own, set, s.Incarnation, own.Generation)
 	})
 }

@@ -68,6 +68,13 @@ func numbered(tables []*row.Table, known *shapes) *shapes {
 	return s
 }
 
+// begin says of freshly numbered tables that a generation of their snapshots begins.
+func (s *shapes) begin(generation uint32) {
+	for _, t := range s.tables {
+		t.Generation = generation
+	}
+}
+
 func (s *shapes) sort() {
 	slices.SortFunc(s.tables, func(a, b *row.Table) int { return int(a.Number) - int(b.Number) })
 }

@@ -478,8 +478,14 @@ func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 	if c.Before == nil || c.Kind == row.Drop {
 		return b
 	}
-	if now := a.shapes.table(c.Before.Number); now != nil && now.Stopped != "" {
+	now := a.shapes.table(c.Before.Number)
+	if now != nil && now.Stopped != "" {
 		return row.Mark(b.End, b.EndTime)
+	}
+	if now != nil && now.Generation != c.After.Generation { // it is another one where the log is read
+		own, after := *c, *c.After
+		after.Generation, own.After = now.Generation, &after
+		b, c = row.Barrier(&own, b.At, b.End, b.EndTime), &own
 	}
 	mark, ok := a.state.marks[c.Before.Number]
 	if c.Kind != row.Alter || c.Before.Name == c.After.Name || a.state.Whole || !ok || b.At > mark.Order() {

@@ -198,7 +198,7 @@ func (b *Batch) After(floor func(*Table) string) *Batch {
 		cut = true
 		n := sort.Search(s.Rows, func(i int) bool { return b.Order(s.Row+i) > f })
 		if n < s.Rows {
-			kept = append(kept, Section{s.Table, s.Row + n, s.Rows - n, s.cell + n*len(s.Table.Columns)})
+			kept = append(kept, s.Part(s.Row+n, s.Row+s.Rows))
 		}
 	}
 	if !cut {
@@ -238,7 +238,12 @@ func (s *Section) run(kept []Section, from, to int) []Section {
 	if from < 0 {
 		return kept
 	}
-	return append(kept, Section{s.Table, from, to - from, s.cell + (from-s.Row)*len(s.Table.Columns)})
+	return append(kept, s.Part(from, to))
+}
+
+// Part returns the rows of s from row from to before row to.
+func (s *Section) Part(from, to int) Section {
+	return Section{s.Table, from, to - from, s.cell + (from-s.Row)*len(s.Table.Columns)}
 }
 
 func (b *Batch) view(sections []Section) *Batch {

@@ -63,11 +63,14 @@ func (n Name) String() string { return n.Space + "." + n.Table }
 // Table is one immutable version of a table's shape. Pointers to it are shared
 // by all batches of that version; compare pointers to see a change of version.
 type Table struct {
-	Name    Name     `json:"name"`
-	Number  uint32   `json:"number"`  // durable within a job, from 1; 0: not numbered yet
-	Version uint32   `json:"version"` // rises with each change of shape in the job's log
-	Columns []Column `json:"columns"` // in the order of the log
-	Key     []int    `json:"key"`     // columns of the primary key, or of the unique not-null key that stands for it; empty: none
+	Name    Name   `json:"name"`
+	Number  uint32 `json:"number"`  // durable within a job, from 1; 0: not numbered yet
+	Version uint32 `json:"version"` // rises with each change of shape in the job's log
+	// Generation is that of the snapshot to which the rows belong, and the changes after
+	// it; 0: there was none.
+	Generation uint32   `json:"generation,omitempty"`
+	Columns    []Column `json:"columns"` // in the order of the log
+	Key        []int    `json:"key"`     // columns of the primary key, or of the unique not-null key that stands for it; empty: none
 	// Charset and Collation are the table's defaults, which later columns inherit.
 	Charset   string `json:"charset,omitempty"`
 	Collation string `json:"collation,omitempty"`

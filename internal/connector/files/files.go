@@ -53,6 +53,8 @@ func Driver(stores store.Registry, formats []codec.Format) connector.SinkDriver 
 type config struct {
 	Where   string // the target, for people
 	Layout  string
+	Append  appending // of layout append
+	Path    *pattern  // nil: defaultPath
 	Format  string
 	Options map[string]string // of the format, those that cannot change
 	Codec   codec.Codec
@@ -81,6 +83,8 @@ type sink struct {
 	*objects
 	where  string // the target, for people
 	mine   owner  // what the owner document would say; FoldCase unset
+	append appending
+	path   *pattern
 	codec  codec.Codec
 	roll   roll
 	memory int64 // bytes that encoders of one writer may hold
@@ -94,6 +98,10 @@ type sink struct {
 	swept bool // files that were never closed were looked for
 	// tables are the folders this process knows of, to look for what was staged.
 	tables map[string]bool
+	// generations are those of tables by number, as far as they were prepared.
+	generations map[uint32]uint32
+	// retired are those before which nothing is left, by number.
+	retired map[uint32]uint32
 
 	history history
 	status  status
@@ -111,6 +119,13 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 	if !ok || !ok2 {
 		return nil, fault.New(fault.TargetNoExclusive, "this kind of store cannot create files exclusively or stage them").At("%s", c.Where)
 	}
+	if c.Path == nil {
+		p, err := parsePath(defaultPath)
+		if err != nil {
+			return nil, err
+		}
+		c.Path = &p
+	}
 	log := env.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -118,9 +133,14 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 	s := &sink{
 		objects: &objects{st, creator, stager, log, time.Now, backOff, sideBySide},
 		where:   c.Where,
-		mine:    owner{Version: ownerVersion, Job: env.Job, Sink: env.Name, Layout: c.Layout, Format: c.Format, Options: c.Options},
-		codec:   c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace, spread: maxSpread,
-		tables: map[string]bool{},
+		mine:    owner{Version: ownerVersion, Job: env.Job, Sink: env.Name, Layout: c.Layout, Meta: c.Append.Meta, Format: c.Format, Options: c.Options},
+		append:  c.Append,
+		path:    c.Path, names: names{path: c.Path},
+		codec: c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace, spread: maxSpread,
+		tables: map[string]bool{}, generations: map[uint32]uint32{}, retired: map[uint32]uint32{},
+	}
+	if c.Path.text != defaultPath {
+		s.mine.Path = c.Path.text
 	}
 	if env.Budget != nil {
 		s.memory = max(env.Budget.Size()/memoryShare, leastMemory)
@@ -145,6 +165,9 @@ func (s *sink) Prepare(ctx context.Context, tables []*row.Table) error {
 	}
 	for _, t := range tables {
 		s.know(t)
+		s.mu.Lock()
+		s.generations[t.Number] = max(s.generations[t.Number], t.Generation)
+		s.mu.Unlock()
 	}
 	return nil
 }
@@ -153,9 +176,33 @@ func (s *sink) Prepare(ctx context.Context, tables []*row.Table) error {
 func (s *sink) know(t *row.Table) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.folder(t, t.Generation)
+}
+
+// knowStreamed is know for a table of the stream. Its shape comes from whoever reads the
+// log, for whom it may belong to another generation.
+func (s *sink) knowStreamed(t *row.Table) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g, ok := s.generations[t.Number]; ok {
+		return s.folder(t, g)
+	}
+	return s.folder(t, t.Generation)
+}
+
+// folder is know with s.mu held.
+func (s *sink) folder(t *row.Table, generation uint32) string {
 	f := s.names.folder(t.Name.Space, t.Name.Table)
+	if s.mine.Layout == layoutAppend {
+		f += generationFolder(generation)
+	}
 	s.tables[f] = true
 	return f
+}
+
+// shape is what files of t hold.
+func (s *sink) shape(t *row.Table) codec.Shape {
+	return codec.Shape{Table: t, Meta: s.mine.Layout == layoutChangelog || s.append.Meta}
 }
 
 // Positions implements connector.Sink. It takes at most three requests.
@@ -206,7 +253,7 @@ func (s *sink) Plan(ctx context.Context, t *row.Table) (connector.Target, error)
 	s.mu.Unlock()
 	return connector.Target{
 		Name:    folder,
-		Columns: s.codec.Columns(codec.Shape{Table: t, Meta: true}),
+		Columns: s.codec.Columns(s.shape(t)),
 		Guarantee: connector.Guarantee{Level: "exactly-once",
 			Reason: "files and the positions they reach are recorded in one exclusive creation, and made visible after it"},
 	}, nil
@@ -223,7 +270,23 @@ func (s *sink) Check(ctx context.Context, tables []*row.Table) []connector.Findi
 		return []connector.Finding{f}
 	}
 	f.Detail += ": ours or empty, can be written, creates files exclusively"
-	return []connector.Finding{f}
+	return append([]connector.Finding{f}, s.checkPath(tables)...)
+}
+
+// checkPath tells of tables that have nothing for a field of the path.
+func (s *sink) checkPath(tables []*row.Table) (out []connector.Finding) {
+	for _, g := range s.path.rest {
+		for _, t := range tables {
+			if g.field != fieldColumn {
+				continue
+			}
+			if at := t.Column(g.column); at < 0 || !g.nameable(t.Columns[at].Type.Kind) {
+				out = append(out, connector.Finding{Name: "path", Detail: t.Name.String(), Warn: true,
+					Fault: fault.New(fault.JobValue, "%s has no column %s that can name a folder: all its rows go to %s", t.Name, g.column, noPart)})
+			}
+		}
+	}
+	return out
 }
 
 // History implements connector.Historian.

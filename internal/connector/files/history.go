@@ -152,6 +152,23 @@ func (h *history) of(t *row.Table) []*version {
 	return append(out, &version{Table: t})
 }
 
+// shares reports whether a table of another number ever had its files in one of the
+// folders of t.
+func (h *history) shares(s *sink, t *row.Table) bool {
+	mine := map[string]bool{}
+	for _, v := range h.of(t) {
+		mine[s.base(v.Table)] = true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for number, versions := range h.tables {
+		if number != t.Number && slices.ContainsFunc(versions, func(v *version) bool { return mine[s.base(v.Table)] }) {
+			return true
+		}
+	}
+	return false
+}
+
 // posText is a place as _pos has it: the incarnation of the log and the order, in
 // small hex digits.
 func posText(incarnation uint16, order string) string {

@@ -33,6 +33,14 @@ func TestSink_when_files_are_CSV(t *testing.T) {
 	}
 }
 
+// The same with rows that are appended: those of deletes and truncates are not.
+func TestSink_when_rows_are_appended(t *testing.T) {
+	c := appendConfig()
+	h := memHarness()
+	h.New, h.Leaves = func() sinktest.World { return &memWorld{mem: sinktest.NewMem(), config: &c} }, "dt"
+	sinktest.Run(t, h, 1_000)
+}
+
 // The same where a listing is not of one moment.
 func TestSink_when_listings_are_torn(t *testing.T) {
 	h := memHarness()

@@ -29,12 +29,12 @@ const StagingDir = "_godwit/staging"
 // may add to the name of what it stages.
 const maxName = 160
 
-// names turns names of a source into segments of keys. The zero value is for
-// stores that tell capital letters from small ones.
+// names turns names of a source into segments of keys.
 type names struct {
 	// fold says that the store takes "A" and "a" for one name: capital letters
 	// are then escaped as well.
 	fold bool
+	path *pattern
 }
 
 // escape returns s as one segment of a key. Letters, digits, "-" and "_" stand for
@@ -78,7 +78,7 @@ func (n names) plain(c byte) bool {
 
 // folder returns the folder of a table's files, with a trailing "/".
 func (n names) folder(space, table string) string {
-	return n.escape(space) + "/" + n.escape(table) + "/"
+	return n.path.folder(n, space, table)
 }
 
 // fileName returns the name of file seq of an epoch of a task. Both count up and

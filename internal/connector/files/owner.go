@@ -2,6 +2,7 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,8 @@ type owner struct {
 	Job     string `json:"job"`
 	Sink    string `json:"sink"`
 	Layout  string `json:"layout"`
+	Meta    bool   `json:"meta,omitempty"` // of layout append
+	Path    string `json:"path,omitempty"` // the pattern of folders; empty: defaultPath
 	Format  string `json:"format"`
 	// Options are those of the format that readers must know and that therefore
 	// stay as they are.
@@ -87,6 +90,12 @@ func (s *sink) fits(o *owner) error {
 	}
 	if o.Layout != s.mine.Layout {
 		return differs("layout", o.Layout, s.mine.Layout)
+	}
+	if o.Path != s.mine.Path {
+		return differs("path", cmp.Or(o.Path, defaultPath), s.path.text)
+	}
+	if o.Meta != s.mine.Meta {
+		return differs("meta", fmt.Sprint(o.Meta), fmt.Sprint(s.mine.Meta))
 	}
 	if o.Format != s.mine.Format {
 		return differs("format", o.Format, s.mine.Format)
@@ -186,7 +195,7 @@ func (s *sink) foldsCase(ctx context.Context) (bool, error) {
 func (s *sink) own(o *owner) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.names = names{fold: o.FoldCase}
+	s.names = names{fold: o.FoldCase, path: s.path}
 	s.owned = true
 }
 

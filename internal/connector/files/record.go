@@ -29,6 +29,7 @@ const (
 	maxInline      = 256     // receipts in the record itself
 	maxInlineBytes = 1 << 20 // and their bytes
 	maxUnswept     = 32
+	maxFolders     = 200
 )
 
 // record is one act of a shard: that its positions moved together with the files
@@ -50,6 +51,10 @@ type record struct {
 	Receipts []store.Receipt `json:"receipts,omitempty"`
 	// Side names the object that has the receipts when they are many.
 	Side *side `json:"side,omitempty"`
+	// Left is what was left out of files, as the job asks for, since the shard began.
+	Left left `json:"left_out,omitzero"`
+	// Folders are those of files of this epoch, where a path divides tables: the latest.
+	Folders []string `json:"folders,omitempty"`
 	// Unswept names files that may have been staged and that no record names.
 	Unswept []span `json:"unswept,omitempty"`
 }

@@ -175,7 +175,7 @@ func (s *shard) raise(ctx context.Context, last *record, l *listing, c connector
 	if last == nil {
 		r.Positions = emptySet()
 	} else {
-		r.N, r.Epoch, r.Positions = last.N+1, last.Epoch+1, last.Positions
+		r.N, r.Epoch, r.Positions, r.Left = last.N+1, last.Epoch+1, last.Positions, last.Left
 	}
 	if last != nil && last.Side != nil {
 		t.sides = []string{last.Side.Key}
@@ -185,7 +185,7 @@ func (s *shard) raise(ctx context.Context, last *record, l *listing, c connector
 		if t.receipts, err = s.receipts(ctx, last); err != nil {
 			return nil, s.gone(ctx, last, err)
 		}
-		r.Receipts, r.Side = last.Receipts, last.Side
+		r.Receipts, r.Side, r.Folders = last.Receipts, last.Side, last.Folders
 		r.Unswept = append(r.Unswept, last.Unswept...)
 		r.Unswept = append(r.Unswept, span{last.Epoch, last.Seq + 1})
 		r.Unswept = r.Unswept[max(0, len(r.Unswept)-maxUnswept):]

@@ -34,6 +34,7 @@ type statusHead struct {
 	Sink    string            `json:"sink"`
 	Updated time.Time         `json:"updated"`
 	Layout  string            `json:"layout"`
+	Path    string            `json:"path"` // of folders: what follows that of a table divides its rows
 	Format  string            `json:"format"`
 	Options map[string]string `json:"options,omitempty"`
 	At      statusPlace       `json:"at"`
@@ -110,6 +111,18 @@ func (s *sink) Announce(ctx context.Context, at position.Position, described str
 	if err := s.history.load(ctx, s); err != nil {
 		return err
 	}
+	if err := s.announce(ctx, at, described, tables); err != nil {
+		return err
+	}
+	for _, c := range tables { // the document says by now where their rows are
+		if c.Complete && c.Table.Generation > 1 && s.mine.Layout == layoutAppend {
+			s.retire(ctx, c.Table)
+		}
+	}
+	return nil
+}
+
+func (s *sink) announce(ctx context.Context, at position.Position, described string, tables []connector.Completion) error {
 	st := &s.status
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -139,7 +152,7 @@ func (s *sink) flushStatus(ctx context.Context) error {
 }
 
 func (s *sink) statusDocument(pos, described string, tables []byte) []byte {
-	b, err := json.Marshal(statusHead{statusVersion, s.mine.Job, s.mine.Sink, s.now().UTC(), s.mine.Layout, s.mine.Format,
+	b, err := json.Marshal(statusHead{statusVersion, s.mine.Job, s.mine.Sink, s.now().UTC(), s.mine.Layout, s.path.text, s.mine.Format,
 		s.mine.Options, statusPlace{described, pos}, tables})
 	if err != nil {
 		panic(err) // plain data
@@ -183,6 +196,9 @@ func (s *sink) statusTable(c connector.Completion) statusTable {
 	}
 	versions := s.history.of(t)
 	for _, v := range versions {
+		if s.mine.Layout == layoutAppend && v.Table.Generation != t.Generation {
+			continue // they go when this generation is whole
+		}
 		folder := s.know(v.Table)
 		if len(out.Folders) == 0 || out.Folders[len(out.Folders)-1] != folder {
 			out.Folders = append(out.Folders, folder)
@@ -197,7 +213,7 @@ func (s *sink) statusTable(c connector.Completion) statusTable {
 // form they are written.
 func (s *sink) inFiles(t *row.Table) (names, types []string) {
 	plain := s.codec.Columns(codec.Shape{Table: t})
-	meta := s.codec.Columns(codec.Shape{Table: t, Meta: true})
+	meta := s.codec.Columns(s.shape(t))
 	meta = meta[max(0, len(meta)-len(plain)):]
 	for i := range plain {
 		typ := strings.TrimPrefix(plain[i], t.Columns[i].Name+" ")

@@ -49,6 +49,9 @@ func (s *sink) sweep(ctx context.Context, sh *shard, t *taken) []span {
 	}
 	s.mu.Lock()
 	folders := slices.Sorted(maps.Keys(s.tables))
+	if s.path.divided() {
+		folders = t.record.Folders // those that were never recorded are not known
+	}
 	s.mu.Unlock()
 	var err error
 	if f, ok := s.store.(stagedFinder); ok {

@@ -253,6 +253,8 @@ type memWorld struct {
 	mem *sinktest.Mem
 	// plant puts a defect between the sink and the store.
 	plant func(m *sinktest.Mem, p *sinktest.Process, st fullStore) store.Store
+	// config is what the sinks are given; nil: testConfig.
+	config *config
 }
 
 type fullStore interface {
@@ -266,7 +268,11 @@ func (w *memWorld) Start(p *sinktest.Process) (connector.Sink, error) {
 	if w.plant != nil {
 		st = w.plant(w.mem, p, w.mem.View(p))
 	}
-	return testSink(st, testConfig())
+	c := testConfig()
+	if w.config != nil {
+		c = *w.config
+	}
+	return testSink(st, c)
 }
 
 func (w *memWorld) Look(tasks []string) (*sinktest.View, error) { return look(w, tasks) }

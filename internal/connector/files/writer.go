@@ -25,7 +25,7 @@ type writer struct {
 	closed bool
 
 	seq    uint64
-	open   map[*row.Table]*file
+	open   map[slot]*file
 	tick   uint64
 	memory int   // of the encoders of open files
 	staged int64 // bytes since the last commit
@@ -36,6 +36,8 @@ type writer struct {
 	recording bool
 	sides     []string // side objects that go with the next commit
 	unswept   []span   // what a sweep could not look for
+	left      left     // out of files since the last commit
+	folders   []string // of files of this epoch, the latest last, where a path divides tables
 	parts     parts
 }
 
@@ -71,7 +73,7 @@ func (s *sink) Open(ctx context.Context, sh connector.Shard, c connector.Claim) 
 		return nil, nil, at(err, shard.key(t.record.N))
 	}
 	w := &writer{sink: s, shard: shard, record: t.record, sides: t.sides,
-		open: map[*row.Table]*file{}, parts: parts{index: map[*row.Table]int{}}}
+		open: map[slot]*file{}, parts: parts{index: map[slot]int{}}, folders: slices.Clone(t.record.Folders)}
 	w.look(set)
 	if t.clean {
 		return w, set, nil
@@ -108,8 +110,14 @@ func (w *writer) Apply(ctx context.Context, b *row.Batch) error {
 		return err
 	}
 	w.sink.status.follow(uint64(b.Incarnation))
-	w.parts.of(b)
-	for i, t := range w.parts.tables {
+	if w.sink.mine.Layout == layoutAppend {
+		var err error
+		if b, err = w.appended(b); err != nil {
+			return w.poison(err)
+		}
+	}
+	w.parts.of(b, w.sink)
+	for i, t := range w.parts.slots {
 		if err := w.write(ctx, b, t, w.parts.sections[i]); err != nil {
 			return w.poison(err)
 		}
@@ -117,36 +125,77 @@ func (w *writer) Apply(ctx context.Context, b *row.Batch) error {
 	return nil
 }
 
-// parts is a batch by tables. Rows of one table keep their order; between tables
-// there is none in files. It keeps a table's file in use once for each batch, not
-// once for each row, where a transaction goes to and fro between many tables.
-type parts struct {
-	tables   []*row.Table
-	sections [][]*row.Section
-	index    map[*row.Table]int
+// slot is what one open file is for: rows of a table version that lie in one folder.
+type slot struct {
+	table *row.Table
+	part  string // the folder within that of the table; empty where a path does not divide it
 }
 
-func (p *parts) of(b *row.Batch) {
+// parts is a batch by files. Rows of one keep their order; between files there is none.
+// It keeps a table's file in use once for each batch, not once for each row, where a
+// transaction goes to and fro between many tables or folders.
+type parts struct {
+	slots    []slot
+	sections [][]*row.Section
+	index    map[slot]int
+	path     []byte
+}
+
+func (p *parts) of(b *row.Batch, s *sink) {
 	clear(p.index)
-	p.tables = p.tables[:0]
+	p.slots = p.slots[:0]
 	all := b.Sections()
+	s.mu.Lock()
+	names := s.names
+	s.mu.Unlock()
 	for i := range all {
-		s := &all[i]
-		k, ok := p.index[s.Table]
-		if !ok {
-			k = len(p.tables)
-			p.index[s.Table] = k
-			p.tables = append(p.tables, s.Table)
-			if k == len(p.sections) {
-				p.sections = append(p.sections, nil)
-			}
-			p.sections[k] = p.sections[k][:0]
+		if s.path.divided() {
+			p.divide(b, &all[i], names)
+		} else {
+			p.add(slot{table: all[i].Table}, &all[i])
 		}
-		p.sections[k] = append(p.sections[k], s)
 	}
 }
 
-func (w *writer) write(ctx context.Context, b *row.Batch, t *row.Table, sections []*row.Section) error {
+// divide adds the rows of one section by their folders.
+func (p *parts) divide(b *row.Batch, s *row.Section, names names) {
+	at := slot{table: s.Table}
+	from := s.Row
+	for span := range b.Spans(s) {
+		for i := span.Row; i < span.Row+span.Rows; i++ {
+			p.path = names.path.part(p.path[:0], names, b, s, i, span.Txn.Time)
+			if string(p.path) == at.part {
+				continue
+			}
+			p.addPart(at, s, from, i)
+			at.part, from = string(p.path), i
+		}
+	}
+	p.addPart(at, s, from, s.Row+s.Rows)
+}
+
+func (p *parts) addPart(at slot, s *row.Section, from, to int) {
+	if from < to {
+		some := s.Part(from, to)
+		p.add(at, &some)
+	}
+}
+
+func (p *parts) add(at slot, s *row.Section) {
+	k, ok := p.index[at]
+	if !ok {
+		k = len(p.slots)
+		p.index[at] = k
+		p.slots = append(p.slots, at)
+		if k == len(p.sections) {
+			p.sections = append(p.sections, nil)
+		}
+		p.sections[k] = p.sections[k][:0]
+	}
+	p.sections[k] = append(p.sections[k], s)
+}
+
+func (w *writer) write(ctx context.Context, b *row.Batch, t slot, sections []*row.Section) error {
 	for _, s := range sections {
 		f := w.open[t]
 		if f == nil {
@@ -156,7 +205,7 @@ func (w *writer) write(ctx context.Context, b *row.Batch, t *row.Table, sections
 			}
 		}
 		if err := f.enc.Encode(b, s); err != nil {
-			return w.sink.fail(err, "rows of %s cannot be written", t.Name)
+			return w.sink.fail(err, "rows of %s cannot be written", t.table.Name)
 		}
 		f.rows += int64(s.Rows)
 		w.tick++
@@ -180,15 +229,23 @@ func (w *writer) measure(f *file) {
 }
 
 // begin starts the next file for rows of t.
-func (w *writer) begin(ctx context.Context, t *row.Table) (*file, error) {
+func (w *writer) begin(ctx context.Context, t slot) (*file, error) {
 	w.seq++
 	name := fileName(w.shard.task, w.record.Epoch, w.seq, w.sink.codec.Extension())
-	key := w.sink.know(t) + name
+	folder := w.sink.know
+	if !w.place.IsZero() {
+		folder = w.sink.knowStreamed
+	}
+	in := folder(t.table) + t.part
+	if w.sink.path.divided() {
+		w.visit(in)
+	}
+	key := in + name
 	staging, err := w.sink.stager.Stage(ctx, key, store.PutOptions{})
 	if err != nil {
 		return nil, w.sink.fail(err, "%s cannot be staged", key)
 	}
-	enc, err := w.sink.codec.NewEncoder(staging, codec.Shape{Table: t, Meta: true})
+	enc, err := w.sink.codec.NewEncoder(staging, w.sink.shape(t.table))
 	if err != nil {
 		staging.Abort()
 		return nil, err
@@ -196,6 +253,15 @@ func (w *writer) begin(ctx context.Context, t *row.Table) (*file, error) {
 	f := &file{seq: w.seq, staging: staging, enc: enc}
 	w.open[t] = f
 	return f, nil
+}
+
+// visit notes a folder, so that the next owner knows where files of this epoch may wait.
+func (w *writer) visit(folder string) {
+	if i := slices.Index(w.folders, folder); i >= 0 {
+		w.folders = slices.Delete(w.folders, i, i+1)
+	}
+	w.folders = append(w.folders, folder)
+	w.folders = w.folders[max(0, len(w.folders)-maxFolders):]
 }
 
 // shrink gives memory back while encoders hold too much, of the largest first, and
@@ -212,9 +278,9 @@ func (w *writer) shrink() error {
 		}
 	}
 	for len(w.open) > 1 && (int64(w.memory) > w.sink.memory || len(w.open) > w.sink.files) {
-		var t *row.Table
+		var t slot
 		for k, f := range w.open {
-			if t == nil || f.used < w.open[t].used {
+			if t.table == nil || f.used < w.open[t].used {
 				t = k
 			}
 		}
@@ -232,13 +298,13 @@ const worthwhile = 16
 // shrinkLargest lets the encoder that holds most give its memory back, and reports
 // whether that was of use.
 func (w *writer) shrinkLargest() (bool, error) {
-	var t *row.Table
+	var t slot
 	for k, f := range w.open {
-		if t == nil || f.memory > w.open[t].memory {
+		if t.table == nil || f.memory > w.open[t].memory {
 			t = k
 		}
 	}
-	if t == nil || int64(w.open[t].memory) < w.sink.memory/worthwhile {
+	if t.table == nil || int64(w.open[t].memory) < w.sink.memory/worthwhile {
 		return false, nil
 	}
 	f := w.open[t]
@@ -248,14 +314,14 @@ func (w *writer) shrinkLargest() (bool, error) {
 	}
 	before := f.memory
 	if err := s.Shrink(); err != nil {
-		return false, w.sink.fail(err, "rows of %s cannot be written", t.Name)
+		return false, w.sink.fail(err, "rows of %s cannot be written", t.table.Name)
 	}
 	w.measure(f)
 	return f.memory < before/2, nil
 }
 
 // end closes f, the open file of t.
-func (w *writer) end(t *row.Table, f *file) error {
+func (w *writer) end(t slot, f *file) error {
 	delete(w.open, t)
 	w.memory -= f.memory
 	r, err := f.finish()
@@ -265,7 +331,7 @@ func (w *writer) end(t *row.Table, f *file) error {
 	}
 	w.staged += f.enc.Written() - f.written
 	w.receipts = append(w.receipts, r)
-	w.noteNulls(t, f)
+	w.noteNulls(t.table, f)
 	return nil
 }
 
@@ -315,7 +381,7 @@ func (w *writer) commit(ctx context.Context, set position.Set) error {
 		return err
 	}
 	r := &record{N: w.record.N + 1, Epoch: w.record.Epoch, Claim: w.record.Claim, Positions: positions,
-		Seq: w.seq, Receipts: w.receipts, Unswept: w.unswept}
+		Seq: w.seq, Receipts: w.receipts, Unswept: w.unswept, Left: w.record.Left.plus(w.left), Folders: slices.Clone(w.folders)}
 	if err := w.offload(ctx, r); err != nil {
 		return err
 	}
@@ -339,6 +405,7 @@ func (w *writer) commit(ctx context.Context, set position.Set) error {
 	w.record = r
 	w.look(set)
 	w.receipts, w.recording, w.staged = nil, false, 0
+	w.left = left{}
 	w.shard.prune(ctx, l)
 	w.dropSides(ctx)
 	return nil
@@ -349,7 +416,7 @@ func (w *writer) endAll() error {
 	files := make([]*file, 0, len(w.open))
 	for t, f := range w.open {
 		files = append(files, f)
-		w.noteNulls(t, f)
+		w.noteNulls(t.table, f)
 	}
 	clear(w.open)
 	slices.SortFunc(files, func(a, b *file) int { return cmp.Compare(a.seq, b.seq) })

@@ -185,7 +185,7 @@ func (x *shapes) create(ctx context.Context, old *row.Table, a action, q queryEv
 		a.reason = err.Error()
 		return x.reread(ctx, nil, a)
 	}
-	t.Name, t.Number, t.Version, t.Rows, t.Bytes = a.name, 0, 1, -1, -1
+	t.Name, t.Number, t.Version, t.Generation, t.Rows, t.Bytes = a.name, 0, 1, 0, -1, -1
 	return &row.SchemaChange{Kind: row.Create, After: t}, nil
 }
 

@@ -417,10 +417,11 @@ func (s *source) pinShape(ctx context.Context, snap *snapshot, planned *row.Tabl
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known := s.altered[planned.Name]; known != nil && known.SameShape(now) && known.Number == planned.Number && known.Version == planned.Version+1 {
+	if known := s.altered[planned.Name]; known != nil && known.SameShape(now) && known.Number == planned.Number && known.Generation == planned.Generation && known.Version == planned.Version+1 {
 		return known, nil
 	}
 	now.Number, now.Version, now.Cascades, now.Rows, now.Bytes = planned.Number, planned.Version+1, planned.Cascades, planned.Rows, planned.Bytes
+	now.Generation = planned.Generation
 	s.altered[planned.Name] = now
 	return now, nil
 }

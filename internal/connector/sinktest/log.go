@@ -20,6 +20,7 @@ type Log struct {
 	Tables []*row.Table // at the start
 	Chunks []ChunkRun
 	txns   []txn
+	leaves string // see Harness
 	pool   row.Pool
 	// keepsState: the target is compared by its rows, not by their history.
 	keepsState bool
@@ -275,6 +276,9 @@ func (l *Log) wanted(task string, set position.Set, into map[string]int) {
 	if task == connector.StreamSplit {
 		for _, t := range l.txns[:l.at(set[connector.StreamSplit])] {
 			for _, e := range t.rows {
+				if strings.IndexByte(l.leaves, letter(e.op)) >= 0 {
+					continue
+				}
 				into[e.line]++
 			}
 		}

@@ -59,14 +59,20 @@ type Harness struct {
 	Sample int
 	// Faults are the errors that strike; nil: those of disks and stores.
 	Faults []Fault
+	// Leaves has the letters (codec.OpLetter) of changes that are left out of the
+	// target on purpose.
+	Leaves string
 	// Job and Sink name the shards.
 	Job, Sink string
 }
 
-// newLog makes the log of a seed for the kind of target.
+// newLog makes the log of a seed for the kind of target, which may leave some changes
+// out.
 func (h Harness) newLog(seed uint64, s Shape) *Log {
 	s.State = h.State
-	return NewLog(seed, s)
+	l := NewLog(seed, s)
+	l.leaves = h.Leaves
+	return l
 }
 
 // stride is how many steps a sweep goes on.

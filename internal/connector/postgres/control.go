@@ -117,8 +117,8 @@ func (s *sink) exists(ctx context.Context) (bool, error) {
 		return false, fault.New(fault.TargetBroken, "%s has %d rows, not one", s.control.version, len(r.rows)).At("%s", s.Where())
 	}
 	if n, err := strconv.Atoi(string(r.rows[0][0])); err != nil || n > controlVersion {
-		return false, fault.New(fault.FormatNewer, "the tables in schema %s are of version %s, this godwit knows up to %d", s.control.schema, r.rows[0][0], controlVersion).
-			At("%s", s.Where()).Try("use the godwit that wrote them, or a newer one")
+		return false, fault.New(fault.FormatNewer, "the tables in schema %s are of version %s, this version knows up to %d", s.control.schema, r.rows[0][0], controlVersion).
+			At("%s", s.Where()).Try("use the version that wrote them, or a newer one")
 	}
 	s.mu.Lock()
 	s.ready = true

@@ -10,5 +10,5 @@ import (
 // The protocol on a real server, on which several processes race and whose
 // connections are cut before and after every message.
 func TestSink_when_connections_are_cut(t *testing.T) {
-	sinktest.Run(t, kitHarness(t, postgres.Start(t)), 60)
+	sinktest.Run(t, kitHarness(t, postgres.Start(t)), 40)
 }

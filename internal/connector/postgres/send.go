@@ -111,8 +111,7 @@ func (f *fold) sendGone(c *session) {
 		}
 	}
 	if a.rows > 0 {
-		n := len(f.g.key)
-		c.queue("DELETE FROM "+f.g.qualified+" AS t USING "+unnest(n, 1)+" AS u("+given(n)+") WHERE "+f.g.same(f.g.key), a.args()...)
+		c.queue("DELETE FROM "+f.g.qualified+" AS t USING ("+unnest(len(f.g.key), 1)+") AS u WHERE "+f.g.same(f.g.key), a.args()...)
 	}
 }
 
@@ -192,7 +191,7 @@ func (g *target) others(columns []int) []int {
 
 // upsert makes rows be there with the cells given.
 func (g *target) upsert(columns []int) string {
-	sql := "INSERT INTO " + g.qualified + " (" + g.names(columns, "") + ") SELECT * FROM " + unnest(len(columns), 1) + " ON CONFLICT (" + g.names(g.key, "") + ") DO "
+	sql := "INSERT INTO " + g.qualified + " (" + g.names(columns, "") + ") " + unnest(len(columns), 1) + " ON CONFLICT (" + g.names(g.key, "") + ") DO "
 	others := g.others(columns)
 	if len(others) == 0 {
 		return sql + "NOTHING"
@@ -216,7 +215,7 @@ func (g *target) update(columns []int) string {
 		}
 	}
 	if len(sets) == 0 {
-		return "SELECT 1 FROM " + unnest(len(columns), 1) + " AS u(" + given(len(columns)) + ") LIMIT 0"
+		return "SELECT 1 FROM (" + unnest(len(columns), 1) + ") AS u LIMIT 0"
 	}
-	return "UPDATE " + g.qualified + " AS t SET " + strings.Join(sets, ", ") + " FROM " + unnest(len(columns), 1) + " AS u(" + given(len(columns)) + ") WHERE " + strings.Join(where, " AND ")
+	return "UPDATE " + g.qualified + " AS t SET " + strings.Join(sets, ", ") + " FROM (" + unnest(len(columns), 1) + ") AS u WHERE " + strings.Join(where, " AND ")
 }

@@ -108,22 +108,14 @@ func (f *field) definition() string {
 	return d
 }
 
-// unnest is a query of n columns that come as one array each, in parameters from
-// first on. They have the types of the columns: no cast is needed, and one to bit
-// would cut.
+// unnest is a query of n columns, c0, c1 and so on, that come as one array each, in
+// parameters from first on. They have the types of the columns: no cast is needed, and
+// one to bit would cut. In the list of what is selected they are taken apart as they
+// are needed; behind FROM each would be put aside first.
 func unnest(n, first int) string {
 	parts := make([]string, n)
 	for i := range parts {
-		parts[i] = fmt.Sprintf("$%d", first+i)
+		parts[i] = fmt.Sprintf("unnest($%d) AS c%d", first+i, i)
 	}
-	return "unnest(" + strings.Join(parts, ", ") + ")"
-}
-
-// given names the columns of such a query.
-func given(n int) string {
-	parts := make([]string, n)
-	for i := range parts {
-		parts[i] = fmt.Sprintf("c%d", i)
-	}
-	return strings.Join(parts, ", ")
+	return "SELECT " + strings.Join(parts, ", ")
 }

@@ -56,7 +56,8 @@ type Sink struct {
 	Name string
 	Endpoint
 	// Rules say as what tables reach the sink: those of the job, then its own.
-	Rules []route.Rule
+	Rules   []route.Rule
+	OnError OnError
 }
 
 // Spec is one checked job. It is immutable.
@@ -182,7 +183,8 @@ func (s *Spec) readSinks(v option.Values) (ps option.Problems) {
 		}
 		lines[name] = o.Place("name").Line
 		rules := append(route.Rules(v.Objects("rules")), route.Rules(o.Objects("rules"))...)
-		s.Sinks = append(s.Sinks, Sink{Name: name, Endpoint: endpoint(o), Rules: rules})
+		s.Sinks = append(s.Sinks, Sink{Name: name, Endpoint: endpoint(o), Rules: rules,
+			OnError: OnError{ErrorMode(o.Text("on_error")), int(o.Int("attempts"))}})
 	}
 	return ps
 }

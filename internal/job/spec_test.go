@@ -186,6 +186,7 @@ func TestDiff_when_edited(t *testing.T) {
 		{"tables", []string{`["shop.*", "!shop.tmp_*"]`, `["shop.*"]`}, "tables chooses shop.* !shop.tmp_*→shop.*"},
 		{"mode", []string{"mode: snapshot_and_changes", "mode: changes"}, "mode refused snapshot_and_changes→changes start refused →head"},
 		{"name", []string{"name: shop-to-lake", "name: shop"}, "name refused shop-to-lake→shop"},
+		{"on_error", []string{"- name: lake", "- name: lake\n    on_error: discard_after"}, "sinks.lake.on_error bears →discard_after 3"},
 		{"rules", []string{"until: head", "rules: [{set: {a: b, c: d}}]\nuntil: head"}, "rules[0] refused →set rules[0].set refused →a: b; c: d"},
 		{"rules of a sink", []string{"- name: lake", "- name: lake\n    rules: [{where: a > 1}]"}, "sinks.lake.rules[0] refused →set sinks.lake.rules[0].where refused →a > 1"},
 		{"sink added", []string{"every: 30s}}", "every: 30s}}" + second}, "sinks.pg adds →set"},

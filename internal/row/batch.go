@@ -38,6 +38,11 @@ type Section struct {
 	cell  int // index of the first cell
 }
 
+// Part returns rows of s from row first on, an index as Row is.
+func (s *Section) Part(first, rows int) Section {
+	return Section{s.Table, first, rows, s.cell + (first-s.Row)*len(s.Table.Columns)}
+}
+
 // run gives consecutive rows their order: prefix, then base+i as 8 bytes.
 type run struct {
 	row    int

@@ -119,7 +119,7 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 		where:   c.Where,
 		mine:    owner{Version: ownerVersion, Job: env.Job, Sink: env.Name, Layout: c.Layout, Format: c.Format, Options: c.Options},
 		codec:   c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace, spread: maxSpread,
-		tables: map[string]bool{},
+		tables: map[string]bool{deadDir: true},
 	}
 	if env.Budget != nil {
 		s.memory = max(env.Budget.Size()/memoryShare, leastMemory)

@@ -37,6 +37,7 @@ type writer struct {
 	sides     []string // side objects that go with the next commit
 	unswept   []span   // what a sweep could not look for
 	parts     parts
+	letters   *letters // nil: no row may be put aside
 }
 
 // file is one open file of one table version.
@@ -155,7 +156,7 @@ func (w *writer) write(ctx context.Context, b *row.Batch, t *row.Table, sections
 				return err
 			}
 		}
-		if err := f.enc.Encode(b, s); err != nil {
+		if err := w.encode(ctx, f.enc, b, s); err != nil {
 			return w.sink.fail(err, "rows of %s cannot be written", t.Name)
 		}
 		f.rows += int64(s.Rows)
@@ -243,7 +244,7 @@ func (w *writer) Evolve(ctx context.Context, c *row.SchemaChange) error {
 	if err := w.usable(); err != nil {
 		return err
 	}
-	if len(w.open) > 0 || len(w.receipts) > 0 {
+	if len(w.open) > 0 || len(w.receipts) > 0 || w.letters != nil && w.letters.staging != nil {
 		return w.poison(fault.New(fault.Internal, "a schema change came between rows and their commit"))
 	}
 	if w.place.IsZero() {
@@ -271,7 +272,7 @@ func (w *writer) commit(ctx context.Context, set position.Set) error {
 	if err != nil {
 		return fault.New(fault.Internal, "the positions of %q cannot be recorded", w.shard.task).By(err)
 	}
-	if err := w.endAll(); err != nil {
+	if err := errors.Join(w.endAll(), w.endLetters()); err != nil {
 		return err
 	}
 	r := &record{N: w.record.N + 1, Epoch: w.record.Epoch, Claim: w.record.Claim, Positions: positions,
@@ -299,6 +300,7 @@ func (w *writer) commit(ctx context.Context, set position.Set) error {
 	w.record = r
 	w.look(set)
 	w.receipts, w.recording, w.staged = nil, false, 0
+	w.tellLetters()
 	w.shard.prune(ctx, l)
 	w.dropSides(ctx)
 	return nil
@@ -379,6 +381,7 @@ func (w *writer) Close() error {
 		f.staging.Abort()
 	}
 	clear(w.open)
+	w.dropLetters()
 	var err error
 	if !w.recording {
 		for _, r := range w.receipts {

@@ -350,7 +350,7 @@ func tableNames(sinks []*flow.SinkState) []string {
 // or of one that stands apart. Their revision says what they carry.
 func (w *work) addStreams(id, table string, sinks []*flow.SinkState, found func(job.Task)) {
 	for n, group := range flow.Together(sinks) {
-		t := job.Task{ID: id, Kind: job.Stream, Table: table, AfterCopies: strings.HasSuffix(id, afterCopies), Sinks: w.sinksOf(group)}
+		t := job.Task{ID: id, Kind: job.Stream, Table: table, AfterCopies: strings.HasSuffix(id, afterCopies), Sinks: w.sinksOf(group), OnError: w.onError(group)}
 		if n > 0 {
 			t.ID += fmt.Sprintf(" (%d)", n+1)
 		}
@@ -468,7 +468,7 @@ func (w *work) findTable(ctx context.Context, number uint32, sinks []*flow.SinkS
 	}
 	w.record.Phase(watch.Snapshot)
 	for _, task := range open {
-		found(job.Task{ID: task.ID, Kind: job.Copy, Table: name, Revision: w.revision(task.ID), Sinks: w.sinksOf(task.Sinks)})
+		found(job.Task{ID: task.ID, Kind: job.Copy, Table: name, Revision: w.revision(task.ID), Sinks: w.sinksOf(task.Sinks), OnError: w.onError(task.Sinks)})
 	}
 	return nil
 }
@@ -494,9 +494,7 @@ func (w *work) RunTask(ctx context.Context, r engine.Run) (progressed bool, err 
 	before := w.flow.Commits()
 	defer func() { progressed = w.flow.Commits() > before }()
 	claim := w.claim(r.Attempt)
-	w.mu.Lock()
-	task, stream := w.copies[r.Task.ID], w.streams[r.Task.ID]
-	w.mu.Unlock()
+	task, stream := w.taskOf(r)
 	switch {
 	case r.Task.Kind == job.Resync:
 		return false, w.resync(ctx, r.Task.Table, claim)
@@ -521,6 +519,34 @@ func (w *work) RunTask(ctx context.Context, r engine.Run) (progressed bool, err 
 		return false, w.flow.Stream(ctx, stream, claim)
 	}
 	return false, fault.New(fault.Internal, "the engine started the unknown task %q", r.Task.ID)
+}
+
+// taskOf is what an attempt runs: chunks, or a stream.
+func (w *work) taskOf(r engine.Run) (chunks *flow.ChunkTask, stream *flow.StreamTask) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t := w.copies[r.Task.ID]; t != nil {
+		own := *t
+		own.Discard = r.Discard
+		chunks = &own
+	}
+	if t := w.streams[r.Task.ID]; t != nil {
+		own := *t
+		own.Discard = r.Discard
+		stream = &own
+	}
+	return chunks, stream
+}
+
+// onError is what becomes of a task when one of its sinks fails it (job.Task.OnError).
+func (w *work) onError(states []*flow.SinkState) string {
+	var sinks []job.Sink
+	for _, s := range w.spec.Sinks {
+		if slices.ContainsFunc(states, func(o *flow.SinkState) bool { return o.Sink.Name == s.Name }) {
+			sinks = append(sinks, s)
+		}
+	}
+	return job.ErrorModesOf(sinks)
 }
 
 func (w *work) copyDone(task *flow.ChunkTask) {

@@ -25,9 +25,10 @@ import (
 // the first write when it is missing.
 func Driver(stores store.Registry, formats []codec.Format) connector.SinkDriver {
 	return connector.SinkDriver{
-		Name:    "files",
-		Help:    "Files in folders, one folder for each table. A commit is seen whole; a listing never has a row twice.",
-		Options: options(stores, formats),
+		Name:     "files",
+		Help:     "Files in folders, one folder for each table. A commit is seen whole; a listing never has a row twice.",
+		Options:  options(stores, formats),
+		Discards: true,
 		Open: func(ctx context.Context, v option.Values, env connector.Env) (connector.Sink, error) {
 			c, err := settings(v, formats)
 			if err != nil {

@@ -696,7 +696,7 @@ type BulkResultResultsOutcome string
 type Change struct {
 	Does ChangeDoes `json:"does,omitempty,omitzero"`
 
-	// Effect applies, checked, follows, lists, adds, leaves, chooses, refused (docs/job-reference.md)
+	// Effect applies, checked, follows, lists, adds, leaves, chooses, bears, refused (docs/job-reference.md)
 	Effect string `json:"effect"`
 	Field  string `json:"field"`
 	From   string `json:"from"`
@@ -1088,8 +1088,11 @@ type Sink struct {
 
 	// CommittedAt the last commit of the run; of a file job when an object was done last
 	CommittedAt time.Time `json:"committed_at,omitempty,omitzero"`
-	Lag         *Lag      `json:"lag,omitempty"`
-	Name        string    `json:"name"`
+
+	// DeadLetters rows that it refused in the run and that were put aside
+	DeadLetters int64  `json:"dead_letters,omitempty,omitzero"`
+	Lag         *Lag   `json:"lag,omitempty"`
+	Name        string `json:"name"`
 
 	// Position committed, as the source describes it
 	Position string `json:"position,omitempty,omitzero"`

@@ -248,6 +248,9 @@ func (v view) sinkLine(p watch.Progress) string {
 		} else {
 			t += "nothing committed in this run"
 		}
+		if s.Buried > 0 {
+			t += ", " + v.c.yellow(plural(s.Buried, "dead letter"))
+		}
 		if s.QueueLimit > 0 {
 			t += fmt.Sprintf(", queue %s of %s", bytesText(float64(s.Queue)), bytesText(float64(s.QueueLimit)))
 		}

@@ -121,6 +121,9 @@ func sinkMeasures(s api.Sink, v view, now time.Time) (out []string) {
 		}
 		out = append(out, plural(*s.Rows, what))
 	}
+	if s.DeadLetters > 0 {
+		out = append(out, plural(s.DeadLetters, "dead letter"))
+	}
 	if s.QueueBytes != nil && *s.QueueBytes > 0 {
 		t := "queue " + bytesText(float64(*s.QueueBytes))
 		if s.QueueLimitBytes > 0 {

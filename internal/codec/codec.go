@@ -61,7 +61,9 @@ type Shape struct {
 // Encoder writes one file. It is used by one goroutine.
 type Encoder interface {
 	// Encode appends the rows of section s of b, which has the file's table
-	// version. It keeps nothing of b.
+	// version. It keeps nothing of b. A row that a file cannot hold is
+	// fault.RowRefused: it is not appended, those before it may be, and the encoder
+	// goes on as if it had never been given.
 	Encode(b *row.Batch, s *row.Section) error
 	// Memory returns the bytes the encoder holds.
 	Memory() int

@@ -41,7 +41,9 @@ type SinkDriver struct {
 	Name    string
 	Help    string
 	Options []option.Field
-	Open    func(ctx context.Context, v option.Values, env Env) (Sink, error)
+	// Discards says that its writers are Discarders.
+	Discards bool
+	Open     func(ctx context.Context, v option.Values, env Env) (Sink, error)
 }
 
 // Registry lists the systems that a binary knows. It is a value, made in

@@ -33,6 +33,8 @@ type Work interface {
 type Run struct {
 	Task    job.Task
 	Attempt uint64
+	// Discard names the sinks, with a blank between, that put aside the rows they refuse.
+	Discard string
 	// CaughtUp is called by the stream of a table that stands apart once it is where the
 	// others are; it goes on meanwhile. It may be called more than once.
 	CaughtUp func()

@@ -39,7 +39,7 @@ func (s *Sink) Open(ctx context.Context, shard connector.Shard, c connector.Clai
 	if err != nil {
 		return nil, nil, s.blame(ctx, err)
 	}
-	return writer{w, s, s.Route.Open()}, set, nil
+	return &writer{w, s, s.Route.Open(), nil}, set, nil
 }
 
 // Positions is connector.Sink's.
@@ -94,21 +94,42 @@ type writer struct {
 	connector.Writer
 	sink  *Sink
 	route *route.Session
+	aside connector.Discarder // nil: a row that is refused fails
 }
 
-func (w writer) Apply(ctx context.Context, b *row.Batch) error {
-	b, err := w.route.Batch(b, nil)
+// putAside makes w put aside, as dead letters, rows that its sink or its rules refuse.
+func (w *writer) putAside(buried func(connector.Letter)) error {
+	d, ok := w.Writer.(connector.Discarder)
+	if !ok {
+		return fault.InSink(w.sink.Name, fault.New(fault.JobValue, "a sink of this kind cannot put rows aside").
+			Try("on_error: always, or fail_after"))
+	}
+	d.Discard(buried)
+	w.aside = d
+	return nil
+}
+
+func (w *writer) Apply(ctx context.Context, b *row.Batch) error {
+	routed, err := w.route.Batch(b, w.bury(ctx, b))
 	if err != nil {
 		return w.sink.blame(ctx, err)
 	}
-	defer b.Release()
-	if b.Rows() == 0 {
+	defer routed.Release()
+	if routed.Rows() == 0 {
 		return nil
 	}
-	return w.sink.blame(ctx, w.Writer.Apply(ctx, b))
+	return w.sink.blame(ctx, w.Writer.Apply(ctx, routed))
 }
 
-func (w writer) Evolve(ctx context.Context, c *row.SchemaChange) error {
+// bury returns what is done with rows of b that rules cannot make; nil: they fail.
+func (w *writer) bury(ctx context.Context, b *row.Batch) func(*row.Section, int, *fault.Error) error {
+	if w.aside == nil {
+		return nil
+	}
+	return func(s *row.Section, i int, why *fault.Error) error { return w.aside.Bury(ctx, b, s, i, why) }
+}
+
+func (w *writer) Evolve(ctx context.Context, c *row.SchemaChange) error {
 	c, err := w.route.Change(c)
 	if err != nil || c == nil {
 		return w.sink.blame(ctx, err)
@@ -116,8 +137,8 @@ func (w writer) Evolve(ctx context.Context, c *row.SchemaChange) error {
 	return w.sink.blame(ctx, w.Writer.Evolve(ctx, c))
 }
 
-func (w writer) Commit(ctx context.Context, set position.Set) error {
+func (w *writer) Commit(ctx context.Context, set position.Set) error {
 	return w.sink.blame(ctx, w.Writer.Commit(ctx, set))
 }
 
-func (w writer) Close() error { return fault.InSink(w.sink.Name, w.Writer.Close()) }
+func (w *writer) Close() error { return fault.InSink(w.sink.Name, w.Writer.Close()) }

@@ -20,6 +20,9 @@ type ChunkTask struct {
 	Table  *row.Table
 	Splits []connector.Split
 	Sinks  []*SinkState
+	// Discard names the sinks, with a blank between, that put aside the rows they
+	// refuse.
+	Discard string
 }
 
 // RunChunks copies every chunk of t that a sink lacks. A chunk is committed whole
@@ -35,6 +38,9 @@ func (j *Job) RunChunks(ctx context.Context, t *ChunkTask, claim connector.Claim
 			return err
 		}
 		lanes = append(lanes, l)
+		if err := l.discard(t.Discard); err != nil {
+			return err
+		}
 		done, err := s.Sink.chunks(l.set)
 		if err != nil {
 			return err

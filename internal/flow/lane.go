@@ -3,6 +3,8 @@ package flow
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -259,6 +261,22 @@ func (l *lane) handle(ctx context.Context, a applier, it item) error {
 func (l *lane) spent(applying, committing, waiting time.Duration) {
 	l.job.Record.Stage(l.sink.Name, "apply", applying, committing, waiting)
 	l.job.Record.Stage(l.sink.Name, "commit", committing, 0, applying+waiting)
+}
+
+// discard makes the lane put refused rows aside, where its sink is among those named.
+func (l *lane) discard(sinks string) error {
+	if !slices.Contains(strings.Fields(sinks), l.sink.Name) {
+		return nil
+	}
+	return l.writer.(*writer).putAside(func(letter connector.Letter) { l.job.buried(l.sink, letter) })
+}
+
+// buried tells of a row that was put aside.
+func (j *Job) buried(s *Sink, l connector.Letter) {
+	j.Record.Buried(s.Name)
+	if j.Log != nil {
+		j.Log.Warn("a row was put aside", "sink", s.Name, "table", l.Table.Name.String(), "pos", l.Order, "error", l.Reason)
+	}
 }
 
 // commit commits set and keeps it as what is committed.

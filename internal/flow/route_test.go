@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"godwit/internal/connector"
+	"godwit/internal/fault"
 	"godwit/internal/option"
 	"godwit/internal/position"
 	"godwit/internal/route"
@@ -130,5 +131,99 @@ func TestFlow_when_rules_leave_tables_out(t *testing.T) {
 	}
 	if len(names) == 0 || len(m.entries) == 0 {
 		t.Error("it got nothing")
+	}
+}
+
+// burying is a sink that keeps dead letters.
+type burying struct {
+	*memSink
+	letters *[]string
+}
+
+type buryingWriter struct {
+	*memWriter
+	letters *[]string
+	buried  func(connector.Letter)
+	waiting []connector.Letter
+}
+
+func (s burying) Open(ctx context.Context, sh connector.Shard, c connector.Claim) (connector.Writer, position.Set, error) {
+	w, set, err := s.memSink.Open(ctx, sh, c)
+	return &buryingWriter{memWriter: w.(*memWriter), letters: s.letters}, set, err
+}
+
+func (w *buryingWriter) Discard(buried func(connector.Letter)) { w.buried = buried }
+
+func (w *buryingWriter) Bury(_ context.Context, b *row.Batch, s *row.Section, i int, why *fault.Error) error {
+	w.waiting = append(w.waiting, connector.Letter{Table: s.Table, Order: b.Order(i), Op: b.Op(i), Reason: why})
+	return nil
+}
+
+func (w *buryingWriter) Commit(ctx context.Context, set position.Set) error {
+	if err := w.memWriter.Commit(ctx, set); err != nil {
+		return err
+	}
+	for _, l := range w.waiting {
+		*w.letters = append(*w.letters, l.Table.Name.String()+" "+string(l.Reason.Code))
+		w.buried(l)
+	}
+	w.waiting = nil
+	return nil
+}
+
+func TestFlow_when_rows_are_put_aside(t *testing.T) {
+	src, m := newLogSource(3, 60), newMemSink()
+	j := newJob(src, m)
+	var letters []string
+	j.Sinks[0].Sink = burying{m, &letters}
+	j.Sinks[0].Route = router(t, "rules:\n  - {tables: [db.keyed], set: {v: \"v % 3 == 0 ? int('x') : v\"}}\n")
+	err := run(t.Context(), j, connector.Claim{Run: 1}, 60)
+	if f := fault.Of(err); f.Code != fault.RowRefused || f.Sink != "s0" {
+		t.Fatal(err)
+	}
+	states, err := j.Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range states[0].Numbers() {
+		tasks, err := j.PlanTable(t.Context(), n, states)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range tasks {
+			task.Discard = "other s0"
+			if err := j.RunChunks(t.Context(), task, connector.Claim{Run: 2}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	src.head = 60
+	task := &StreamTask{Sinks: states, Until: connector.Until{Place: placeAfter(60)}, Discard: "s0"}
+	if err := j.Stream(t.Context(), task, connector.Claim{Run: 2}); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range m.entries {
+		if e.table == 1 && e.v%3 == 0 && e.op != row.Delete && e.op != row.Truncate {
+			t.Errorf("%+v was written", e)
+		}
+	}
+	if n := j.Record.Snapshot().Sinks[0].Buried; n == 0 || int(n) != len(letters) || letters[0] != "db.keyed ROW_REFUSED" {
+		t.Errorf("%d told of, %q", n, letters)
+	}
+}
+
+func TestFlow_when_a_sink_cannot_put_rows_aside(t *testing.T) {
+	src, m := newLogSource(3, 60), newMemSink()
+	j := newJob(src, m)
+	if err := run(t.Context(), j, connector.Claim{Run: 1}, 50); err != nil {
+		t.Fatal(err)
+	}
+	states, err := j.Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := &StreamTask{Sinks: states, Until: connector.Until{Place: placeAfter(60)}, Discard: "s0"}
+	if err := j.Stream(t.Context(), task, connector.Claim{Run: 2}); fault.Of(err).Code != fault.JobValue {
+		t.Error(err)
 	}
 }

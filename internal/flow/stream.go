@@ -26,6 +26,8 @@ type StreamTask struct {
 	ToMarks bool
 	// Reached is noted with the commit that comes to the end; empty: none.
 	Reached string
+	// Discard is that of a ChunkTask.
+	Discard string
 }
 
 // Stream applies changes from the least of the sinks' places on, each sink
@@ -77,6 +79,9 @@ func (j *Job) stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 			return err
 		}
 		lanes = append(lanes, l)
+		if err := l.discard(t.Discard); err != nil {
+			return err
+		}
 		defer j.places.Delete(j.shard(s.Sink, s.task()))
 		a, err := j.streamApplier(ctx, s, l)
 		if err != nil {

@@ -32,7 +32,7 @@ func (s State) alarms() (out []Alarm) {
 		case t.Failure == nil:
 		case t.Status == Failed:
 			out = append(out, Alarm{AlarmTask, t.ID, t.Failure.text()})
-		case t.Fruitless >= alarmAfter:
+		case max(t.Fruitless, t.Refused) >= alarmAfter:
 			out = append(out, Alarm{AlarmRetrying, t.ID, t.Failure.text()})
 		}
 	}

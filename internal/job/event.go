@@ -103,6 +103,7 @@ type Action struct {
 	Attempt    uint64
 	Spec       uint64
 	Generation uint64
+	Discard    string // of a StartTask: names of sinks, with a blank between, that put aside the rows they refuse
 	At         time.Time
 	Alarm      Alarm
 	Failure    *Failure

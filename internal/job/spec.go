@@ -56,7 +56,8 @@ type Sink struct {
 	Name string
 	Endpoint
 	// Rules say as what tables reach the sink: those of the job, then its own.
-	Rules []route.Rule
+	Rules   []route.Rule
+	OnError OnError
 }
 
 // Spec is one checked job. It is immutable.
@@ -113,7 +114,7 @@ func Parse(file string, text []byte, sys Systems, r option.Resolver) (*Spec, opt
 	if kind == KindFiles {
 		read = s.readFiles
 	}
-	if problems = problems.Merge(read(v)...); len(problems) > 0 {
+	if problems = problems.Merge(append(read(v), s.unable(v, sys)...)...); len(problems) > 0 {
 		return nil, problems
 	}
 	return s, nil
@@ -182,7 +183,18 @@ func (s *Spec) readSinks(v option.Values) (ps option.Problems) {
 		}
 		lines[name] = o.Place("name").Line
 		rules := append(route.Rules(v.Objects("rules")), route.Rules(o.Objects("rules"))...)
-		s.Sinks = append(s.Sinks, Sink{Name: name, Endpoint: endpoint(o), Rules: rules})
+		s.Sinks = append(s.Sinks, Sink{Name: name, Endpoint: endpoint(o), Rules: rules,
+			OnError: OnError{ErrorMode(o.Text("on_error")), int(o.Int("attempts"))}})
+	}
+	return ps
+}
+
+// unable tells of sinks that are to put rows aside and cannot.
+func (s *Spec) unable(v option.Values, sys Systems) (ps option.Problems) {
+	for i, sink := range s.Sinks {
+		if d, known := sys.Sink(sink.Driver); known && !d.Discards && sink.OnError.Mode == DiscardAfter {
+			ps = append(ps, v.Objects("sinks")[i].Problem("on_error", fault.JobValue, "a sink of the kind %s cannot put rows aside", sink.Driver))
+		}
 	}
 	return ps
 }

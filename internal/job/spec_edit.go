@@ -31,6 +31,7 @@ const (
 	Adds    Effect = "adds"    // a new sink: it gets everything from the beginning
 	Leaves  Effect = "leaves"  // a sink is gone: what it holds stays as it is
 	Chooses Effect = "chooses" // added tables are copied apart and join the others, removed ones leave: what they wrote stays
+	Bears   Effect = "bears"   // what the job does about failures: what there is to do is found anew, and nothing is read again
 	Refused Effect = "refused"
 )
 
@@ -62,6 +63,9 @@ func (s *Spec) Kept() Kept {
 	for i, sink := range s.Sinks {
 		k.add("sinks."+sink.Name+"."+sink.Driver, sink.Values)
 		k.addRules("sinks."+sink.Name+".", s.values.Objects("sinks")[i])
+		if sink.OnError.Mode != "" {
+			k["sinks."+sink.Name+".on_error"] = string(sink.OnError.Mode) + " " + strconv.Itoa(sink.OnError.Attempts)
+		}
 	}
 	return k
 }
@@ -241,6 +245,9 @@ func (s *Spec) effect(path string) (Effect, string) {
 		return Refused, "what was moved so far began otherwise"
 	}
 	name, _ := sinkOf(path)
+	if strings.HasSuffix(path, ".on_error") {
+		return Bears, "from the next attempt on"
+	}
 	for _, sink := range s.Sinks {
 		rest, in := strings.CutPrefix(path, "sinks."+name+"."+sink.Driver+".")
 		if sink.Name != name || !in {

@@ -69,7 +69,10 @@ func sourceFields(reg connector.Registry) []option.Field {
 func sinkFields(reg connector.Registry) []option.Field {
 	out := []option.Field{{Name: "name", Kind: option.Text, Required: true, Check: checkName, Example: "lake",
 		Help: "The sink's name, unique in the job: 1 to 64 of a-z, 0-9 and -."},
-		rulesField("As what tables reach this sink, after the rules of the job.")}
+		rulesField("As what tables reach this sink, after the rules of the job."),
+		{Name: "on_error", Kind: option.Enum, Values: ErrorModes(), Live: true,
+			Help: "What the sink's failures do: errors that may pass, and rows that it refuses (`ROW_REFUSED`). `always`: tried again for ever, with an alarm. `discard_after`: after `attempts` in a row refused rows are put aside as dead letters; errors that may pass are tried again for ever. `fail_after`: after `attempts` in a row what is done fails. `fail`: it fails at once. Absent: what may pass is tried again 8 times, and a refused row fails."},
+		{Name: "attempts", Kind: option.Int, Default: int64(3), Min: 1, Max: 1000, Live: true, Help: "Of `discard_after` and `fail_after`."}}
 	for _, d := range reg.Sinks {
 		out = append(out, option.Field{Name: d.Name, Kind: option.Object, Choice: true, Fields: d.Options, Help: d.Help})
 	}

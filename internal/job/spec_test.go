@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ var testConnectors = connector.Registry{
 		{Name: "password", Kind: option.Secret},
 		{Name: "tls", Kind: option.Object, Fields: []option.Field{{Name: "mode", Kind: option.Enum, Values: []string{"off", "verify"}, Default: "off"}}},
 	}}},
-	Sinks: []connector.SinkDriver{{Name: "files", Options: []option.Field{
+	Sinks: []connector.SinkDriver{{Name: "files", Discards: true, Options: []option.Field{
 		{Name: "url", Kind: option.Text, Required: true},
 		{Name: "format", Kind: option.Enum, Values: []string{"csv"}, Default: "csv"},
 		{Name: "layout", Kind: option.Enum, Values: []string{"changelog", "append"}, Default: "changelog"},
@@ -158,7 +159,16 @@ func TestParse_when_there_are_rules(t *testing.T) {
 	if rs := s.Sinks[0].Rules; len(rs) != 3 || !rs[0].Omit || rs[1].Where == nil || rs[2].Rename != "x" || rs[0].Tables.Patterns[0] != "a.*" || rs[1].Tables.Patterns[0] != "*.*" {
 		t.Errorf("%+v", rs)
 	}
-	_, ps := Parse("job.yaml", []byte(with(t, "- name: lake", "- name: lake\n    rules: [{where: a >}]")), testRegistry, testResolver)
+	deaf := testRegistry
+	deaf.Sinks = slices.Clone(deaf.Sinks)
+	for i := range deaf.Sinks {
+		deaf.Sinks[i].Discards = false
+	}
+	_, ps := Parse("job.yaml", []byte(with(t, "- name: lake", "- name: lake\n    on_error: discard_after")), deaf, testResolver)
+	if len(ps) != 1 || ps[0].Path != "sinks[0].on_error" || !strings.Contains(ps[0].What, "cannot put rows aside") {
+		t.Errorf("%+v", ps)
+	}
+	_, ps = Parse("job.yaml", []byte(with(t, "- name: lake", "- name: lake\n    rules: [{where: a >}]")), testRegistry, testResolver)
 	if len(ps) != 1 || ps[0].Path != "sinks[0].rules[0].where" || ps[0].Place.Col != 21 || !strings.Contains(ps[0].What, "unexpected token") {
 		t.Errorf("%+v", ps)
 	}
@@ -186,6 +196,7 @@ func TestDiff_when_edited(t *testing.T) {
 		{"tables", []string{`["shop.*", "!shop.tmp_*"]`, `["shop.*"]`}, "tables chooses shop.* !shop.tmp_*→shop.*"},
 		{"mode", []string{"mode: snapshot_and_changes", "mode: changes"}, "mode refused snapshot_and_changes→changes start refused →head"},
 		{"name", []string{"name: shop-to-lake", "name: shop"}, "name refused shop-to-lake→shop"},
+		{"on_error", []string{"- name: lake", "- name: lake\n    on_error: discard_after"}, "sinks.lake.on_error bears →discard_after 3"},
 		{"rules", []string{"until: head", "rules: [{set: {a: b, c: d}}]\nuntil: head"}, "rules[0] refused →set rules[0].set refused →a: b; c: d"},
 		{"rules of a sink", []string{"- name: lake", "- name: lake\n    rules: [{where: a > 1}]"}, "sinks.lake.rules[0] refused →set sinks.lake.rules[0].where refused →a > 1"},
 		{"sink added", []string{"every: 30s}}", "every: 30s}}" + second}, "sinks.pg adds →set"},

@@ -59,6 +59,8 @@ type Task struct {
 	// Sinks are the names of the sinks that the task carries, with a blank between;
 	// empty: all that the job has.
 	Sinks string `json:"sinks,omitempty"`
+	// OnError is what becomes of the task when a sink fails it (ErrorModesOf).
+	OnError string `json:"on_error,omitempty"`
 }
 
 // Wish is who asked for something, and why.
@@ -79,6 +81,7 @@ type TaskState struct {
 	Attempt   uint64    `json:"attempt"`
 	Worker    string    `json:"worker,omitempty"`    // who runs it
 	Fruitless int       `json:"fruitless,omitempty"` // failed attempts in a row that committed nothing
+	Refused   int       `json:"refused,omitempty"`   // failed attempts in a row in which a sink refused a row
 	NotBefore time.Time `json:"not_before,omitzero"` // back-off, of a Retrying task
 	Failure   *Failure  `json:"failure,omitempty"`   // of the last attempt that failed, until one finishes
 	Paused    *Wish     `json:"paused,omitempty"`    // this task alone is to be paused

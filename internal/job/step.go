@@ -58,7 +58,7 @@ func Resume(s State, now time.Time) (State, []Action) {
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
 		if t.live() || t.Kind == Planning && t.Status == Finished {
-			t.Outdated = false
+			t.Outdated, t.Refused = false, 0
 			t.become(Unassigned, now, "the engine began again")
 		}
 	}
@@ -123,7 +123,7 @@ func (s *State) ended(t *TaskState, e Event) {
 }
 
 func (s *State) finished(t *TaskState, now time.Time) {
-	t.Fruitless, t.Failure = 0, nil
+	t.Fruitless, t.Refused, t.Failure = 0, 0, nil
 	t.become(Finished, now, "")
 	switch t.Kind {
 	case Planning:
@@ -150,15 +150,16 @@ func (s *State) failed(t *TaskState, e Event) {
 	if e.Progressed {
 		t.Fruitless = 1
 	}
+	t.refused(f, e.Progressed)
 	switch {
-	case f.Class != fault.Retry, t.Fruitless >= MaxFruitless, t.Kind == Planning && s.EndOnFailure:
+	case t.givesUp(f), t.Kind == Planning && s.EndOnFailure:
 		t.become(Failed, e.Now, string(f.Code))
 		if s.EndOnFailure && s.Failure == nil {
 			s.Failure = f
 		}
 	default:
 		t.become(Retrying, e.Now, string(f.Code))
-		t.NotBefore = e.Now.Add(backoff(t.Fruitless))
+		t.NotBefore = e.Now.Add(backoff(max(t.Fruitless, t.Refused)))
 	}
 }
 

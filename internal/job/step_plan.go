@@ -40,7 +40,7 @@ func (s *State) add(task Task, plan uint64, now time.Time) {
 		return
 	case t.Gone || t.Task != task:
 		t.Task, t.Gone = task, false
-		t.Fruitless, t.Failure = 0, nil
+		t.Fruitless, t.Refused, t.Failure = 0, 0, nil
 		if t.live() {
 			t.Outdated = true
 		} else {

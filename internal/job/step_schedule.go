@@ -121,7 +121,7 @@ func (s *State) start(now time.Time) (out []Action) {
 			t.Attempt++
 			t.become(Preparing, now, "")
 			g.copying += count(t.Kind == Copy)
-			a := Action{Kind: StartTask, Task: t.Task, Attempt: t.Attempt, Spec: s.Spec}
+			a := Action{Kind: StartTask, Task: t.Task, Attempt: t.Attempt, Spec: s.Spec, Discard: t.discards()}
 			if t.Kind == Resync {
 				a.Generation = s.table(t.Table).Generation
 			}

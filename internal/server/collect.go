@@ -316,6 +316,7 @@ func (s sample) progress(j api.Job) {
 func (s sample) sink(job string, k watch.Sink, fresh bool) {
 	s.put("godwit_job_sink_rows_total", float64(k.Rows), job, k.Name)
 	s.put("godwit_job_sink_commits_total", float64(k.Commits), job, k.Name)
+	s.put("godwit_job_sink_dead_letters_total", float64(k.Buried), job, k.Name)
 	if k.CommittedAt != nil {
 		s.when("godwit_job_sink_committed_timestamp_seconds", *k.CommittedAt, job, k.Name)
 	}

@@ -58,6 +58,7 @@ var metrics = []metric{
 	{"godwit_job_lag_seconds", gauge, "seconds", []string{"job", "sink"}, "How far a sink is behind the source; 0 only when nothing is missing, absent when unknown."},
 	{"godwit_job_sink_rows_total", counter, "rows", []string{"job", "sink"}, "Rows committed in a sink in this run."},
 	{"godwit_job_sink_commits_total", counter, "", []string{"job", "sink"}, "Commits in a sink in this run."},
+	{"godwit_job_sink_dead_letters_total", counter, "", []string{"job", "sink"}, "Rows that a sink refused in this run and that were put aside."},
 	{"godwit_job_sink_committed_timestamp_seconds", gauge, "seconds since 1970", []string{"job", "sink"}, "When a sink committed last."},
 	{"godwit_job_sink_queue_bytes", gauge, "bytes", []string{"job", "sink"}, "What waits for a sink."},
 	{"godwit_job_sink_queue_limit_bytes", gauge, "bytes", []string{"job", "sink"}, "What may wait for a sink."},

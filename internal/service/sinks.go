@@ -77,6 +77,7 @@ func lifeless(s *api.Standing, whole api.Standing) {
 // measureSink fills in what was measured of a sink of a table job; lives: it goes on.
 func measureSink(s *api.Sink, w *watch.Sink, lives bool) {
 	s.Position, s.Rows, s.Commits, s.QueueBytes, s.QueueLimitBytes = w.Position, &w.Rows, &w.Commits, &w.Queue, w.QueueLimit
+	s.DeadLetters = w.Buried
 	if w.CommittedAt != nil {
 		s.CommittedAt = *w.CommittedAt
 	}

@@ -412,7 +412,7 @@ func tableNames(sinks []*flow.SinkState) []string {
 func (w *work) addStreams(id, table string, sinks []*flow.SinkState, found func(job.Task)) {
 	groups, suffixes := w.groups(sinks)
 	for n, group := range groups {
-		t := job.Task{ID: id + suffixes[n], Kind: job.Stream, Table: table, AfterCopies: strings.HasSuffix(id, afterCopies), Sinks: w.sinksOf(group)}
+		t := job.Task{ID: id + suffixes[n], Kind: job.Stream, Table: table, AfterCopies: strings.HasSuffix(id, afterCopies), Sinks: w.sinksOf(group), OnError: w.onError(group)}
 		if t.Revision = carried(group); w.before[t.ID].Status == job.Finished {
 			t.Revision += w.revision(t.ID)
 		}
@@ -527,7 +527,7 @@ func (w *work) findTable(ctx context.Context, number uint32, sinks []*flow.SinkS
 	}
 	w.record.Phase(watch.Snapshot)
 	for _, task := range open {
-		found(job.Task{ID: task.ID, Kind: job.Copy, Table: name, Revision: w.revision(task.ID), Sinks: w.sinksOf(task.Sinks)})
+		found(job.Task{ID: task.ID, Kind: job.Copy, Table: name, Revision: w.revision(task.ID), Sinks: w.sinksOf(task.Sinks), OnError: w.onError(task.Sinks)})
 	}
 	return nil
 }
@@ -575,9 +575,7 @@ func (w *work) RunTask(ctx context.Context, r engine.Run) (progressed bool, err 
 	before := w.flow.Commits()
 	defer func() { progressed = w.flow.Commits() > before }()
 	claim := w.claim(r.Attempt)
-	w.mu.Lock()
-	task, stream := w.copies[r.Task.ID], w.streams[r.Task.ID]
-	w.mu.Unlock()
+	task, stream := w.taskOf(r)
 	switch {
 	case r.Task.Kind == job.Resync:
 		return false, w.resync(ctx, r.Task.Table, claim)
@@ -617,6 +615,34 @@ func (w *work) runStream(ctx context.Context, stream *flow.StreamTask, r engine.
 		defer w.watchAlone(s, r.Regroup)()
 	}
 	return w.flow.Stream(ctx, stream, claim)
+}
+
+// taskOf is what an attempt runs: chunks, or a stream.
+func (w *work) taskOf(r engine.Run) (chunks *flow.ChunkTask, stream *flow.StreamTask) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t := w.copies[r.Task.ID]; t != nil {
+		own := *t
+		own.Discard = r.Discard
+		chunks = &own
+	}
+	if t := w.streams[r.Task.ID]; t != nil {
+		own := *t
+		own.Discard = r.Discard
+		stream = &own
+	}
+	return chunks, stream
+}
+
+// onError is what becomes of a task when one of its sinks fails it (job.Task.OnError).
+func (w *work) onError(states []*flow.SinkState) string {
+	var sinks []job.Sink
+	for _, s := range w.spec.Sinks {
+		if slices.ContainsFunc(states, func(o *flow.SinkState) bool { return o.Sink.Name == s.Name }) {
+			sinks = append(sinks, s)
+		}
+	}
+	return job.ErrorModesOf(sinks)
 }
 
 func (w *work) copyDone(task *flow.ChunkTask) {

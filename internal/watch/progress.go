@@ -142,8 +142,9 @@ type Lag struct {
 // Sink is one sink.
 type Sink struct {
 	Name        string     `json:"sink"`
-	Rows        int64      `json:"rows"`    // committed in this run
-	Commits     int64      `json:"commits"` // in this run
+	Rows        int64      `json:"rows"`                   // committed in this run
+	Commits     int64      `json:"commits"`                // in this run
+	Buried      int64      `json:"dead_letters,omitempty"` // rows that were put aside in this run
 	CommittedAt *time.Time `json:"committed_at,omitempty"`
 	Position    string     `json:"position,omitempty"`
 	Queue       int64      `json:"queue_bytes"`

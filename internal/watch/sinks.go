@@ -13,6 +13,7 @@ import (
 type sink struct {
 	name          string
 	rows, commits atomic.Int64
+	buried        atomic.Int64
 	queue, limit  atomic.Int64
 	last          atomic.Pointer[commit]
 	whole         atomic.Int64 // until when nothing is missing in it: microseconds UTC by the source; 0 unknown
@@ -52,6 +53,9 @@ func (j *Job) Committed(sinkName string, rows int64, at position.Position, logTi
 	}
 	j.tick()
 }
+
+// Buried says that a sink has put a row aside, as a dead letter.
+func (j *Job) Buried(sinkName string) { j.sink(sinkName).buried.Add(1) }
 
 // Opened says at which place of the stream a sink was found, committed by earlier
 // runs, and its commit time at the source (microseconds UTC, 0 unknown): its lag
@@ -135,7 +139,7 @@ func (j *Job) sinkList(now time.Time) (out []Sink, worst Lag) {
 	j.sinks.Range(func(_, v any) bool {
 		s := v.(*sink)
 		c := s.last.Load()
-		o := Sink{Name: s.name, Rows: s.rows.Load(), Commits: s.commits.Load(), Queue: s.queue.Load(), QueueLimit: s.limit.Load(), Lag: j.lag(s, now), Standing: s.stands.last.Load()}
+		o := Sink{Name: s.name, Rows: s.rows.Load(), Commits: s.commits.Load(), Buried: s.buried.Load(), Queue: s.queue.Load(), QueueLimit: s.limit.Load(), Lag: j.lag(s, now), Standing: s.stands.last.Load()}
 		if c != nil {
 			o.Position = j.text(c.at)
 			if !c.when.IsZero() {

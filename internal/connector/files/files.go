@@ -25,9 +25,10 @@ import (
 // the first write when it is missing.
 func Driver(stores store.Registry, formats []codec.Format) connector.SinkDriver {
 	return connector.SinkDriver{
-		Name:    "files",
-		Help:    "Files in folders, one folder for each table. A commit is seen whole; a listing never has a row twice.",
-		Options: options(stores, formats),
+		Name:     "files",
+		Help:     "Files in folders, one folder for each table. A commit is seen whole; a listing never has a row twice.",
+		Options:  options(stores, formats),
+		Discards: true,
 		Open: func(ctx context.Context, v option.Values, env connector.Env) (connector.Sink, error) {
 			c, err := settings(v, formats)
 			if err != nil {
@@ -137,7 +138,7 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 		append:  c.Append,
 		path:    c.Path, names: names{path: c.Path},
 		codec: c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace, spread: maxSpread,
-		tables: map[string]bool{}, generations: map[uint32]uint32{}, retired: map[uint32]uint32{},
+		tables: map[string]bool{deadDir: true}, generations: map[uint32]uint32{}, retired: map[uint32]uint32{},
 	}
 	if c.Path.text != defaultPath {
 		s.mine.Path = c.Path.text

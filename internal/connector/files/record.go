@@ -119,7 +119,7 @@ func decodeRecord(b []byte, n uint64) (*record, error) {
 
 func checkReceipts(rs []store.Receipt) error {
 	for _, r := range rs {
-		if r.Key == "" || strings.HasPrefix(r.Key, control) || r.Size < 0 {
+		if !ofTable(r.Key) || r.Size < 0 {
 			return broken("a receipt names %q", r.Key)
 		}
 	}

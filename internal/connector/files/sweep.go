@@ -87,7 +87,7 @@ func (s *sink) sweepAny(ctx context.Context, f stagedFinder, t *taken, folders [
 		for _, sp := range t.record.Unswept {
 			for seq := sp.From; seq < sp.From+min(spread, s.spread); seq++ {
 				for _, folder := range folders {
-					if !yield(folder + fileName(t.task, sp.Epoch, seq, s.codec.Extension())) {
+					if !yield(s.stagedName(folder, t.task, sp.Epoch, seq)) {
 						return
 					}
 				}
@@ -111,7 +111,7 @@ func (s *sink) sweepNames(ctx context.Context, t *taken, folders []string, named
 			seqs := most - gap
 			var names []string
 			for i := range min(seqs*len(folders), left) {
-				names = append(names, folders[i%len(folders)]+fileName(t.task, sp.Epoch, seq+uint64(i/len(folders)), s.codec.Extension()))
+				names = append(names, s.stagedName(folders[i%len(folders)], t.task, sp.Epoch, seq+uint64(i/len(folders))))
 			}
 			last, err := s.discardNames(ctx, names, named)
 			if err != nil {

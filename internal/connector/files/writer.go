@@ -39,6 +39,7 @@ type writer struct {
 	left      left     // out of files since the last commit
 	folders   []string // of files of this epoch, the latest last, where a path divides tables
 	parts     parts
+	letters   *letters // nil: no row may be put aside
 }
 
 // file is one open file of one table version.
@@ -204,7 +205,7 @@ func (w *writer) write(ctx context.Context, b *row.Batch, t slot, sections []*ro
 				return err
 			}
 		}
-		if err := f.enc.Encode(b, s); err != nil {
+		if err := w.encode(ctx, f.enc, b, s); err != nil {
 			return w.sink.fail(err, "rows of %s cannot be written", t.table.Name)
 		}
 		f.rows += int64(s.Rows)
@@ -349,7 +350,7 @@ func (w *writer) Evolve(ctx context.Context, c *row.SchemaChange) error {
 	if err := w.usable(); err != nil {
 		return err
 	}
-	if len(w.open) > 0 || len(w.receipts) > 0 {
+	if len(w.open) > 0 || len(w.receipts) > 0 || w.letters != nil && w.letters.staging != nil {
 		return w.poison(fault.New(fault.Internal, "a schema change came between rows and their commit"))
 	}
 	if w.place.IsZero() {
@@ -377,7 +378,7 @@ func (w *writer) commit(ctx context.Context, set position.Set) error {
 	if err != nil {
 		return fault.New(fault.Internal, "the positions of %q cannot be recorded", w.shard.task).By(err)
 	}
-	if err := w.endAll(); err != nil {
+	if err := errors.Join(w.endAll(), w.endLetters()); err != nil {
 		return err
 	}
 	r := &record{N: w.record.N + 1, Epoch: w.record.Epoch, Claim: w.record.Claim, Positions: positions,
@@ -406,6 +407,7 @@ func (w *writer) commit(ctx context.Context, set position.Set) error {
 	w.look(set)
 	w.receipts, w.recording, w.staged = nil, false, 0
 	w.left = left{}
+	w.tellLetters()
 	w.shard.prune(ctx, l)
 	w.dropSides(ctx)
 	return nil
@@ -487,6 +489,7 @@ func (w *writer) Close() error {
 		f.staging.Abort()
 	}
 	clear(w.open)
+	w.dropLetters()
 	var err error
 	if !w.recording {
 		for _, r := range w.receipts {

@@ -1345,6 +1345,9 @@ type Verification struct {
 	// Differing so far: objects not found equal
 	Differing int64 `json:"differing,omitempty,omitzero"`
 
+	// Doubled rows that the target has more often than the source
+	Doubled int64 `json:"doubled,omitempty,omitzero"`
+
 	// Ended absent of what was broken off by the death of its server
 	Ended time.Time        `json:"ended,omitempty,omitzero"`
 	Equal *ObjectsAndBytes `json:"equal,omitempty"`
@@ -1378,7 +1381,10 @@ type Verification struct {
 
 	// Strength strongest: the strongest proof that both sides give; bytes: both sides were read
 	Strength string `json:"strength,omitempty,omitzero"`
-	Target   *Seen  `json:"target,omitempty"`
+
+	// Tables of a table job: what was found of each table in each sink
+	Tables []VerifiedTable `json:"tables,omitempty,omitzero"`
+	Target *Seen           `json:"target,omitempty"`
 
 	// Verdict different: something is not proven to be equal
 	Verdict Verdict `json:"verdict,omitempty,omitzero"`
@@ -1426,6 +1432,9 @@ type Verified struct {
 	// VerdictAt when that ended
 	VerdictAt time.Time `json:"verdict_at,omitempty,omitzero"`
 }
+
+// VerifiedTable As `godwit verify --json` gives it.
+type VerifiedTable = watch.VerifiedTable
 
 // Version defines model for Version.
 type Version struct {
@@ -1832,10 +1841,11 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/jobs/{name}/verification (the `ShowVerification` operationId).
 	ShowVerification(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// StartVerification Compare source and target, and change neither. One at a time of each job (NOT_NOW); of file jobs (NOT_VERIFIABLE).
+	// StartVerification Compare source and target, and change neither. One at a time of each job (NOT_NOW).
 	//
-	// It goes on by itself; what it finds is in `GET`. While a run moves objects it waits for the end of that, and what
-	// differed while others were moved is judged again before it counts. What differs raises the alarm `differences`,
+	// It goes on by itself; what it finds is in `GET`. Of a file job: while a run moves objects it waits for the end of
+	// that, and what differed while others were moved is judged again before it counts. Of a table job rows are compared
+	// while it runs, and all counts are rows. What differs raises the alarm `differences`,
 	// which holds until a later verification finds everything equal.
 	//
 	// Corresponds with POST /api/v1/jobs/{name}/verification (the `StartVerification` operationId).
@@ -2383,10 +2393,11 @@ func (c *Client) ShowVerification(ctx context.Context, name Name, reqEditors ...
 	return c.Client.Do(req)
 }
 
-// StartVerification Compare source and target, and change neither. One at a time of each job (NOT_NOW); of file jobs (NOT_VERIFIABLE).
+// StartVerification Compare source and target, and change neither. One at a time of each job (NOT_NOW).
 //
-// It goes on by itself; what it finds is in `GET`. While a run moves objects it waits for the end of that, and what
-// differed while others were moved is judged again before it counts. What differs raises the alarm `differences`,
+// It goes on by itself; what it finds is in `GET`. Of a file job: while a run moves objects it waits for the end of
+// that, and what differed while others were moved is judged again before it counts. Of a table job rows are compared
+// while it runs, and all counts are rows. What differs raises the alarm `differences`,
 // which holds until a later verification finds everything equal.
 //
 // Corresponds with POST /api/v1/jobs/{name}/verification (the `StartVerification` operationId).
@@ -5035,10 +5046,11 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/jobs/{name}/verification (the `ShowVerification` operationId).
 	ShowVerificationWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ShowVerificationResponse, error)
 
-	// StartVerificationWithResponse Compare source and target, and change neither. One at a time of each job (NOT_NOW); of file jobs (NOT_VERIFIABLE).
+	// StartVerificationWithResponse Compare source and target, and change neither. One at a time of each job (NOT_NOW).
 	//
-	// It goes on by itself; what it finds is in `GET`. While a run moves objects it waits for the end of that, and what
-	// differed while others were moved is judged again before it counts. What differs raises the alarm `differences`,
+	// It goes on by itself; what it finds is in `GET`. Of a file job: while a run moves objects it waits for the end of
+	// that, and what differed while others were moved is judged again before it counts. Of a table job rows are compared
+	// while it runs, and all counts are rows. What differs raises the alarm `differences`,
 	// which holds until a later verification finds everything equal.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -7494,10 +7506,11 @@ func (c *ClientWithResponses) ShowVerificationWithResponse(ctx context.Context, 
 	return ParseShowVerificationResponse(rsp)
 }
 
-// StartVerificationWithResponse Compare source and target, and change neither. One at a time of each job (NOT_NOW); of file jobs (NOT_VERIFIABLE).
+// StartVerificationWithResponse Compare source and target, and change neither. One at a time of each job (NOT_NOW).
 //
-// It goes on by itself; what it finds is in `GET`. While a run moves objects it waits for the end of that, and what
-// differed while others were moved is judged again before it counts. What differs raises the alarm `differences`,
+// It goes on by itself; what it finds is in `GET`. Of a file job: while a run moves objects it waits for the end of
+// that, and what differed while others were moved is judged again before it counts. Of a table job rows are compared
+// while it runs, and all counts are rows. What differs raises the alarm `differences`,
 // which holds until a later verification finds everything equal.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -9284,7 +9297,7 @@ type ServerInterface interface {
 	// ShowVerification The verification that goes on, and those that have ended.
 	// (GET /api/v1/jobs/{name}/verification)
 	ShowVerification(w http.ResponseWriter, r *http.Request, name Name)
-	// StartVerification Compare source and target, and change neither. One at a time of each job (NOT_NOW); of file jobs (NOT_VERIFIABLE).
+	// StartVerification Compare source and target, and change neither. One at a time of each job (NOT_NOW).
 	// (POST /api/v1/jobs/{name}/verification)
 	StartVerification(w http.ResponseWriter, r *http.Request, name Name, params StartVerificationParams)
 	// ListVersions The versions of a job's file, newest first, without the texts.

@@ -89,7 +89,7 @@ func (a *app) verifiable(ctx context.Context, arg string) (*job.Spec, engine.Ver
 	}
 	v, ok := a.engine.(engine.Verifier)
 	if !ok {
-		return nil, nil, Options{}, fault.New(fault.Usage, "this godwit verifies no jobs of kind %s", spec.Kind).At("%s", spec.File)
+		return nil, nil, Options{}, fault.New(fault.Usage, "jobs of kind %s cannot be verified here", spec.Kind).At("%s", spec.File)
 	}
 	o, err := a.options(0, spec)
 	return spec, v, o, err

@@ -58,7 +58,7 @@ func (a *app) jobSubmitCommand() *cobra.Command {
 	f.StringVar(&in.Group, "group", "", "a `NAME` to find it by, with others")
 	f.StringVar(&in.Note, "note", "", "a `TEXT` for people")
 	f.StringVar(&in.Schedule, "schedule", "", "start it again by this `CRON` line, UTC or with CRON_TZ=ZONE before it (snapshot and file jobs)")
-	f.StringVar(&in.VerifySchedule, "verify-schedule", "", "compare source and target by this `CRON` line (file jobs)")
+	f.StringVar(&in.VerifySchedule, "verify-schedule", "", "compare source and target by this `CRON` line")
 	f.StringVar(&key, "key", "", "a `KEY` that makes a second submission the first one again, for a day (default: one of this call)")
 	from.add(a, c)
 	completeFiles(c)

@@ -28,12 +28,12 @@ func (a *app) jobVerifyCommand() *cobra.Command {
 	var f verifyFlags
 	c := &cobra.Command{
 		Use:   "verify NAME",
-		Short: "Compare source and target of a file job on the server, and change neither",
+		Short: "Compare source and target of a job on the server, and change neither",
 		Example: `  godwit job verify media-move --wait
   godwit job verify media-move --schedule "CRON_TZ=Europe/Berlin 0 4 * * sun"`,
 		Long: `Verify begins a verification, which goes on by itself; with --wait it waits for its end and tells what was found, and ends with
-exit code 4 when something is missing, extra, different, or cannot be compared. What a run moves meanwhile is no difference: it is
-judged again when the run is over. Differences raise an alarm, which holds until a later verification finds everything equal.`,
+exit code 4 when something is missing, extra, different, doubled, or cannot be compared. What a run moves meanwhile is no difference:
+objects are judged again when the run is over, and rows are compared beside it. Differences raise an alarm, which holds until a later verification finds everything equal.`,
 		Args: oneArg("the name of a job"),
 		RunE: func(c *cobra.Command, args []string) error {
 			f.scheduled = c.Flags().Changed("schedule")
@@ -209,8 +209,11 @@ func (a *app) tellVerification(v api.Verification) error {
 	case v.State != api.VerificationStateFinished:
 		return fault.New(fault.NotNow, "verification %d of %s was %s: it has no verdict", v.ID, v.Job, v.State).Try("godwit job verify %s --wait", v.Job)
 	case r.Differences() > 0:
-		return fault.New(fault.DifferencesFound, "%s", differencesText(r)).At("%s", v.Job).
-			Try("godwit job start %s copies what is missing, newer or of another size; a copy that differs otherwise needs overwrite: always", v.Job)
+		f := fault.New(fault.DifferencesFound, "%s", differencesText(r)).At("%s", v.Job)
+		if r.Tables != nil {
+			return f
+		}
+		return f.Try("godwit job start %s copies what is missing, newer or of another size; a copy that differs otherwise needs overwrite: always", v.Job)
 	}
 	return nil
 }
@@ -238,6 +241,7 @@ func (a *app) printVerification(v api.Verification, r watch.VerifyReport) {
 func verifyReport(v api.Verification) watch.VerifyReport {
 	r := watch.VerifyReport{
 		Description: v.Way, Started: v.Started, Ended: v.Ended, Missing: v.Missing, Extra: v.Extra, Different: v.Different, NotComparable: v.NotComparable,
+		Doubled: v.Doubled, Tables: v.Tables,
 		Read: v.BytesRead, ExtraUnknown: v.NotLookedFor, Strength: v.Strength,
 	}
 	if v.Equal != nil {

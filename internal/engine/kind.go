@@ -115,7 +115,7 @@ func (k ByKind) Report(ctx context.Context, s *job.Spec, o Options, failed bool,
 func (k ByKind) Verify(ctx context.Context, s *job.Spec, o Options, each func(watch.Difference) error) (watch.VerifyReport, error) {
 	v, ok := k[s.Kind].(Verifier)
 	if !ok {
-		return watch.VerifyReport{}, fault.New(fault.Usage, "this godwit verifies no jobs of kind %s", s.Kind).At("%s", s.File)
+		return watch.VerifyReport{}, fault.New(fault.Usage, "jobs of kind %s cannot be verified here", s.Kind).At("%s", s.File)
 	}
 	return v.Verify(ctx, s, o, each)
 }

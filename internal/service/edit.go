@@ -88,7 +88,7 @@ func (j *living) editTo(who Who, e api.EditRequest, w want) (out api.EditResult,
 	var verify *verification.Schedule
 	if e.VerifySchedule != nil {
 		verify = &verification.Schedule{Since: j.s.o.Now().UTC()}
-		if verify.Text, err = newVerifySchedule(spec.Kind, j.name, *e.VerifySchedule); err != nil {
+		if verify.Text, err = newVerifySchedule(*e.VerifySchedule); err != nil {
 			return out, err
 		}
 	}

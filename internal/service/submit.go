@@ -200,7 +200,7 @@ func (s *Service) newJob(who Who, in api.Submission) (j *living, v kept, e api.E
 	if err != nil {
 		return nil, v, e, err
 	}
-	verify, err := newVerifySchedule(spec.Kind, spec.Name, in.VerifySchedule)
+	verify, err := newVerifySchedule(in.VerifySchedule)
 	if err != nil {
 		return nil, v, e, err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/fault"
-	"godwit/internal/job"
 	"godwit/internal/service/alarm"
 	"godwit/internal/service/verification"
 )
@@ -65,23 +64,12 @@ func (s *Service) StartVerification(_ context.Context, who Who, name, reason str
 	return v, err
 }
 
-// notVerifiable refuses what is no file job; nil: it is one.
-func notVerifiable(name string, kind job.Kind) error {
-	if kind == job.KindFiles {
-		return nil
-	}
-	return fault.New(fault.NotVerifiable, "%s moves tables, and values of tables cannot be verified yet", name).At("%s", name).
-		Try("godwit job positions %s tells what its sinks have committed", name)
-}
-
 // verify begins a verification; j.turn is held.
 func (j *living) verify(who Who, reason string) (v api.Verification, err error) {
 	r := j.show()
 	switch {
 	case r.leaving:
 		return v, fault.New(fault.NotNow, "%s is being deleted", j.name).Try("godwit job list")
-	case notVerifiable(j.name, job.Kind(r.kind)) != nil:
-		return v, notVerifiable(j.name, job.Kind(r.kind))
 	case j.verifyingNow() != nil:
 		return v, fault.New(fault.NotNow, "%s is being verified already", j.name).At("%s", j.name).
 			Try("godwit job verify %[1]s --last --wait waits for it, godwit job verify %[1]s --cancel breaks it off", j.name)
@@ -190,8 +178,8 @@ func (j *living) learn(v api.Verification) {
 	j.proof.newest, j.proof.verified, j.news = v, &now, true
 }
 
-// notEqual is how many objects a verification did not find equal.
-func notEqual(v api.Verification) int64 { return v.Missing + v.Extra + v.Different + v.NotComparable }
+// notEqual is how many objects, or rows, a verification did not find equal.
+func notEqual(v api.Verification) int64 { return v.Missing + v.Extra + v.Different + v.Doubled + v.NotComparable }
 
 // alarmVerify is the kind of alarm of a verification that could not be carried
 // through.
@@ -210,8 +198,11 @@ func (j *living) judged(v api.Verification) {
 	case v.Verdict == api.VerdictEqual:
 		board.Resolve(j.name, alarm.Differences, "")
 	default:
-		board.Raise(j.name, alarm.Differences, "", differencesText(v),
-			fmt.Sprintf("godwit job verify %[1]s --last lists them; godwit job start %[1]s copies what is missing or newer, then: godwit job verify %[1]s", j.name))
+		hint := "godwit job verify %[1]s --last lists them; godwit job start %[1]s copies what is missing or newer, then: godwit job verify %[1]s"
+		if len(v.Tables) > 0 {
+			hint = "godwit job verify %[1]s --last lists them; godwit job resync %[1]s reads tables again, then: godwit job verify %[1]s"
+		}
+		board.Raise(j.name, alarm.Differences, "", differencesText(v), fmt.Sprintf(hint, j.name))
 	}
 	board.Resolve(j.name, alarmVerify, "")
 }
@@ -222,7 +213,7 @@ func differencesText(v api.Verification) string {
 	for _, k := range []struct {
 		n    int64
 		word string
-	}{{v.Missing, "missing"}, {v.Extra, "extra"}, {v.Different, "different"}, {v.NotComparable, "not comparable"}} {
+	}{{v.Missing, "missing"}, {v.Extra, "extra"}, {v.Different, "different"}, {v.Doubled, "doubled"}, {v.NotComparable, "not comparable"}} {
 		if k.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", k.n, k.word))
 		}
@@ -253,13 +244,10 @@ func (s *Service) loadProofs() error {
 }
 
 // newVerifySchedule checks what somebody asks for as the schedule of verifications.
-func newVerifySchedule(kind job.Kind, name, text string) (string, error) {
+func newVerifySchedule(text string) (string, error) {
 	text = strings.Join(strings.Fields(text), " ")
 	if text == "" {
 		return "", nil
-	}
-	if err := notVerifiable(name, kind); err != nil {
-		return "", err
 	}
 	if _, err := parseCron(text); err != nil {
 		return "", fault.New(fault.BadRequest, "verify_schedule: %s", err.Error()).Try("five fields, such as CRON_TZ=Europe/Berlin 30 4 * * sun")

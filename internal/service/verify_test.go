@@ -128,13 +128,29 @@ func TestVerify_when_it_is_asked_for(t *testing.T) {
 	}
 }
 
+// Rows are compared beside the run: nothing is waited for, and nothing judged again after
+// it.
 func TestVerify_when_a_job_moves_tables(t *testing.T) {
 	w := newWorld(t)
+	moving := make(chan bool, 1)
+	w.engine.verify = func(_ context.Context, s *job.Spec, o engine.Options, each func(watch.Difference) error) (watch.VerifyReport, error) {
+		moving <- o.Moving != nil
+		r := watch.VerifyReport{Doubled: 1, Tables: []watch.VerifiedTable{{Table: "a.b", On: "lake", Doubled: 1}}}
+		return r, each(watch.Difference{Kind: "doubled", Key: "a.b id=1", Row: &watch.RowDifference{Table: "a.b", On: "lake"}})
+	}
 	w.submit(tableFile("shop"))
-	_, err := w.StartVerification(t.Context(), ana, "shop", "")
-	wantCode(t, err, fault.NotVerifiable)
-	_, err = w.Submit(t.Context(), ana, "", api.Submission{File: tableFile("other"), VerifySchedule: "* * * * *"})
-	wantCode(t, err, fault.NotVerifiable)
+	w.verifies("shop")
+	v := w.verified("shop")
+	if <-moving {
+		t.Error("it is told to wait for what moves")
+	}
+	if v.Verdict != api.VerdictDifferent || v.Doubled != 1 || len(v.Tables) != 1 || len(v.Differences) != 1 || v.Differences[0].Row == nil {
+		t.Errorf("%+v", v)
+	}
+	_, err := w.Submit(t.Context(), ana, "", api.Submission{File: tableFile("other"), VerifySchedule: "* * * * *"})
+	if err != nil {
+		t.Error(err)
+	}
 	_, err = w.Submit(t.Context(), ana, "", api.Submission{File: onceFile("media"), VerifySchedule: "nonsense"})
 	wantCode(t, err, fault.BadRequest)
 }

@@ -73,12 +73,15 @@ func (x *verifying) carry() (r watch.VerifyReport, err error) {
 			err = fault.New(fault.Internal, "panic: %v", p)
 		}
 	}()
-	files, ok := x.j.s.o.Engine.(engine.Files)
+	verifier, ok := x.j.s.o.Engine.(engine.Verifier)
 	if !ok {
 		return r, fault.New(fault.Internal, "this server has no engine that verifies")
 	}
-	if err := x.rests(x.ctx); err != nil {
-		return r, err
+	objects := x.spec.Kind == job.KindFiles // rows are compared beside a run
+	if objects {
+		if err := x.rests(x.ctx); err != nil {
+			return r, err
+		}
 	}
 	x.waits("its turn: no more than " + fmt.Sprint(verifiesAtOnce) + " jobs are verified at once")
 	select {
@@ -96,8 +99,11 @@ func (x *verifying) carry() (r watch.VerifyReport, err error) {
 	}
 	x.j.s.reckonShare()
 	o := x.j.s.options(x.spec)
-	o.Files, o.Moving = x.record, &engine.Moving{Now: x.moving, Over: x.arrived}
-	return files.Verify(x.ctx, x.spec, o, x.found)
+	o.Files = x.record
+	if objects {
+		o.Moving = &engine.Moving{Now: x.moving, Over: x.arrived}
+	}
+	return verifier.Verify(x.ctx, x.spec, o, x.found)
 }
 
 // keep keeps that it compares.
@@ -245,7 +251,7 @@ func (x *verifying) finish(v *api.Verification, r watch.VerifyReport) {
 	for _, by := range r.By {
 		v.EqualBy = append(v.EqualBy, api.Proof{By: by.By, Objects: by.Objects})
 	}
-	v.Missing, v.Extra, v.Different, v.NotComparable = r.Missing, r.Extra, r.Different, r.NotComparable
+	v.Missing, v.Extra, v.Different, v.Doubled, v.NotComparable, v.Tables = r.Missing, r.Extra, r.Different, r.Doubled, r.NotComparable, r.Tables
 	for reason, n := range x.reasons {
 		v.NotCompared = append(v.NotCompared, api.NotCompared{Reason: reason, Objects: n})
 	}

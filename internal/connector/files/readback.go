@@ -190,14 +190,13 @@ func (r *readBack) file(ctx context.Context, o store.Object) error {
 	for len(left) > 0 {
 		v := left[len(left)-1]
 		left = left[:len(left)-1]
-		fits, err := r.fileAs(ctx, o, v)
+		fits, err := r.fileAs(ctx, o, v, left)
 		switch {
 		case err == nil && fits == v:
 			return nil
 		case err == nil: // its place tells of another: that one is next
-			if i := slices.Index(left, fits); i >= 0 {
-				left = append(slices.Delete(left, i, i+1), fits)
-			}
+			i := slices.Index(left, fits)
+			left = append(slices.Delete(left, i, i+1), fits)
 		case !errors.Is(err, errUnfit):
 			return err
 		case first == nil:
@@ -210,9 +209,9 @@ func (r *readBack) file(ctx context.Context, o store.Object) error {
 // errUnfit is a file that cannot be read as a version.
 var errUnfit = errors.New("the file is not of this version")
 
-// fileAs reads a file as version v. It returns v; or the version that the file has by its
-// first row, and nothing was emitted; or errUnfit, and nothing was emitted.
-func (r *readBack) fileAs(ctx context.Context, o store.Object, v *version) (*version, error) {
+// fileAs reads a file as version v. It returns v; or the one of others that the file has by
+// its first row, and nothing was emitted; or errUnfit, and nothing was emitted.
+func (r *readBack) fileAs(ctx context.Context, o store.Object, v *version, others []*version) (*version, error) {
 	in := &storeReader{ctx: ctx, store: r.sink.store, object: o}
 	defer in.close()
 	dec, err := r.decode.NewDecoder(in, o.Size, codec.Shape{Table: v.Table, Meta: true})
@@ -233,7 +232,7 @@ func (r *readBack) fileAs(ctx context.Context, o store.Object, v *version) (*ver
 			return nil, err
 		}
 		b := x.Finish(zero, 0).In(dec.Incarnation())
-		if at := r.versionAt(posText(b.Incarnation, b.Order(b.Sections()[0].Row))); !begun && at != v && ofStream(o.Key) {
+		if at := r.versionAt(posText(b.Incarnation, b.Order(b.Sections()[0].Row))); !begun && ofStream(o.Key) && slices.Contains(others, at) {
 			b.Release()
 			return at, nil
 		}

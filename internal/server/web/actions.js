@@ -92,7 +92,7 @@ export function actsOf(job) {
   else if (want === 'stopped' || at === 'finished') out.push('start')
   else out.push('pause', 'stop')
   if (want === 'stopped' && at === 'stopped') out.push('reset')
-  if (job.kind === 'files' && !verifies(job)) out.push('verify')
+  if (!verifies(job)) out.push('verify')
   out.push('delete')
   return out
 }
@@ -133,7 +133,7 @@ function reasoned(job, kind) {
 function verify(job) {
   ask({
     title: `Verify ${job.name}`, verb: 'Verify',
-    words: [h('p', {}, 'Compares what source and target have, by the strongest proof both give, and changes neither. It goes on by itself and waits for a run that moves objects; what differs raises an alarm.')],
+    words: [h('p', {}, 'Compares what source and target have, and changes neither: objects by the strongest proof both give, after a run that moves them; rows by their values, beside the run. It goes on by itself; what differs raises an alarm.')],
     run: async (reason) => {
       await call('POST', path(job.name) + '/verification', { query: { reason } })
       note(`${ACTS.verify.asked} ${job.name}.`)

@@ -1,0 +1,136 @@
+package files
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"godwit/internal/connector"
+	"godwit/internal/connector/sinktest"
+	"godwit/internal/position"
+	"godwit/internal/row"
+)
+
+// readRows are the rows of a table that a sink reads back, as texts, sorted; and the place.
+func readRows(b *bench, t *row.Table) (out []string, at position.Position) {
+	b.Helper()
+	b.must(b.sink.ReadBack(b.Context(), t, nil, func(batch *row.Batch) error {
+		defer batch.Release()
+		if batch.Rows() == 0 {
+			at = batch.End
+			return nil
+		}
+		for k := range batch.Sections() {
+			s := &batch.Sections()[k]
+			if !s.Table.SameShape(b.sink.Stored(t)) {
+				b.Errorf("rows of shape %v", s.Table)
+			}
+			for i := range s.Rows {
+				words, flags := batch.Cells(s, s.Row+i)
+				cells := []string{fmt.Sprint(batch.Op(s.Row+i), row.Counter(batch.Order(s.Row+i)))}
+				for c := range words {
+					switch {
+					case flags[c] == row.Null:
+						cells = append(cells, "null")
+					case flags[c] == row.Absent:
+						cells = append(cells, "absent")
+					case s.Table.Columns[c].Type.Kind.InBytes():
+						cells = append(cells, string(batch.Data(words[c])))
+					default:
+						cells = append(cells, fmt.Sprint(int64(words[c])))
+					}
+				}
+				out = append(out, strings.Join(cells, " "))
+			}
+		}
+		return nil
+	}))
+	slices.Sort(out)
+	return out, at
+}
+
+// grown are versions of one table: a column comes with a default, another is renamed, and
+// then the table.
+func grown() (first, second, third *row.Table) {
+	id, name := row.Column{Name: "id", Type: row.Type{Kind: row.Int}}, row.Column{Name: "name", Type: row.Type{Kind: row.Text}}
+	first = &row.Table{Name: row.Name{Space: "shop", Table: "orders"}, Number: 1, Version: 1, Key: []int{0}, Columns: []row.Column{id, name}}
+	more := row.Column{Name: "more", Type: row.Type{Kind: row.Int}, Default: new("7")}
+	second = &row.Table{Name: first.Name, Number: 1, Version: 2, Key: []int{1}, Columns: []row.Column{more, id, name}}
+	name.Name = "title"
+	third = &row.Table{Name: row.Name{Space: "shop", Table: "sales"}, Number: 1, Version: 3, Key: []int{1}, Columns: []row.Column{more, id, name}}
+	return first, second, third
+}
+
+// rowAt makes a batch of one row of a table at a place.
+func rowAt(t *row.Table, n uint64, op row.Op, cells ...any) *row.Batch {
+	x := row.NewBuilder(&row.Pool{})
+	x.At(at64(n), 1, row.Txn{})
+	x.Row(t, op)
+	for _, c := range cells {
+		switch c := c.(type) {
+		case int:
+			x.Int(int64(c))
+		case string:
+			x.String(c)
+		default:
+			x.Absent()
+		}
+	}
+	return x.Finish(position.Position{}, 0)
+}
+
+func TestReadBack_when_the_table_changed(t *testing.T) {
+	b := newBench(t, sinktest.NewMem(), csvConfig("none"), "shop")
+	first, second, third := grown()
+	b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
+	w, _ := b.open(1)
+	step := func(n uint64, batch *row.Batch) {
+		t.Helper()
+		b.must(w.Apply(t.Context(), batch))
+		b.must(w.Commit(t.Context(), streamSet(n)))
+	}
+	step(2, rowAt(first, 1, row.Insert, 1, "one"))
+	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: first, After: second}))
+	step(4, rowAt(second, 3, row.Insert, 8, 2, "two"))
+	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: second, After: third, Renamed: map[string]string{"title": "name"}}))
+	step(6, rowAt(third, 5, row.Update, nil, 2, "zwei"))
+	step(7, rowAt(third, 6, row.Truncate, nil, nil, nil))
+	got, at := readRows(b, third)
+	want := []string{"2 1 7 1 one", "2 1 8 2 two", "3 1 absent 2 zwei", "6 1 absent absent absent"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if at != streamSet(7)[connector.StreamSplit] {
+		t.Errorf("at %v", at)
+	}
+}
+
+// After a crash between record and publication the files of the last commit are not seen:
+// they are all the same what the sink has at its place.
+func TestReadBack_when_a_commit_is_not_published(t *testing.T) {
+	mem := sinktest.NewMem()
+	b := newBench(t, mem, csvConfig("none"), "shop")
+	first, _, _ := grown()
+	b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
+	w, _ := b.open(1)
+	for n := range uint64(3) {
+		b.must(w.Apply(t.Context(), rowAt(first, n+1, row.Insert, int(n), "x")))
+		b.must(w.Commit(t.Context(), streamSet(n+2)))
+	}
+	last := ""
+	for k := range mem.Objects {
+		if strings.HasPrefix(k, "shop/orders/") {
+			last = max(last, k)
+		}
+	}
+	o := mem.Objects[last]
+	delete(mem.Objects, last)
+	mem.Waiting[o.Receipt.Staged] = o
+	if got, _ := readRows(b, first); len(got) != 3 {
+		t.Errorf("%q", got)
+	}
+	if mem.Objects[last] == nil {
+		t.Error("it was read from nowhere")
+	}
+}

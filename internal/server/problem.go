@@ -87,7 +87,6 @@ var statuses = map[fault.Code]int{
 	fault.TargetRefused:     http.StatusUnprocessableEntity,
 	fault.TargetFull:        http.StatusUnprocessableEntity,
 	fault.TargetNoExclusive: http.StatusUnprocessableEntity,
-	fault.RowRefused:        http.StatusUnprocessableEntity,
 	fault.FormatNewer:       http.StatusUnprocessableEntity,
 	fault.CheckFailed:       http.StatusUnprocessableEntity,
 	fault.StoreAuth:         http.StatusUnprocessableEntity,

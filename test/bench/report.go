@@ -109,6 +109,9 @@ func table(p io.Writer, w workload) {
 	}
 	for _, label := range labels {
 		all := w.samples[label]
+		if len(all) == 0 {
+			continue
+		}
 		wall := median(all, func(s sample) float64 { return s.wall.Seconds() })
 		least, most := extremes(all)
 		fmt.Fprintf(p, "| %s | %.2f (%.2f–%.2f) | %.0fk | %.2f× | %.2f + %.2f | %.0f | %.0f |\n", label, wall, least, most,
@@ -119,6 +122,9 @@ func table(p io.Writer, w workload) {
 	fmt.Fprintln(p)
 	for _, c := range w.contestants {
 		fmt.Fprintf(p, "- %s: %s.\n", c.name, c.setting)
+		if why := w.failed[c.name]; why != "" {
+			fmt.Fprintf(p, "  It is not in the table: %s.\n", brief(why))
+		}
 	}
 	first := median(w.samples[w.contestants[0].name], func(s sample) float64 { return float64(firstRow(s.stdout)) })
 	if first >= 0 {

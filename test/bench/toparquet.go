@@ -80,7 +80,7 @@ func (b *bench) connectorxCall(ctx context.Context, out string) (call, error) {
 	if err != nil {
 		return call{}, err
 	}
-	script := filepath.Join(b.dir, "connectorx.py")
+	script := filepath.Join(b.dir, "toparquet.py")
 	if err := os.WriteFile(script, []byte(connectorxScript), 0o644); err != nil {
 		return call{}, err
 	}

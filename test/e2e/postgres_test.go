@@ -20,7 +20,6 @@ import (
 type shop struct {
 	t      testing.TB
 	server *postgres.Server
-	epoch  int // of kills of the server
 }
 
 const shopSink = "  - name: shop\n    postgres: {address: \"%s\", database: %s, user: %s, password: \"${env:SHOP_PASSWORD}\", commit: {every: 300ms}}\n"

@@ -74,10 +74,17 @@ func (o *objects) keep(ctx context.Context, key string, value []byte, limit int6
 			return nil, rerr
 		}
 		err = o.fail(err, "%s cannot be written", key)
-		if try == createTries || fault.ClassOf(err) != fault.Retry || o.wait(ctx, try) != nil {
+		if try >= createTries && !contended(err, rerr, try) || fault.ClassOf(err) != fault.Retry || o.wait(ctx, min(try, createTries)) != nil {
 			return nil, err
 		}
 	}
+}
+
+// contended reports whether somebody else made the object and took it away again, as
+// those do who try a store at the same time. Nobody does that for long.
+func contended(create, get error, try int) bool {
+	const most = 50
+	return try < most && errors.Is(create, store.ErrExists) && errors.Is(get, store.ErrNotFound)
 }
 
 // fail gives a store's error a code when it has none. What ended because ctx did

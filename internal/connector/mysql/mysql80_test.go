@@ -600,3 +600,39 @@ func TestMySQL_when_a_compressed_transaction_has_many_packets(t *testing.T) {
 		}
 	}
 }
+
+// Without the right to lock, a snapshot is exact too, or it is refused: never another.
+func TestMySQL_snapshot_without_the_right_to_lock(t *testing.T) {
+	for name, options := range map[string][]string{"GTID": nil, "compressed": {"--binlog-transaction-compression=ON"}, "no GTID": mysql.NoGTID} {
+		t.Run(name, func(t *testing.T) {
+			srv := mysql.Start(t, append([]string{"--sync-binlog=1"}, options...)...)
+			srv.Exec(t, "CREATE USER low@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO low@'127.0.0.1'")
+			stop := hammer(t, srv, 3)
+			s := sourceOf(t, srv, map[string]any{"user": "low", "password": secret.New("pw")})
+			tables := discover(t, s, "h.t")
+			from := head(t, s)
+			views := map[position.Position]map[int]int{}
+			for range 6 {
+				snap, err := s.openSnapshot(within(t), tables[0].Name)
+				if fault.Has(err, fault.SourceGrants) && strings.Contains(fault.Of(err).Hint, "GRANT LOCK TABLES ON `h`.* TO 'low'@'127.0.0.1'") {
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				views[snap.mark] = view(t, snap)
+				snap.close()
+			}
+			stop()
+			if (name == "no GTID") != (len(views) == 0) {
+				t.Fatalf("%d snapshots of 6 were opened", len(views))
+			}
+			all := append(beforeThat(t, s, tables, from), logOf(t, s, tables, from, head(t, s))...)
+			for mark, got := range views {
+				if want := upTo(all, mark.Order()); !sameView(got, want) {
+					t.Errorf("at %s the snapshot has %v, the log before it %v", s.Describe(mark), got, want)
+				}
+			}
+		})
+	}
+}

@@ -32,25 +32,41 @@ const mostWindow = 128 << 20
 var errPayload = errors.New("a compressed transaction cannot be read")
 
 // payload takes the events of a transaction that the log has as one, compressed.
-// They are unpacked one by one.
 func (r *streamer) payload(body io.Reader) error {
+	var own error // of a member, which says all
+	err := eachInPayload(body, func(h header, body []byte) error {
+		if !r.group.open || r.group.held {
+			return fmt.Errorf("%w: it goes on behind its end", errPayload)
+		}
+		own = r.member(h, body)
+		return own
+	})
+	if err != nil && own == nil {
+		return r.broken(err)
+	}
+	return own
+}
+
+// eachInPayload calls f for the events of a compressed transaction, which are unpacked
+// one by one and lent until f returns. They have no checksums.
+func eachInPayload(body io.Reader, f func(h header, body []byte) error) error {
 	in := bufio.NewReaderSize(body, 32<<10)
 	compression, err := payloadFront(in)
 	if err != nil {
-		return r.broken(fmt.Errorf("%w: %w", errPayload, err))
+		return fmt.Errorf("%w: %w", errPayload, err)
 	}
 	switch compression {
 	case compressedNone:
-		return r.members(in)
+		return eachUnpacked(in, f)
 	case compressedZstd:
 		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(mostWindow))
 		if err != nil {
-			return r.broken(err)
+			return fmt.Errorf("%w: %w", errPayload, err)
 		}
 		defer z.Close()
-		return r.members(z)
+		return eachUnpacked(bufio.NewReaderSize(z, 32<<10), f)
 	}
-	return r.broken(fmt.Errorf("%w: compression %d is not known", errPayload, compression))
+	return fmt.Errorf("%w: compression %d is not known", errPayload, compression)
 }
 
 // payloadFront reads the fields before the events and returns how these are
@@ -170,29 +186,24 @@ func (r *streamer) largePayload(m *largeMessage, h header, front []byte) error {
 	return r.between()
 }
 
-// members takes the events of an unpacked transaction, which have no checksums.
-func (r *streamer) members(in io.Reader) error {
-	buffered := bufio.NewReaderSize(in, 32<<10)
+func eachUnpacked(in *bufio.Reader, f func(h header, body []byte) error) error {
 	var event []byte
 	for {
-		head, err := buffered.Peek(headerBytes)
+		head, err := in.Peek(headerBytes)
 		if err == io.EOF && len(head) == 0 {
 			return nil
 		}
 		if err != nil {
-			return r.broken(fmt.Errorf("%w: %w", errPayload, short(err)))
+			return fmt.Errorf("%w: %w", errPayload, short(err))
 		}
-		if !r.group.open || r.group.held {
-			return r.broken(fmt.Errorf("%w: it goes on behind its end", errPayload))
-		}
-		if event, err = wholeEvent(buffered, event); err != nil {
-			return r.broken(fmt.Errorf("%w: %w", errPayload, err))
+		if event, err = wholeEvent(in, event); err != nil {
+			return fmt.Errorf("%w: %w", errPayload, err)
 		}
 		h, err := parseHeader(event)
 		if err != nil {
-			return r.broken(err)
+			return fmt.Errorf("%w: %w", errPayload, err)
 		}
-		if err := r.member(h, event[headerBytes:]); err != nil {
+		if err := f(h, event[headerBytes:]); err != nil {
 			return err
 		}
 	}

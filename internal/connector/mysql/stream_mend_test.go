@@ -168,10 +168,17 @@ type event struct {
 }
 
 // readEvents reads from one place to another.
-func readEvents(t testing.TB, s *source, from, to position.Position, tables []*row.Table) (out []event) {
+func readEvents(t testing.TB, s *source, from, to position.Position, tables []*row.Table) []event {
+	t.Helper()
+	return readChosen(t, s, from, to, tables, "*.*")
+}
+
+// readChosen reads the tables that a pattern chooses.
+func readChosen(t testing.TB, s *source, from, to position.Position, tables []*row.Table, pattern string) (out []event) {
 	t.Helper()
 	now := slices.Clone(tables)
 	split := everything(tables)
+	split.Selector.Patterns = []string{pattern}
 	split.Until.Place = to
 	err := s.Read(within(t), split, from, func(b *row.Batch) error {
 		defer b.Release()

@@ -78,6 +78,7 @@ func TestOptions_when_a_dialect_is_given(t *testing.T) {
 		{map[string]any{"dialect": "spark", "header": true, "delimiter": ";"}, "a;b\n\"é\n\\\"\\\\/\";\\N\n"},
 		{map[string]any{"dialect": "hive"}, "é\\n\"\\\\/\x01\\N\n"},
 		{map[string]any{"dialect": "openmldb"}, "\"é\n\\\"\\\\/\",null\n"},
+		{map[string]any{"dialect": "openmldb", "header": true}, "a,b\n\"é\n\\\"\\\\/\",null\n"},
 		{map[string]any{"dialect": "openmldb", "null": ""}, "\"é\n\\\"\\\\/\",\n"},
 	} {
 		if got := write(t, open(t, c.set), s, b); got != c.want {

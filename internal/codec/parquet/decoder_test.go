@@ -82,7 +82,7 @@ func drainTo(f codec.Codec, s codec.Shape, p []byte, to io.Writer) (int, error) 
 			for span := range b.Spans(&b.Sections()[i]) {
 				for r := span.Row; to != nil && r < span.Row+span.Rows; r++ {
 					words, flags := b.Cells(&b.Sections()[i], r)
-					fmt.Fprintln(to, d.Incarnation(), b.Op(r), b.Order(r), span.Txn, words[0], string(b.Data(words[1])), flags)
+					fmt.Fprintln(to, d.Incarnation(), b.Op(r), b.Order(r), span.Txn, words[0], b.Data(words[1]), flags)
 				}
 			}
 		}
@@ -283,6 +283,58 @@ func TestEncode_when_the_format_cannot_hold_a_value(t *testing.T) {
 		words, _ := back.Cells(&back.Sections()[0], 0)
 		if got := string(back.Data(words[1])); got != c.text {
 			t.Errorf("%s: %q as text, not %q", name, got, c.text)
+		}
+	}
+}
+
+// TestDecode_when_the_choice_was_another: files written before unrepresentable was
+// changed are read as those after it.
+func TestDecode_when_the_choice_was_another(t *testing.T) {
+	types := []row.Type{{Kind: row.Int, Size: 8}, {Kind: row.Date}, {Kind: row.DateTime, Scale: 6}, {Kind: row.Time, Scale: 2}, {Kind: row.Timestamp},
+		{Kind: row.Decimal, Digits: 60, Scale: 1}, {Kind: row.JSON}, {Kind: row.Text, Native: "uuid"}}
+	tab := table()
+	for i, c := range types {
+		tab.Columns = append(tab.Columns, row.Column{Name: fmt.Sprint("c", i), Type: c})
+	}
+	x := row.NewBuilder(&row.Pool{})
+	x.At("", 0, row.Txn{})
+	x.Row(tab, row.Read)
+	for _, w := range []uint64{1, row.PackDate(1969, 12, 31), row.PackDateTime(1960, 2, 29, 1), 86_399_990_000, ^uint64(1_000_000) + 1} {
+		x.Word(w)
+	}
+	x.String("-12345678901234567890.5")
+	x.String("[1]")
+	x.String("01234567-89ab-cdef-0123-456789abcdef")
+	b := x.Finish(position.Position{}, 0)
+	s := codec.Shape{Table: tab}
+	for _, c := range [][2]codec.Unfit{{codec.Refuse, codec.AsText}, {codec.AsText, codec.Refuse}, {codec.AsText, codec.Nullify}} {
+		was, is := open(t, c[0], nil), open(t, c[1], nil).(codec.Decoding)
+		whole := file(t, was, s, b)
+		d, err := is.NewDecoder(bytes.NewReader(whole), int64(len(whole)), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, want := row.NewBuilder(&row.Pool{}), row.NewBuilder(&row.Pool{})
+		if err := d.Decode(got, 1); err != nil {
+			t.Fatal(err)
+		}
+		want.At("", 0, row.Txn{})
+		want.Row(is.Stored(tab), row.Read)
+		words, flags := b.Cells(&b.Sections()[0], 0)
+		for i, w := range words {
+			is.Store(want, b, tab, i, w, flags[i])
+		}
+		g, w := got.Finish(position.Position{}, 0), want.Finish(position.Position{}, 0)
+		gw, gf := g.Cells(&g.Sections()[0], 0)
+		ww, wf := w.Cells(&w.Sections()[0], 0)
+		for i, c := range is.Stored(tab).Columns {
+			same := gf[i] == wf[i] && (c.Type.Kind.InBytes() || gw[i] == ww[i])
+			if same && c.Type.Kind.InBytes() {
+				same = bytes.Equal(g.Data(gw[i]), w.Data(ww[i]))
+			}
+			if !same {
+				t.Errorf("%v: column %s of kind %v differs", c, c.Name, c.Type.Kind)
+			}
 		}
 	}
 }

@@ -266,8 +266,9 @@ func (s *Spec) effect(path string) (Effect, string) {
 
 // live reports whether the option at path, or an object around it, is Live.
 func live(fields []option.Field, path []string) bool {
+	name, _, _ := strings.Cut(path[0], "[") // of an item of a list
 	for _, f := range fields {
-		if f.Name == path[0] {
+		if f.Name == name {
 			return f.Live || len(path) > 1 && live(f.Fields, path[1:])
 		}
 	}

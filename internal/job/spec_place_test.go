@@ -17,6 +17,7 @@ var placed = Systems{Registry: connector.Registry{
 		{Name: "form", Kind: option.Object, Fields: []option.Field{
 			{Name: "size", Kind: option.Text},
 			{Name: "roll", Kind: option.Object, Live: true, Fields: []option.Field{{Name: "size", Kind: option.Text}}},
+			{Name: "rules", Kind: option.Objects, Live: true, Fields: []option.Field{{Name: "match", Kind: option.Text}}},
 		}},
 	}}},
 }}
@@ -27,8 +28,8 @@ func TestDiff_when_much_is_edited(t *testing.T) {
 source: {mysql: {address: %s, user: u}}
 tables: [shop.*]
 parallel: %s
-sinks: [{name: lake, files: {disk: {path: %s}, form: {size: %s, roll: {size: %s}}}}]
-`, path, size, path, size, roll)
+sinks: [{name: lake, files: {disk: {path: %s}, form: {size: %s, roll: {size: %s}, rules: [{match: %s}]}}}]
+`, path, size, path, size, roll, roll)
 	}
 	parse := func(text string) *Spec {
 		s, ps := Parse("job.yaml", []byte(text), placed, testResolver)
@@ -46,6 +47,7 @@ sinks: [{name: lake, files: {disk: {path: %s}, form: {size: %s, roll: {size: %s}
 		want := `parallel applies: at the next start
 sinks.lake.files.disk.path refused: what was moved so far is in another place
 sinks.lake.files.form.roll.size applies: at the next start; nothing is read again
+sinks.lake.files.form.rules[0].match applies: at the next start; nothing is read again
 sinks.lake.files.form.size refused: what was written so far lies elsewhere or has another form
 source.mysql.address checked: the server must continue the history the target holds`
 		if strings.Join(got, "\n") != want {

@@ -180,10 +180,16 @@ func (e *encoder) endLine() {
 
 // title appends the name of a column and a delimiter.
 func (e *encoder) title(p []byte) {
-	all := e.allText
-	e.allText = false
-	e.text(p)
-	e.allText = all
+	if e.bare || e.needsQuotes(p) {
+		e.text(p)
+		return
+	}
+	e.out.Append(p)
+	e.out.Byte(e.delimiter)
+}
+
+func (e *encoder) needsQuotes(p []byte) bool {
+	return len(p) == 0 || len(p) == len(e.null) && string(p) == e.null || e.scan.found(p)
 }
 
 // text appends a field of text and a delimiter.
@@ -193,7 +199,7 @@ func (e *encoder) text(p []byte) {
 		e.out.Byte(e.delimiter)
 		return
 	}
-	if e.allText || len(p) == 0 || len(p) == len(e.null) && string(p) == e.null || e.scan.found(p) {
+	if e.allText || e.needsQuotes(p) {
 		e.quoted(p)
 		return
 	}

@@ -296,14 +296,16 @@ func (d *decoder) readCell(x *row.Builder, c *column) error {
 	} else {
 		p = d.bare()
 	}
-	w, ok := uint64(0), true
+	ok := true
 	switch c.form {
 	case formDateTime:
+		var w uint64
 		w, ok = text.ParseDateTime(p)
+		x.Word(w)
 	case formMoment:
-		v := int64(0)
+		var v int64
 		v, ok = text.ParseInstant(p)
-		w = uint64(v)
+		x.Int(v)
 	case formBytes:
 		b, err := d.unpack(p)
 		x.Bytes(b)
@@ -311,7 +313,6 @@ func (d *decoder) readCell(x *row.Builder, c *column) error {
 	default:
 		return text.Parse(x, c.t, p)
 	}
-	x.Word(w)
 	if !ok {
 		return fmt.Errorf("%.40q is no %s", p, c.t.Kind)
 	}

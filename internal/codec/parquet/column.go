@@ -41,6 +41,8 @@ type column struct {
 
 	dict      dictionary
 	open      bool // values go into the dictionary
+	closing   bool // those of this page for the last time
+	spelled   int  // bytes of the page's values, were they not numbers
 	dictPages bool // some page has numbers
 	rawBytes  int64
 	all       int // rows of the row group
@@ -50,7 +52,6 @@ type column struct {
 	greatest  uint64
 	first     []byte // least and greatest of bytes
 	last      []byte
-	firstPage int // where the first page with values of its own begins
 }
 
 func newColumn(f *field, from *blocks) *column {
@@ -67,6 +68,7 @@ func (c *column) reset(free bool) {
 	if free {
 		c.valid, c.values, c.numbers, c.pages.blocks = nil, nil, nil, nil
 	}
+	c.closing = false
 	c.dictPages, c.rawBytes, c.all, c.allNulls, c.valued = false, 0, 0, 0, false
 }
 
@@ -96,6 +98,7 @@ func (c *column) word(v uint64) {
 	switch {
 	case c.open:
 		c.numbers = append(c.numbers, c.dict.word(v))
+		c.spelled += c.width
 	case c.width == 4:
 		c.values = binary.LittleEndian.AppendUint32(c.values, uint32(v))
 	default:
@@ -123,11 +126,9 @@ func (c *column) bytes(p []byte) {
 		c.spanBytes(p)
 	}
 	if c.open {
-		if len(p) < maxDictionary/8 {
-			c.numbers = append(c.numbers, c.dict.value(p))
-			return
-		}
-		c.giveUp()
+		c.numbers = append(c.numbers, c.dict.value(p))
+		c.spelled += 4 + len(p)
+		return
 	}
 	if c.width == 0 {
 		c.values = binary.LittleEndian.AppendUint32(c.values, uint32(len(p)))
@@ -146,22 +147,30 @@ func (c *column) spanBytes(p []byte) {
 }
 
 // full reports whether the page is to be ended.
-func (c *column) full() bool { return c.rows >= pageRows || len(c.values) >= pageBytes }
+func (c *column) full() bool {
+	return c.rows >= pageRows || len(c.values) >= pageBytes || c.open && len(c.dict.data) >= maxDictionary
+}
 
 // review gives a dictionary up that does not pay.
 func (c *column) review() {
 	if !c.open || c.dict.n <= freeEntries && c.dict.size() < maxDictionary {
 		return
 	}
-	if used := c.all + c.rows - c.allNulls - c.nulls; c.dict.size() >= maxDictionary || c.dict.n >= maxEntries-pageRows || c.dict.n > used/4 {
-		c.giveUp()
+	used := c.all + c.rows - c.allNulls - c.nulls
+	if c.dict.size() >= maxDictionary || c.dict.n >= maxEntries-pageRows || c.dict.n > used/4 {
+		c.giveUp(waits)
 	}
 }
 
-// giveUp writes values themselves from this page on.
-func (c *column) giveUp() {
+// giveUp writes values themselves from this page on, or from the next one if those of
+// this one are few and long, and in as many row groups to come.
+func (c *column) giveUp(groups int) {
+	c.plain = groups
+	if c.spelled > 2*pageBytes {
+		c.closing = true
+		return
+	}
 	c.open = false
-	c.plain = waits
 	for _, i := range c.numbers {
 		c.values = c.dict.appendValue(c.values, i)
 	}
@@ -195,7 +204,8 @@ func (c *column) endPage(s *scratch) error {
 	c.rawBytes += s.raised
 	c.all += c.rows
 	c.allNulls += c.nulls
-	c.rows, c.nulls = 0, 0
+	c.rows, c.nulls, c.spelled = 0, 0, 0
+	c.open, c.closing = c.open && !c.closing, false
 	c.valid, c.numbers = c.valid[:0], c.numbers[:0]
 	if c.values = c.values[:0]; cap(c.values) > 4*pageBytes {
 		c.values = nil

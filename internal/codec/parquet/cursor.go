@@ -100,7 +100,7 @@ func (c *cursor) take() bool {
 		}
 		return true
 	}
-	ok := false
+	var ok bool
 	c.word, c.value, c.values, ok = c.plainValue(c.values)
 	c.word = c.extend(c.word)
 	return ok
@@ -375,13 +375,37 @@ func readHybrid(b []byte, width, n int, f func(i int, v uint16)) error {
 }
 
 // cell appends the cell of the value that next found; form is scratch.
-func (c *cursor) cell(x *row.Builder, form []byte) []byte {
+func (c *cursor) cell(x *row.Builder, form []byte) ([]byte, error) {
 	switch c.how {
-	case asWord, asTime, asTimestamp:
-		x.Word(c.word)
+	case asDecimal:
+		form = appendDigits(form, int64(c.word) < 0, 0, magnitude(c.word), c.scale)
+	case asBigDecimal:
+		form = appendWide(form, c.value, c.scale)
+	case asUUID:
+		form = text.AppendUUID(form, c.value)
+	case asBytes, asJSON, asText:
+		if c.turned && c.texted {
+			return form, text.Parse(x, c.source, c.value)
+		}
+		x.Bytes(c.value)
+		return form, nil
+	default:
+		w := c.cellWord()
+		if !c.turned {
+			x.Word(w)
+			return form, nil
+		}
+		form = text.Append(form, c.source, w, nil)
+	}
+	x.Bytes(form)
+	return form, nil
+}
+
+// cellWord is the word of a cell that is not in bytes.
+func (c *cursor) cellWord() uint64 {
+	switch c.how {
 	case asDate:
-		y, m, d := text.Civil(int64(c.word))
-		x.Word(row.PackDate(y, m, d))
+		return row.PackDate(text.Civil(int64(c.word)))
 	case asDateTime:
 		micros := int64(c.word)
 		day := micros / dayMicros
@@ -389,18 +413,7 @@ func (c *cursor) cell(x *row.Builder, form []byte) []byte {
 			day--
 		}
 		y, m, d := text.Civil(day)
-		x.Word(row.PackDateTime(y, m, d, micros-day*dayMicros))
-	case asDecimal:
-		form = appendDigits(form, int64(c.word) < 0, 0, magnitude(c.word), c.scale)
-		x.Bytes(form)
-	case asBigDecimal:
-		form = appendWide(form, c.value, c.scale)
-		x.Bytes(form)
-	case asUUID:
-		form = text.AppendUUID(form, c.value)
-		x.Bytes(form)
-	default:
-		x.Bytes(c.value)
+		return row.PackDateTime(y, m, d, micros-day*dayMicros)
 	}
-	return form
+	return c.word
 }

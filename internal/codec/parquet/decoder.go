@@ -105,9 +105,9 @@ func (d *decoder) readFooter() error {
 		case id == 3:
 			d.total = r.want(kind)
 		case id == 4 && kind == thriftList:
-			elements, n := 0, 0
 			groups = r.at
-			if elements, n = r.list(); elements != thriftStruct && n > 0 {
+			elements, n := r.list()
+			if elements != thriftStruct && n > 0 {
 				r.fail()
 			}
 			d.groups = n
@@ -157,8 +157,7 @@ func (d *decoder) readSchema() int {
 		if i == 0 || i > len(d.fields) {
 			continue
 		}
-		f := &d.fields[i-1]
-		if string(name) == f.name && physical == f.physical && (physical != physFixed || width == f.width) {
+		if f := &d.fields[i-1]; string(name) == f.name && (f.is(physical, width) || f.turn(physical, width)) {
 			same++
 		}
 	}
@@ -166,6 +165,27 @@ func (d *decoder) readSchema() int {
 		return -n
 	}
 	return same
+}
+
+// is reports whether the field has this physical type.
+func (f *field) is(physical, width int) bool {
+	return physical == f.physical && (physical != physFixed || width == f.width)
+}
+
+// turn makes the field what it was when the choice of what becomes of values that it
+// cannot hold was another one, if that has this physical type.
+func (f *field) turn(physical, width int) bool {
+	other := codec.AsText
+	if f.texted {
+		other = codec.Refuse
+	}
+	was, err := newField(f.name, f.source, other)
+	if f.how == asMeta || err != nil || !was.is(physical, width) {
+		return false
+	}
+	was.turned = true
+	*f = was
+	return true
 }
 
 // Decode implements codec.Decoder.
@@ -316,7 +336,10 @@ func (d *decoder) decode(x *row.Builder, n int64, begun bool) (int64, error) {
 			case c.null:
 				x.Null()
 			default:
-				d.form = c.cell(x, d.form[:0])
+				var err error
+				if d.form, err = c.cell(x, d.form[:0]); err != nil {
+					return i, fmt.Errorf("column %s: %w", c.name, err)
+				}
 			}
 		}
 	}

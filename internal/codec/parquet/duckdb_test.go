@@ -1,10 +1,12 @@
 package parquet_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"godwit/internal/codec"
 	"godwit/internal/codec/codectest"
 	"godwit/internal/codec/parquet"
+	"godwit/internal/position"
 	"godwit/internal/row"
 	"godwit/test/judge"
 )
@@ -122,4 +125,67 @@ func TestFormat_when_DuckDB_reads_it_back(t *testing.T) {
 			duck(d, "zstd 19", codec.AsText, map[string]any{"level": int64(19)}))
 	}
 	codectest.Run(t, parquet.Format, vs)
+}
+
+// TestFormat_when_dictionaries_are_given_up: columns of one value, of few, of more than
+// pay off, of long ones, and with nulls here and there, over many pages and row groups.
+func TestFormat_when_dictionaries_are_given_up(t *testing.T) {
+	d := judge.DuckDB(t)
+	const rows = 120_000
+	c := func(n string, k row.Kind) row.Column { return row.Column{Name: n, Type: row.Type{Kind: k, Size: 8}} }
+	tab := table(c("id", row.Int), c("one", row.Text), c("few", row.Int), c("late", row.Int), c("mid", row.Text), c("long", row.Text), c("gaps", row.Float64))
+	write := func(x *row.Builder, i int) {
+		x.Row(tab, row.Insert)
+		x.Int(int64(i))
+		x.String("same")
+		x.Int(int64(i % 4000))
+		x.Int(int64(max(0, i-60_000))) // constant at first
+		x.String(fmt.Sprintf("value %d", i%9000))
+		x.String(strings.Repeat("long ", i%3*i/rows*4000) + fmt.Sprint(i%5))
+		if i%7 < 3 || i/20_000 == 2 {
+			x.Null()
+		} else {
+			x.Float64(float64(i % 50))
+		}
+	}
+	f, s := open(t, codec.Refuse, map[string]any{"row_group": int64(256 << 10)}), codec.Shape{Table: tab}
+	var out bytes.Buffer
+	e, err := f.NewEncoder(&out, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for first := 0; first < rows; first += 3000 {
+		x := row.NewBuilder(&row.Pool{})
+		x.At("", 0, row.Txn{})
+		for i := first; i < first+3000; i++ {
+			write(x, i)
+		}
+		b := x.Finish(position.Position{}, 0)
+		if err := e.Encode(b, &b.Sections()[0]); err != nil {
+			t.Fatal(err)
+		}
+		if m := e.Memory(); m > 8<<20 {
+			t.Fatalf("%d bytes are held", m)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "big.parquet")
+	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := d.Query(t, fmt.Sprintf(`SELECT count(*) FROM read_parquet(%s) WHERE one = 'same' AND few = id %% 4000 AND late = greatest(0, id - 60000) AND mid = 'value ' || (id %% 9000)
+		AND long = repeat('long ', id %% 3 * id // %d * 4000) || (id %% 5) AND gaps IS NOT DISTINCT FROM (CASE WHEN id %% 7 < 3 OR id // 20000 = 2 THEN NULL ELSE (id %% 50)::DOUBLE END)`,
+		judge.Literal(path), rows))
+	groups := d.Query(t, "SELECT num_row_groups FROM parquet_file_metadata("+judge.Literal(path)+")")
+	if got[0][0] != fmt.Sprint(rows) || groups[0][0] == "1" {
+		t.Fatalf("%s of %d rows are right, in %s row groups", got[0][0], rows, groups[0][0])
+	}
+	if n, err := drain(f, s, out.Bytes()); n != rows || err != nil {
+		t.Fatalf("%d rows are read back: %v", n, err)
+	}
+	if min := d.Query(t, "SELECT min(stats_min_value::BIGINT), max(stats_max_value::BIGINT) FROM parquet_metadata("+judge.Literal(path)+") WHERE path_in_schema = 'id'"); fmt.Sprint(min) != fmt.Sprintf("[[0 %d]]", rows-1) {
+		t.Errorf("least and greatest are %v", min)
+	}
 }

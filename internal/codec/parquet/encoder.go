@@ -321,8 +321,7 @@ func (e *encoder) endGroup(free bool) error {
 func (e *encoder) endChunk(c *column, t *thrift) (int64, error) {
 	c.review()
 	if c.open && !c.dictPages && c.dict.n > (c.rows-c.nulls)/2 {
-		c.giveUp()
-		c.plain = 0 // a small row group says little
+		c.giveUp(0) // a small row group says little
 	}
 	if err := c.endPage(&e.scratch); err != nil {
 		return 0, err

@@ -53,6 +53,7 @@ type field struct {
 	gap       string // the values it cannot hold, for people; empty: it holds all
 	unfit     codec.Unfit
 	texted    bool // it is text because of unfit
+	turned    bool // reading: the file is from a time when unfit said otherwise
 	sorts     bool // has statistics
 }
 

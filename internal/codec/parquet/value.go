@@ -162,19 +162,23 @@ func appendDecimal(b, p []byte, digits, scale, width int) ([]byte, bool) {
 			return b, false
 		}
 		over, low := bits.Mul64(lo, 10)
-		carry := uint64(0)
-		lo, carry = bits.Add64(low, uint64(d), 0)
-		hi = hi*10 + over + carry
+		sum, carry := bits.Add64(low, uint64(d), 0)
+		hi, lo = hi*10+over+carry, sum
 	}
 	if negative {
-		borrow := uint64(0)
-		lo, borrow = bits.Sub64(0, lo, 0)
-		hi, _ = bits.Sub64(0, hi, borrow)
+		hi, lo = negated(hi, lo)
 	}
 	var whole [16]byte
 	binary.BigEndian.PutUint64(whole[:], hi)
 	binary.BigEndian.PutUint64(whole[8:], lo)
 	return append(b, whole[16-width:]...), true
+}
+
+// negated returns the two's complement of a number of 128 bits.
+func negated(hi, lo uint64) (uint64, uint64) {
+	low, borrow := bits.Sub64(0, lo, 0)
+	high, _ := bits.Sub64(0, hi, borrow)
+	return high, low
 }
 
 // appendUUID appends the sixteen bytes of a UUID in its usual form: small letters,
@@ -245,9 +249,7 @@ func appendWide(b, p []byte, scale int) []byte {
 	hi, lo := binary.BigEndian.Uint64(whole[:]), binary.BigEndian.Uint64(whole[8:])
 	negative := hi>>63 == 1
 	if negative {
-		borrow := uint64(0)
-		lo, borrow = bits.Sub64(0, lo, 0)
-		hi, _ = bits.Sub64(0, hi, borrow)
+		hi, lo = negated(hi, lo)
 	}
 	return appendDigits(b, negative, hi, lo, scale)
 }

@@ -40,13 +40,13 @@ func Parse(x *row.Builder, t row.Type, p []byte) error {
 		w, p, ok = cutDate(p)
 		ok = ok && len(p) == 0
 	case row.Time:
-		v := int64(0)
+		var v int64
 		v, ok = parseTime(p)
 		w = uint64(v)
 	case row.DateTime:
 		w, ok = parseDateTime(p, ' ')
 	case row.Timestamp:
-		v := int64(0)
+		var v int64
 		v, ok = ParseTimestamp(p, ' ')
 		w = uint64(v)
 	}

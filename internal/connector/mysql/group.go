@@ -32,7 +32,7 @@ type group struct {
 	// held: its end was read and is told once the event that has it was proved.
 	hold, held bool
 	stops      []stop
-	touched       []*row.Table // chosen tables with rows in the group
+	touched    []*row.Table // chosen tables with rows in the group
 	// xa names the XA transaction that the group prepares, whose rows are held.
 	xa       string
 	prepares *prepared

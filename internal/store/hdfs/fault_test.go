@@ -68,114 +68,135 @@ func flock(t *testing.T) *servers.Server {
 
 func TestStore_when_nodes_go_away(t *testing.T) {
 	server := flock(t)
-	blocks := map[string]any{"block_size": int64(2 << 20), "replication": int64(3)}
-	s := at(t, server, server.Folder(t, lark), blocks)
+	s := at(t, server, server.Folder(t, lark), smallBlocks())
 	must(t, put(s, "before", large))
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, *servers.Server, *Store)
+	}{
+		{"the active name node", activeEnds},
+		{"no name node is active for a while", nobodyActive},
+		{"a data node", dataNodeEnds},
+		{"safe mode", safeMode},
+		{"a quota", quota},
+		{"the whole cluster", allEnd},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(t, server, s) })
+	}
+}
 
-	t.Run("the active name node", func(t *testing.T) {
-		g, err := s.Stage(t.Context(), "failover", store.PutOptions{})
-		must(t, err)
-		_, err = g.Write(large[:3<<20])
-		must(t, err)
-		server.Do(t, "stop-namenode", "0")
-		server.Do(t, "activate", "1")
-		holds(t, s, "before", large)
-		_, err = g.Write(large[3<<20:])
-		must(t, err)
-		r, err := g.Close()
-		must(t, err)
-		o, err := s.Publish(t.Context(), r)
-		if o != store.Published || err != nil {
-			t.Fatalf("Publish: %d, %v", o, err)
+func smallBlocks() map[string]any {
+	return map[string]any{"block_size": int64(2 << 20), "replication": int64(3)}
+}
+
+func activeEnds(t *testing.T, server *servers.Server, s *Store) {
+	g, err := s.Stage(t.Context(), "failover", store.PutOptions{})
+	must(t, err)
+	_, err = g.Write(large[:3<<20])
+	must(t, err)
+	server.Do(t, "stop-namenode", "0")
+	server.Do(t, "activate", "1")
+	holds(t, s, "before", large)
+	_, err = g.Write(large[3<<20:])
+	must(t, err)
+	r, err := g.Close()
+	must(t, err)
+	o, err := s.Publish(t.Context(), r)
+	if o != store.Published || err != nil {
+		t.Fatalf("Publish: %d, %v", o, err)
+	}
+	holds(t, s, "failover", large)
+	must(t, s.Create(t.Context(), "commits/1", []byte("one")))
+	server.Do(t, "start-namenode", "0")
+	server.Do(t, "activate", "0")
+	if err := s.Create(t.Context(), "commits/1", []byte("two")); !errors.Is(err, store.ErrExists) {
+		t.Errorf("Create after the failover: %v", err)
+	}
+	holds(t, s, "commits/1", []byte("one"))
+	must(t, put(at(t, server, s.root, smallBlocks()), "another", large))
+}
+
+func nobodyActive(t *testing.T, server *servers.Server, s *Store) {
+	server.Do(t, "standby", "0")
+	done := make(chan error)
+	go func() { done <- put(s, "waits", large) }()
+	select {
+	case err := <-done:
+		t.Fatalf("put while nobody is active: %v", err)
+	case <-time.After(time.Second):
+	}
+	server.Do(t, "activate", "0")
+	must(t, <-done)
+	holds(t, s, "waits", large)
+}
+
+func dataNodeEnds(t *testing.T, server *servers.Server, s *Store) {
+	g, err := s.Stage(t.Context(), "cut", store.PutOptions{})
+	must(t, err)
+	_, err = g.Write(large[:1<<20])
+	must(t, err)
+	server.Do(t, "stop-datanode", "0")
+	holds(t, s, "before", large)
+	_, err = g.Write(large)
+	if err == nil {
+		_, err = g.Close()
+	}
+	if err == nil || fault.ClassOf(err) != fault.Retry {
+		t.Errorf("a file whose data node is gone: %v", err)
+	}
+	g.Abort()
+	for range 5 {
+		must(t, put(s, "around", large[:1<<20]))
+	}
+	holds(t, s, "around", large[:1<<20])
+	for _, f := range server.Files(t, s.root) {
+		if strings.HasSuffix(f.Path, "/around") && f.Replication != 3 {
+			t.Errorf("%+v", f)
 		}
-		holds(t, s, "failover", large)
-		must(t, s.Create(t.Context(), "commits/1", []byte("one")))
-		server.Do(t, "start-namenode", "0")
-		server.Do(t, "activate", "0")
-		if err := s.Create(t.Context(), "commits/1", []byte("two")); !errors.Is(err, store.ErrExists) {
-			t.Errorf("Create after the failover: %v", err)
+		if strings.Contains(f.Path, "/"+tmpMark) {
+			t.Errorf("left: %+v", f)
 		}
-		holds(t, s, "commits/1", []byte("one"))
-		must(t, put(at(t, server, s.root, blocks), "another", large))
-	})
-	t.Run("no name node is active for a while", func(t *testing.T) {
-		server.Do(t, "standby", "0")
-		done := make(chan error)
-		go func() { done <- put(s, "waits", large) }()
-		select {
-		case err := <-done:
-			t.Fatalf("put while nobody is active: %v", err)
-		case <-time.After(time.Second):
-		}
-		server.Do(t, "activate", "0")
-		must(t, <-done)
-		holds(t, s, "waits", large)
-	})
-	t.Run("a data node", func(t *testing.T) {
-		g, err := s.Stage(t.Context(), "cut", store.PutOptions{})
-		must(t, err)
-		_, err = g.Write(large[:1<<20])
-		must(t, err)
-		server.Do(t, "stop-datanode", "0")
-		holds(t, s, "before", large)
-		_, err = g.Write(large)
-		if err == nil {
-			_, err = g.Close()
-		}
-		if err == nil || fault.ClassOf(err) != fault.Retry {
-			t.Errorf("a file whose data node is gone: %v", err)
-		}
-		g.Abort()
-		for range 5 {
-			must(t, put(s, "around", large[:1<<20]))
-		}
-		holds(t, s, "around", large[:1<<20])
-		for _, f := range server.Files(t, s.root) {
-			if strings.HasSuffix(f.Path, "/around") && f.Replication != 3 {
-				t.Errorf("%+v", f)
-			}
-			if strings.Contains(f.Path, "/"+tmpMark) {
-				t.Errorf("left: %+v", f)
-			}
-		}
-		server.Do(t, "start-datanode", "0")
-	})
-	t.Run("safe mode", func(t *testing.T) {
-		server.Do(t, "safemode", "on")
-		err := put(s, "safe", []byte("x"))
-		if f := fault.Of(err); f.Code != fault.StoreBusy || f.Hint == "" || f.Class() != fault.Retry {
-			t.Errorf("put in safe mode: %v", err)
-		}
-		holds(t, s, "before", large)
-		server.Do(t, "safemode", "off")
-		must(t, put(s, "safe", []byte("x")))
-	})
-	t.Run("a quota", func(t *testing.T) {
-		server.Do(t, "quota", s.root, "20000000")
-		if err := put(s, "full", large); !fault.Has(err, fault.TargetFull) || fault.Of(err).Hint == "" {
-			t.Errorf("put over the quota: %v", err)
-		}
-		if _, err := stage(s, "full", large); !fault.Has(err, fault.TargetFull) {
-			t.Errorf("stage over the quota: %v", err)
-		}
-		server.Do(t, "quota", s.root, "none")
-		must(t, put(s, "full", large))
-	})
-	t.Run("the whole cluster", func(t *testing.T) {
-		r, err := stage(s, "kept", large)
-		must(t, err)
-		server.Kill()
-		s.patience = 0
-		if err := put(s, "gone", []byte("x")); !fault.Has(err, fault.StoreUnreachable) || fault.Of(err).Hint == "" {
-			t.Errorf("put without a cluster: %v", err)
-		}
-		s.patience = defaultPatience
-		must(t, server.Restart())
-		if o, err := s.Publish(t.Context(), r); o != store.Published || err != nil {
-			t.Fatalf("Publish: %d, %v", o, err)
-		}
-		holds(t, s, "kept", large)
-	})
+	}
+	server.Do(t, "start-datanode", "0")
+}
+
+func safeMode(t *testing.T, server *servers.Server, s *Store) {
+	server.Do(t, "safemode", "on")
+	err := put(s, "safe", []byte("x"))
+	if f := fault.Of(err); f.Code != fault.StoreBusy || f.Hint == "" || f.Class() != fault.Retry {
+		t.Errorf("put in safe mode: %v", err)
+	}
+	holds(t, s, "before", large)
+	server.Do(t, "safemode", "off")
+	must(t, put(s, "safe", []byte("x")))
+}
+
+func quota(t *testing.T, server *servers.Server, s *Store) {
+	server.Do(t, "quota", s.root, "20000000")
+	if err := put(s, "full", large); !fault.Has(err, fault.TargetFull) || fault.Of(err).Hint == "" {
+		t.Errorf("put over the quota: %v", err)
+	}
+	if _, err := stage(s, "full", large); !fault.Has(err, fault.TargetFull) {
+		t.Errorf("stage over the quota: %v", err)
+	}
+	server.Do(t, "quota", s.root, "none")
+	must(t, put(s, "full", large))
+}
+
+func allEnd(t *testing.T, server *servers.Server, s *Store) {
+	r, err := stage(s, "kept", large)
+	must(t, err)
+	server.Kill()
+	s.patience = 0
+	if err := put(s, "gone", []byte("x")); !fault.Has(err, fault.StoreUnreachable) || fault.Of(err).Hint == "" {
+		t.Errorf("put without a cluster: %v", err)
+	}
+	s.patience = defaultPatience
+	must(t, server.Restart())
+	if o, err := s.Publish(t.Context(), r); o != store.Published || err != nil {
+		t.Fatalf("Publish: %d, %v", o, err)
+	}
+	holds(t, s, "kept", large)
 }
 
 func TestOpen_when_there_is_no_cluster(t *testing.T) {

@@ -187,6 +187,9 @@ func isAnswer(err error) bool {
 const (
 	firstWait = 2 * time.Millisecond
 	mostWait  = 400 * time.Millisecond
+	// replicationMost is how long data nodes may take to tell the name node of a last
+	// block. After a failover it may never hear of it: the file is begun anew then.
+	replicationMost = 12 * time.Second
 )
 
 // finish closes the file. It returns when the name node says that enough data nodes
@@ -208,7 +211,7 @@ func (f *file) finish() error {
 			}
 			return f.s.fail("end", f.key, f.s.full(f.key, bare(err)))
 		}
-		if time.Since(begin) > f.s.patience {
+		if waited := time.Since(begin); waited > f.s.patience || hdfs.IsErrReplicating(err) && waited > replicationMost {
 			return f.s.fail("end", f.key, bare(err))
 		}
 		if err := pause(f.ctx, wait); err != nil {

@@ -1,7 +1,6 @@
 package hdfs
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -52,5 +51,3 @@ func TestStore_on_a_cluster(t *testing.T) {
 func keeps(a *store.Attributes) {
 	*a = store.Attributes{Mode: a.Mode, Modified: a.Modified.Truncate(time.Millisecond)}
 }
-
-var background = context.Background()

@@ -25,8 +25,7 @@ func withKeytab(server *servers.Server, protection, keytab string) map[string]an
 func TestStore_when_the_cluster_has_Kerberos(t *testing.T) {
 	aes := map[string]string{"dfs.encrypt.data.transfer.cipher.suites": "AES/CTR/NoPadding"}
 	for _, o := range []servers.Options{
-		{Kerberos: "authentication", RPC: "authentication", Ticket: 10 * time.Second},
-		{Kerberos: "authentication", RPC: "integrity"},
+		{Kerberos: "authentication", RPC: "integrity", Ticket: 5 * time.Second},
 		{Kerberos: "privacy", RPC: "privacy", Conf: aes},
 	} {
 		protection := o.Kerberos
@@ -90,12 +89,12 @@ func outlives(t *testing.T, s *Store) {
 	c.Print(&said)
 	_, text, _ := strings.Cut(said.String(), `"EndTime": "`)
 	ends, err := time.Parse(time.RFC3339, text[:min(len(text), len("2026-11-26T21:58:40Z"))])
-	if err != nil || time.Until(ends) > 15*time.Second {
+	if err != nil || time.Until(ends) > 6*time.Second {
 		t.Fatalf("the ticket holds until %v, %v", ends, err)
 	}
 	g, err := s.Stage(t.Context(), "long", store.PutOptions{})
 	must(t, err)
-	for end := time.Now().Add(25 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(12 * time.Second); time.Now().Before(end); {
 		_, err := g.Write([]byte(strings.Repeat("x", 1000)))
 		must(t, err)
 		for _, l := range s.pool.links {

@@ -91,6 +91,7 @@ public class Server {
         ns.addNN(new MiniDFSNNTopology.NNConf("nn" + (i / 2 + 1)).setIpcPort(ports[i]).setHttpPort(ports[i + 1]));
       }
       b.nnTopology(new MiniDFSNNTopology().addNameservice(ns));
+      b.waitSafeMode(false); // a standby does not leave it by itself
       if (!fresh) { // the cluster would empty the folder of the edits that both read
         conf.set("dfs.namenode.shared.edits.dir", new File(dir(), "shared-edits-0-through-1").toURI().toString());
         b.manageNameDfsSharedDirs(false);
@@ -101,6 +102,7 @@ public class Server {
     cluster = b.build();
     if (ports.length > 2) cluster.transitionToActive(0);
     cluster.waitActive();
+    while (cluster.getNameNode(0).isInSafeMode()) Thread.sleep(50);
     formatted.createNewFile();
   }
 

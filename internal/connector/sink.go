@@ -130,6 +130,13 @@ type Settler interface {
 	Settled(ctx context.Context, s Shard) (bool, error)
 }
 
+// Omitter tells what a target lacks because the job asks for it.
+type Omitter interface {
+	// LeftOut says in words what was left out of the target by a shard since it
+	// began; empty: nothing. It fences nobody and changes nothing.
+	LeftOut(ctx context.Context, s Shard) (string, error)
+}
+
 // Historian tells whether a target keeps the history of its rows. A sink without
 // it keeps rows themselves: a change that a chunk has already must not reach it
 // again, and flow leaves such changes out (Chunker).

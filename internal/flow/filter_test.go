@@ -304,3 +304,28 @@ func TestFilter_asks_only_between_marks(t *testing.T) {
 		}
 	}
 }
+
+// Tables leave, are read again and join, in sinks that keep rows.
+func TestFilter_when_tables_come_and_go(t *testing.T) {
+	seen := map[string]int{}
+	for _, seed := range []uint64{0, 1, 2, 3, 5, 6, 7} {
+		l := newApartLife(seed)
+		l.mode.Snapshot = true // without one nobody knows what rows there were
+		for _, m := range l.sinks {
+			m.rows = true
+		}
+		err := l.live(t.Context(), seed%4 > 0)
+		for k, n := range l.seen {
+			seen[k] += n
+		}
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+	t.Log(seen)
+	for _, k := range []string{"4 tables", "crashes", "fenced", "resync", "heal", "read again", "hangs"} {
+		if seen[k] == 0 {
+			t.Errorf("never: %s", k)
+		}
+	}
+}

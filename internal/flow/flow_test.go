@@ -33,6 +33,10 @@ func run(ctx context.Context, j *Job, claim connector.Claim, end int) error {
 // judge says whether a sink's changelog gives the source's state of each table at the
 // committed place of the stream that carries it, once that is past all its marks.
 func judge(src *logSource, m *memSink) error {
+	if m.rows {
+		_, err := judgeRows(src, m)
+		return err
+	}
 	if err := m.unique(); err != nil {
 		return err
 	}

@@ -35,6 +35,15 @@ func (j *Job) Shards(ctx context.Context, s *SinkState) ([]ShardState, error) {
 	if s.Number > 0 {
 		st.Note = s.Name() + " stands apart, " + st.Note
 	}
+	if o, ok := s.Sink.Sink.(connector.Omitter); ok {
+		left, err := o.LeftOut(ctx, j.shard(s.Sink, s.task()))
+		if err != nil {
+			return nil, s.Sink.blame(ctx, err)
+		}
+		if left != "" {
+			st.Note += ", left out: " + left
+		}
+	}
 	out := []ShardState{st}
 	for _, p := range s.Parts {
 		more, err := j.Shards(ctx, p)

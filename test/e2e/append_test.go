@@ -269,7 +269,9 @@ func TestAppend(t *testing.T) {
 	if record.Left.Deletes == 0 || record.Left.Updates != 0 {
 		t.Errorf("left out: %+v", record.Left)
 	}
-	code, said := run(t, h.server.Password, j.args("--again", "--confirm", "crossing")...)
+	code, said := run(t, h.server.Password, "positions", "show", j.file(), "--state", j.state())
+	want(t, code, said, 0, fmt.Sprintf("left out: %d deletes", record.Left.Deletes))
+	code, said = run(t, h.server.Password, j.args("--again", "--confirm", "crossing")...)
 	want(t, code, said, 0)
 	for within, whole := range map[string]bool{"": false, "g2": true} {
 		n, wrong := h.judge(j.lake(), within, whole)

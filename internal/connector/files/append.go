@@ -1,8 +1,12 @@
 package files
 
 import (
+	"context"
+	"fmt"
 	"slices"
+	"strings"
 
+	"godwit/internal/connector"
 	"godwit/internal/fault"
 	"godwit/internal/row"
 )
@@ -34,6 +38,32 @@ func (l left) plus(o left) left {
 }
 
 func (l left) sum() int64 { return l.Updates + l.Deletes + l.Truncates }
+
+// String says it in words; empty: nothing.
+func (l left) String() string {
+	var out []string
+	for _, of := range []struct {
+		n    int64
+		what string
+	}{{l.Updates, "updates"}, {l.Deletes, "deletes"}, {l.Truncates, "truncates"}} {
+		if of.n > 0 {
+			out = append(out, fmt.Sprintf("%d %s", of.n, of.what))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// LeftOut implements connector.Omitter.
+func (s *sink) LeftOut(ctx context.Context, sh connector.Shard) (string, error) {
+	if s.mine.Layout != layoutAppend {
+		return "", nil
+	}
+	r, _, err := s.shard(sh.Task).latest(ctx)
+	if err != nil || r == nil {
+		return "", err
+	}
+	return r.Left.String(), nil
+}
 
 // appended returns the rows of b that are written, and counts the others.
 func (w *writer) appended(b *row.Batch) (*row.Batch, error) {

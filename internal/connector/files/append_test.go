@@ -141,6 +141,10 @@ func TestAppend_when_rows_change(t *testing.T) {
 			if got := b.record("stream").Left; got != c.left {
 				t.Errorf("left out: %+v", got)
 			}
+			said, err := b.sink.(connector.Omitter).LeftOut(t.Context(), connector.Shard{Task: "stream"})
+			if want := c.left.String(); err != nil || said != want || !strings.Contains(said, "1 truncates") {
+				t.Errorf("%q, %v", said, err)
+			}
 			// The sums go on, over a writer that died with rows uncommitted.
 			if err := w.Close(); err != nil {
 				t.Fatal(err)

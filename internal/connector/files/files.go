@@ -77,6 +77,7 @@ var (
 	_ connector.Checker   = (*sink)(nil)
 	_ connector.Placer    = (*sink)(nil)
 	_ connector.Historian = (*sink)(nil)
+	_ connector.Omitter   = (*sink)(nil)
 )
 
 // sink implements connector.Sink.

@@ -64,6 +64,7 @@ func TestRead_every_kind_of_key(t *testing.T) {
 		{"swedish", "k varchar(40) character set latin1 collate latin1_swedish_ci primary key", "concat(elt(seq % 6 + 1, 'a', 'B', 'é', 'Å', 'ß', '_'), seq)"},
 		{"spanish", "k varchar(40) collate utf8mb4_spanish2_ci primary key", "concat(elt(seq % 6 + 1, 'ch', 'c', 'll', 'lz', 'ñ', 'cz'), seq)"},
 		{"nopad", "k varchar(40) collate utf8mb4_nopad_bin primary key", "concat(space(seq % 3), seq, space(seq % 2))"},
+		{"years", "k year, i int, primary key (k, i)", "if(seq % 3, 1970 + seq % 50, 0), seq"},
 		{"zerodate", "k date, i int, primary key (k, i)", "if(seq % 2, '0000-00-00', date '2020-01-01' + interval (seq % 900) day), seq"},
 		{"partday", "k date, i int, primary key (k, i)", "concat('2020-', lpad(seq % 13, 2, 0), '-00'), seq"},
 		{"decihot", "a decimal(10,3), b datetime(6), primary key (a, b)", "if(seq < 15600, 7.5, seq), timestamp '2020-01-01 00:00:00' + interval seq second"},

@@ -30,10 +30,12 @@ func (f *fold) count(b *row.Batch, s *row.Section, i int) error {
 	cells := f.arena[at:]
 	if k, ok := f.index[string(cells)]; ok {
 		f.slots[k].count += step
+		f.last = k
 		f.arena = f.arena[:at]
 		return nil
 	}
-	f.index[string(cells)] = int32(len(f.slots))
+	f.last = int32(len(f.slots))
+	f.index[string(cells)] = f.last
 	f.slots = append(f.slots, slot{op: put, at: int32(at), end: int32(len(f.arena)), count: step})
 	return nil
 }

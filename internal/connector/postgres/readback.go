@@ -90,6 +90,13 @@ func (s *sink) ReadBack(ctx context.Context, t *row.Table, keys *row.Batch, emit
 	if err != nil {
 		return err
 	}
+	columns, err := columnsOf(ctx, c, g)
+	if err != nil {
+		return err
+	}
+	if why := g.differs(columns); why != "" {
+		return fault.New(fault.TargetBroken, "table %s was altered by somebody else: %s", g.qualified, why).At("%s", s.Where())
+	}
 	if err := emit(row.Mark(end, 0)); err != nil {
 		return err
 	}
@@ -213,6 +220,17 @@ type reading struct {
 }
 
 func (r *reading) row(values [][]byte) error {
+	if err := r.add(values); err != nil {
+		return err
+	}
+	if r.x.Rows() >= readRows || r.x.Size() >= readBytes {
+		return r.flush()
+	}
+	return nil
+}
+
+// add appends a row.
+func (r *reading) add(values [][]byte) error {
 	if r.x.Rows() == 0 {
 		r.x.At("", 0, row.Txn{})
 	}
@@ -228,9 +246,6 @@ func (r *reading) row(values [][]byte) error {
 		if !r.cell(&r.g.fields[i], v) {
 			return fault.New(fault.TargetBroken, "%s, column %s has a value that was not written by this job: 0x%s", r.g.qualified, r.g.fields[i].quoted, clip(hex.EncodeToString(v), maxShown))
 		}
-	}
-	if r.x.Rows() >= readRows || r.x.Size() >= readBytes {
-		return r.flush()
 	}
 	return nil
 }

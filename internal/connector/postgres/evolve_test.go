@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"godwit/internal/connector"
 	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
@@ -120,4 +121,30 @@ func TestEvolve_when_values_cannot_follow(t *testing.T) {
 	}
 	r.must(r.w.Close())
 	r.columns("shop.t", "id|integer|t", "a|text|f")
+}
+
+// A chunk is read in a shape that the stream has not come to yet: rows of both shapes
+// are kept, whichever names and types the columns have.
+func TestEvolve_when_a_chunk_is_ahead(t *testing.T) {
+	table := plainTable("t", true, "id", "v", "gone")
+	table.Columns = append(table.Columns, row.Column{Name: "n", Type: row.Type{Kind: row.Int, Size: 4, Native: "int(11)"}, Nullable: true})
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.must(r.write(table, change{row.Read, cells(1, "one", "g", 1)}, change{row.Read, cells(2, "two", "g", 2)}))
+	stream := r.w
+	after := altered(table, func(t *row.Table) {
+		t.Columns = append(t.Columns[:2], t.Columns[3])
+		t.Columns[1].Name = "w"
+		t.Columns[2].Type = row.Type{Kind: row.Text, Native: "varchar(20)"}
+	})
+	w, _, err := r.sink.Open(context.Background(), connector.Shard{Job: "shop", Sink: "lake", Task: "1.1.2"}, connector.Claim{Run: 1})
+	r.must(err)
+	r.w = w
+	r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: table, After: after}))
+	r.must(r.write(after, change{row.Read, cells(3, "three", "3")}))
+	r.w = stream
+	r.must(r.write(table, change{row.Update, cells(1, "ONE", "g", 10)}, change{row.Insert, cells(4, "four", nil, 4)}, change{row.Delete, cells(2, "two", "g", 2)}))
+	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: after, Renamed: map[string]string{"w": "v"}})
+	r.must(r.write(after, change{row.Insert, cells(5, "five", "5")}))
+	r.wants("SELECT id, w, n FROM shop.t ORDER BY id", "1|ONE|10", "3|three|3", "4|four|4", "5|five|5")
+	r.columns("shop.t", "id|integer|t", "n|text|f", "w|text|f")
 }

@@ -175,7 +175,7 @@ func (g *target) reading(keys *row.Batch) (string, []arg, error) {
 			a.add(cells)
 		}
 	}
-	return sql + " JOIN (" + unnest(len(g.key), 1) + ") AS u ON " + g.same(g.key), a.args(), nil
+	return sql + " JOIN (" + g.unnest(g.key) + ") AS u ON " + g.same(g.key), a.args(), nil
 }
 
 // stream runs a query whose rows come in the binary form and are lent to each.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"godwit/internal/connector"
 	"godwit/internal/fault"
@@ -25,11 +26,11 @@ type writer struct {
 
 	copying *copying
 	folds   map[*row.Table]*fold
-	order   []*fold // in the order in which they were begun
-	held    int     // bytes of rows in folds
-	staged  int64   // bytes since the last commit
-	known   map[*row.Table]bool
-	dropped map[row.Name]bool // by a schema change of this transaction
+	order   []*fold                // in the order in which they were begun
+	held    int                    // bytes of rows in folds
+	staged  int64                  // bytes since the last commit
+	known   map[*row.Table]*target // that the catalogue was seen to have
+	dropped map[row.Name]bool      // by a schema change of this transaction
 
 	buried      func(connector.Letter) // nil: a row that is refused is an error
 	letters     []letter               // of this transaction
@@ -81,6 +82,11 @@ func (s *sink) owner(ctx context.Context, sh connector.Shard) (int64, connector.
 	}
 	claim, err := claimOf(r.rows[0][1], r.rows[0][2])
 	return epoch, claim, err
+}
+
+// streams reports whether the writer is that of a stream, not of chunks.
+func (w *writer) streams() bool {
+	return w.shard.Task == connector.StreamSplit || strings.HasPrefix(w.shard.Task, connector.StreamSplit+".")
 }
 
 // mineNow is the condition of the shard's row under this writer's epoch.
@@ -154,7 +160,7 @@ func (w *writer) section(ctx context.Context, b *row.Batch, s *row.Section) erro
 		for n < end && (b.Op(n) == row.Read) == reads {
 			n++
 		}
-		if reads && w.buried == nil && !w.sink.clashes(s.Table) {
+		if reads && w.buried == nil && w.known[s.Table].exact && !w.sink.clashes(s.Table) {
 			if err := w.copy(ctx, b, s, i, n); err != nil {
 				return err
 			}
@@ -173,7 +179,7 @@ func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, t
 		if w.folds == nil {
 			w.folds = map[*row.Table]*fold{}
 		}
-		f = newFold(w.sink.target(s.Table))
+		f = newFold(w.known[s.Table])
 		w.folds[s.Table] = f
 		w.order = append(w.order, f)
 	}

@@ -30,10 +30,12 @@ func (f *fold) count(b *row.Batch, s *row.Section, i int) error {
 	cells := f.arena[at:]
 	if k, ok := f.index[string(cells)]; ok {
 		f.slots[k].count += step
+		f.last = k
 		f.arena = f.arena[:at]
 		return nil
 	}
-	f.index[string(cells)] = int32(len(f.slots))
+	f.last = int32(len(f.slots))
+	f.index[string(cells)] = f.last
 	f.slots = append(f.slots, slot{op: put, at: int32(at), end: int32(len(f.arena)), count: step})
 	return nil
 }
@@ -58,7 +60,7 @@ func (f *fold) sendCounts(c *session) {
 		c.queue(f.g.deleteEqual(), append(leave.args(), arg{data: counts, oid: 1016, binary: true})...)
 	}
 	if come.rows > 0 {
-		c.queue("INSERT INTO "+f.g.qualified+" ("+f.g.names(f.g.all(), "")+") "+unnest(len(f.g.fields), 1), come.args()...)
+		c.queue("INSERT INTO "+f.g.qualified+" ("+f.g.names(f.g.all(), "")+") "+f.g.unnest(f.g.all()), come.args()...)
 	}
 }
 
@@ -74,6 +76,6 @@ func (g *target) deleteEqual() string {
 	names := strings.Join(given, ", ")
 	return "DELETE FROM " + g.qualified + " WHERE ctid = ANY (ARRAY(SELECT m.id FROM (" +
 		"SELECT t.ctid AS id, u.n, row_number() OVER (PARTITION BY ROW(" + names + ")::text) AS k FROM " + g.qualified + " AS t JOIN (" +
-		unnest(n, 1) + fmt.Sprintf(", unnest($%d) AS n", n+1) + ") AS u" +
+		g.unnest(g.all()) + fmt.Sprintf(", unnest($%d) AS n", n+1) + ") AS u" +
 		" ON ROW(" + g.names(g.all(), "t.") + ")::text = ROW(" + names + ")::text) AS m WHERE m.k <= m.n))"
 }

@@ -109,6 +109,20 @@ func daysOf(w uint64) (days int64, ok bool) {
 	return t.Unix() / 86400, t.Day() == day && (t.Unix()%86400 == 0)
 }
 
+// dayMicros is the length of a day; firstDay and lastDay are those of the years that
+// dates have.
+const (
+	dayMicros = 86400_000000
+	firstDay  = -719162
+	lastDay   = 2932896
+)
+
+// dateOf undoes daysOf.
+func dateOf(days int64) uint64 {
+	t := time.Unix(days*86400, 0).UTC()
+	return row.PackDate(t.Year(), int(t.Month()), t.Day())
+}
+
 func appendDate(dst []byte, w uint64) []byte {
 	year, month, day := row.UnpackDate(w)
 	return fmt.Appendf(dst, "%04d-%02d-%02d", year, month, day)

@@ -44,6 +44,7 @@ func (c control) create() []string {
 		"CREATE TABLE IF NOT EXISTS " + c.table + ` (
   schema_name text NOT NULL, table_name text NOT NULL, job text NOT NULL, sink text NOT NULL,
   source_space text NOT NULL, source_table text NOT NULL, dropped boolean NOT NULL DEFAULT false,
+  ahead boolean NOT NULL DEFAULT false,
   PRIMARY KEY (schema_name, table_name))`,
 		"CREATE TABLE IF NOT EXISTS " + c.dead + ` (
   job text NOT NULL, sink text NOT NULL, shard text NOT NULL, pos text NOT NULL,

@@ -36,7 +36,7 @@ func (w *writer) copy(ctx context.Context, b *row.Batch, s *row.Section, from, t
 		}
 	}
 	if w.copying == nil {
-		if err := w.beginCopy(ctx, w.sink.target(s.Table)); err != nil {
+		if err := w.beginCopy(ctx, w.known[s.Table]); err != nil {
 			return err
 		}
 	}
@@ -147,7 +147,11 @@ func (s *sink) clashes(t *row.Table) bool {
 func (g *target) appendRow(dst []byte, b *row.Batch, s *row.Section, i int, absent uint32) (out []byte, partial bool, err error) {
 	words, flags := b.Cells(s, i)
 	for k := range g.fields {
-		switch f := &g.fields[k]; flags[k] {
+		f, flag := &g.fields[k], flags[k]
+		if f.left {
+			flag = row.Absent
+		}
+		switch flag {
 		case row.Null:
 			dst = binary.BigEndian.AppendUint32(dst, lengthNull)
 		case row.Absent:

@@ -100,9 +100,10 @@ func (w *writer) alter(ctx context.Context, c *row.SchemaChange) error {
 	if len(columns) == 0 {
 		return w.sink.missing(after)
 	}
-	x := &alteration{before: before, after: after, renamed: c.Renamed, columns: columns}
-	if err := x.plan(); err != nil {
-		return err
+	x := &alteration{before: before, after: after, renamed: c.Renamed, columns: columns, ahead: !w.streams()}
+	x.plan()
+	if x.ahead {
+		x.statements = append(x.statements, fmt.Sprintf("UPDATE %s SET ahead = true WHERE schema_name = %s AND table_name = %s", w.sink.control.table, literal(after.schema), literal(after.name)))
 	}
 	for _, sql := range x.statements {
 		if err := w.c.script(ctx, sql); err != nil {
@@ -169,7 +170,10 @@ type alteration struct {
 	before, after *target
 	renamed       map[string]string // new name → the one it had
 	columns       []column          // as the catalogue has them
-	statements    []string
+	// ahead: the change is a chunk's, of which the stream is still to tell. Columns that
+	// go stay until then: rows of other chunks may have only what is in them.
+	ahead      bool
+	statements []string
 }
 
 func (x *alteration) has(name string) bool { return x.column(name) != nil }
@@ -187,7 +191,7 @@ func (x *alteration) add(format string, args ...any) {
 
 // plan compares what is there with what is to be. Names are changed first, through
 // names that nobody has, as they may be exchanged.
-func (x *alteration) plan() error {
+func (x *alteration) plan() {
 	rekey := !slices.Equal(x.before.keyNames(), x.renamedBack(x.after.keyNames()))
 	if rekey && len(x.before.key) > 0 {
 		x.dropKey()
@@ -195,7 +199,7 @@ func (x *alteration) plan() error {
 	x.renames()
 	for i := range x.before.fields {
 		f := &x.before.fields[i]
-		if x.has(f.name) && !x.wanted(f.name) {
+		if x.has(f.name) && !x.wanted(f.name) && !x.ahead {
 			x.add("DROP COLUMN %s", f.quoted)
 		}
 	}
@@ -208,7 +212,6 @@ func (x *alteration) plan() error {
 		}
 		x.add("ADD PRIMARY KEY (%s)", x.after.names(x.after.key, ""))
 	}
-	return nil
 }
 
 // renamedBack gives columns the names they had.
@@ -252,8 +255,19 @@ func (x *alteration) renames() {
 		// nothing, but then the change is made once only, with its position.
 		done = done && x.has(p.to) && (!x.has(p.from) || x.wanted(p.from))
 	}
-	if exchanged := slices.ContainsFunc(all, func(p pair) bool { return x.wanted(p.from) }); len(all) == 0 || done && !exchanged {
+	exchanged := slices.ContainsFunc(all, func(p pair) bool { return x.wanted(p.from) })
+	if len(all) == 0 || done && !exchanged {
 		return
+	}
+	if !exchanged && slices.ContainsFunc(all, func(p pair) bool { return x.has(p.to) }) {
+		// A chunk was ahead and made the column: each row has its value in one of both.
+		for _, p := range all {
+			if x.has(p.from) && x.has(p.to) {
+				x.statements = append(x.statements, fmt.Sprintf("UPDATE %s SET %s = %s::%s WHERE %[2]s IS NULL AND %[5]s IS NOT NULL",
+					x.after.qualified, quote(p.to), quote(p.from), x.column(p.to).sql, quote(p.from)))
+			}
+		}
+		return // the old ones are dropped as any that is not wanted
 	}
 	for _, p := range all {
 		x.add("RENAME COLUMN %s TO %s", quote(p.from), quote(p.passing))
@@ -293,7 +307,7 @@ func (x *alteration) field(i int) {
 		return
 	}
 	if c.sql != f.printed() {
-		x.add("ALTER COLUMN %s TYPE %s USING %s", f.quoted, f.sql, f.cast(c))
+		x.add("ALTER COLUMN %s TYPE %s USING %s", f.quoted, f.sql, f.converted(c))
 	}
 }
 
@@ -317,9 +331,9 @@ func (f *field) literal(d string) string {
 	return literal(d) + "::" + f.sql
 }
 
-// cast turns the values that a column has into those of another type, as the source
+// converted turns the values that a column has into those of another type, as the source
 // does where both agree.
-func (f *field) cast(c *column) string {
+func (f *field) converted(c *column) string {
 	switch {
 	case c.oid == oidBytea && f.oid == oidText:
 		return "convert_from(" + f.quoted + ", 'UTF8')"

@@ -60,6 +60,10 @@ type field struct {
 	size         int // of bits; digits of fraction in texts of times
 	inKey        bool
 	nulls        bool // what has no form is null; else the row is refused
+	// A chunk may have brought the table to a newer shape than rows of the stream have:
+	// their columns that are gone are left out, those of another type are cast.
+	left bool
+	cast string
 }
 
 func fieldOf(t row.Type, unrepresentable string) field {

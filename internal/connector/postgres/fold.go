@@ -20,6 +20,7 @@ type fold struct {
 	index    map[string]int32 // key, or all cells → slot
 	arena    []byte           // cells: length and binary form
 	moved    []byte           // the old key of the update that follows; nil: none
+	last     int32            // the slot that was set last
 }
 
 // slot is what becomes of a key, or of equal rows.
@@ -29,6 +30,9 @@ type slot struct {
 	partial bool // some cells are absent
 	at, end int32
 	count   int64 // without a key: rows to come, below zero to go
+	// pos and of are the place and the op of the last row, where rows are put aside.
+	pos string
+	of  row.Op
 }
 
 // outcome is what becomes of a key.
@@ -129,10 +133,11 @@ func (f *fold) keyOf(b *row.Batch, s *row.Section, i int) ([]byte, error) {
 // set makes the outcome of a key known, whatever it was.
 func (f *fold) set(key []byte, now slot) {
 	if k, ok := f.index[string(key)]; ok {
-		f.slots[k] = now
+		f.slots[k], f.last = now, k
 		return
 	}
-	f.index[string(key)] = int32(len(f.slots))
+	f.last = int32(len(f.slots))
+	f.index[string(key)] = f.last
 	f.slots = append(f.slots, now)
 }
 

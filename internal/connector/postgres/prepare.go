@@ -225,7 +225,7 @@ func (g *target) differs(columns []column) string {
 // fits checks, once for a version of a table, that the target has its columns: rows
 // are sent in a form that says nothing of itself.
 func (w *writer) fits(ctx context.Context, t *row.Table) error {
-	if w.known[t] {
+	if w.known[t] != nil {
 		return nil
 	}
 	if err := w.endCopy(ctx); err != nil {
@@ -240,14 +240,39 @@ func (w *writer) fits(ctx context.Context, t *row.Table) error {
 		return w.sink.missing(g)
 	}
 	if why := g.differs(columns); why != "" {
-		return fault.New(fault.TargetBroken, "table %s was altered by somebody else: %s", g.qualified, why).At("%s", w.sink.Where()).
-			Try("undo that, or drop the table and read it again")
+		r, err := w.c.query(ctx, "SELECT ahead FROM "+w.sink.control.table+" WHERE schema_name = $1 AND table_name = $2", text(g.schema), text(g.name))
+		if err != nil {
+			return err
+		}
+		if len(r.rows) != 1 || string(r.rows[0][0]) != "t" {
+			return fault.New(fault.TargetBroken, "table %s was altered by somebody else: %s", g.qualified, why).At("%s", w.sink.Where()).
+				Try("undo that, or drop the table and read it again")
+		}
+		g = g.behind(columns)
 	}
 	if w.known == nil {
-		w.known = map[*row.Table]bool{}
+		w.known = map[*row.Table]*target{}
 	}
-	w.known[t] = true
+	w.known[t] = g
 	return nil
+}
+
+// behind returns how rows of an older shape are written to the columns there are.
+func (g *target) behind(columns []column) *target {
+	old := *g
+	old.exact = false
+	old.fields = slices.Clone(g.fields)
+	for k := range old.fields {
+		f := &old.fields[k]
+		i := slices.IndexFunc(columns, func(c column) bool { return c.name == f.name })
+		switch {
+		case i < 0:
+			f.left = true
+		case columns[i].oid != f.oid:
+			f.cast = columns[i].sql
+		}
+	}
+	return &old
 }
 
 // textArray writes texts as an array in the server's text form.

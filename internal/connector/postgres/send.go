@@ -111,7 +111,7 @@ func (f *fold) sendGone(c *session) {
 		}
 	}
 	if a.rows > 0 {
-		c.queue("DELETE FROM "+f.g.qualified+" AS t USING ("+unnest(len(f.g.key), 1)+") AS u WHERE "+f.g.same(f.g.key), a.args()...)
+		c.queue("DELETE FROM "+f.g.qualified+" AS t USING ("+f.g.unnest(f.g.key)+") AS u WHERE "+f.g.same(f.g.key), a.args()...)
 	}
 }
 
@@ -191,7 +191,7 @@ func (g *target) others(columns []int) []int {
 
 // upsert makes rows be there with the cells given.
 func (g *target) upsert(columns []int) string {
-	sql := "INSERT INTO " + g.qualified + " (" + g.names(columns, "") + ") " + unnest(len(columns), 1) + " ON CONFLICT (" + g.names(g.key, "") + ") DO "
+	sql := "INSERT INTO " + g.qualified + " (" + g.names(columns, "") + ") " + g.unnest(columns) + " ON CONFLICT (" + g.names(g.key, "") + ") DO "
 	others := g.others(columns)
 	if len(others) == 0 {
 		return sql + "NOTHING"
@@ -215,7 +215,7 @@ func (g *target) update(columns []int) string {
 		}
 	}
 	if len(sets) == 0 {
-		return "SELECT 1 FROM (" + unnest(len(columns), 1) + ") AS u LIMIT 0"
+		return "SELECT 1 FROM (" + g.unnest(columns) + ") AS u LIMIT 0"
 	}
-	return "UPDATE " + g.qualified + " AS t SET " + strings.Join(sets, ", ") + " FROM (" + unnest(len(columns), 1) + ") AS u WHERE " + strings.Join(where, " AND ")
+	return "UPDATE " + g.qualified + " AS t SET " + strings.Join(sets, ", ") + " FROM (" + g.unnest(columns) + ") AS u WHERE " + strings.Join(where, " AND ")
 }

@@ -51,7 +51,9 @@ type result struct {
 
 // queue adds a statement to those that the next sync sends. Nothing of the arguments
 // is kept.
-func (c *session) queue(sql string, args ...arg) {
+func (c *session) queue(sql string, args ...arg) { c.enqueue(nil, sql, args) }
+
+func (c *session) enqueue(results []int16, sql string, args []arg) {
 	oids := make([]uint32, len(args))
 	formats := make([]int16, len(args))
 	values := make([][]byte, len(args))
@@ -62,7 +64,7 @@ func (c *session) queue(sql string, args ...arg) {
 		}
 	}
 	c.front.SendParse(&pgproto3.Parse{Query: sql, ParameterOIDs: oids})
-	c.front.SendBind(&pgproto3.Bind{ParameterFormatCodes: formats, Parameters: values})
+	c.front.SendBind(&pgproto3.Bind{ParameterFormatCodes: formats, Parameters: values, ResultFormatCodes: results})
 	c.front.SendExecute(&pgproto3.Execute{})
 	c.queued++
 }

@@ -47,11 +47,12 @@ type target struct {
 	qualified    string // quoted
 	fields       []field
 	key          []int // columns of the primary key; empty: none
+	exact        bool  // columns and types are the table's own
 }
 
 // target returns how t is kept.
 func (c config) target(t *row.Table) *target {
-	g := &target{table: t, schema: nameOf(t.Name.Space), name: nameOf(t.Name.Table), key: t.Key}
+	g := &target{table: t, schema: nameOf(t.Name.Space), name: nameOf(t.Name.Table), key: t.Key, exact: true}
 	if c.schema != "" {
 		g.schema = c.schema
 	}
@@ -108,14 +109,17 @@ func (f *field) definition() string {
 	return d
 }
 
-// unnest is a query of n columns, c0, c1 and so on, that come as one array each, in
-// parameters from first on. They have the types of the columns: no cast is needed, and
+// unnest is a query of columns, as c0, c1 and so on, that come as one array each. They have the types of the columns: no cast is needed, and
 // one to bit would cut. In the list of what is selected they are taken apart as they
 // are needed; behind FROM each would be put aside first.
-func unnest(n, first int) string {
-	parts := make([]string, n)
-	for i := range parts {
-		parts[i] = fmt.Sprintf("unnest($%d) AS c%d", first+i, i)
+func (g *target) unnest(columns []int) string {
+	parts := make([]string, len(columns))
+	for i, c := range columns {
+		parts[i] = fmt.Sprintf("unnest($%d)", i+1)
+		if cast := g.fields[c].cast; cast != "" {
+			parts[i] += "::" + cast
+		}
+		parts[i] += fmt.Sprintf(" AS c%d", i)
 	}
 	return "SELECT " + strings.Join(parts, ", ")
 }

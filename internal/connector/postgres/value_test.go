@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -194,6 +195,71 @@ func TestTypes_when_written_both_ways(t *testing.T) {
 		r.wants("SELECT v FROM "+name+" WHERE id >= 1000 ORDER BY id", append(c.texts, "∅")...)
 		r.wants("SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '"+name+"'::regclass AND attname = 'v'", c.sql)
 	}
+}
+
+// What is read back is what was written, cell by cell, and of one moment.
+func TestReadBack_when_types_are_all(t *testing.T) {
+	s := postgres.Start(t)
+	for i, c := range valueCases {
+		table := &row.Table{Name: row.Name{Space: "shop", Table: fmt.Sprintf("t%d", i)}, Number: uint32(i + 1), Version: 1, Key: []int{0},
+			Columns: []row.Column{{Name: "id", Type: row.Type{Kind: row.Int, Size: 8, Native: "bigint(20)"}}, {Name: "v", Type: c.t, Nullable: true}}}
+		r := newRig(t, s, nil, table)
+		var rows []change
+		for k, v := range append(c.values, nil) {
+			rows = append(rows, change{row.Insert, cells(k, v)})
+		}
+		r.must(r.write(table, rows...))
+		want := dump(t, r.sink, r.batch(table, rows...))
+		var got []string
+		var end position.Position
+		read := func(b *row.Batch) error {
+			defer b.Release()
+			if b.Rows() == 0 {
+				end = b.End
+			}
+			got = append(got, dump(t, r.sink, b)...)
+			return nil
+		}
+		r.must(r.sink.ReadBack(context.Background(), table, nil, read))
+		slices.Sort(got)
+		slices.Sort(want)
+		if d := cmp.Diff(want, got); d != "" || end.Order() != "1" {
+			t.Errorf("%s, at %q: %.1000s", c.t.Native, end.Order(), d)
+		}
+		got = nil
+		r.must(r.sink.ReadBack(context.Background(), table, r.batch(table, rows[0], change{row.Delete, cells(77, nil)}), read))
+		if len(got) != 1 || !strings.HasPrefix(got[0], "0 ") {
+			t.Errorf("%s, by its key: %q", c.t.Native, got)
+		}
+		r.must(r.w.Close())
+	}
+}
+
+// dump has the rows of a batch as the target stores them.
+func dump(t *testing.T, s *sink, b *row.Batch) (out []string) {
+	t.Helper()
+	for _, sec := range b.Sections() {
+		for i := sec.Row; i < sec.Row+sec.Rows; i++ {
+			words, flags := b.Cells(&sec, i)
+			x := row.NewBuilder(&row.Pool{})
+			x.At("", 0, row.Txn{})
+			x.Row(s.Stored(sec.Table), row.Read)
+			for k := range words {
+				s.Store(x, b, sec.Table, k, words[k], flags[k])
+			}
+			y := x.Finish(position.Position{}, 0)
+			ys := y.Sections()[0]
+			w, f := y.Cells(&ys, 0)
+			line := fmt.Sprint(int64(w[0]), " ", f[1], " ")
+			if ys.Table.Columns[1].Type.Kind.InBytes() && f[1] == row.Value {
+				line += string(y.Data(w[1]))
+			} else {
+				line += fmt.Sprint(w[1])
+			}
+			out = append(out, line)
+		}
+	}
+	return out
 }
 
 // What PostgreSQL has no form for.

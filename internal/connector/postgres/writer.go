@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"godwit/internal/connector"
 	"godwit/internal/fault"
@@ -25,11 +26,15 @@ type writer struct {
 
 	copying *copying
 	folds   map[*row.Table]*fold
-	order   []*fold // in the order in which they were begun
-	held    int     // bytes of rows in folds
-	staged  int64   // bytes since the last commit
-	known   map[*row.Table]bool
-	dropped map[row.Name]bool // by a schema change of this transaction
+	order   []*fold                // in the order in which they were begun
+	held    int                    // bytes of rows in folds
+	staged  int64                  // bytes since the last commit
+	known   map[*row.Table]*target // that the catalogue was seen to have
+	dropped map[row.Name]bool      // by a schema change of this transaction
+
+	buried      func(connector.Letter) // nil: a row that is refused is an error
+	letters     []letter               // of this transaction
+	lettersSent int
 }
 
 // mostHeld is how many bytes of rows wait before they are sent, inside the
@@ -77,6 +82,11 @@ func (s *sink) owner(ctx context.Context, sh connector.Shard) (int64, connector.
 	}
 	claim, err := claimOf(r.rows[0][1], r.rows[0][2])
 	return epoch, claim, err
+}
+
+// streams reports whether the writer is that of a stream, not of chunks.
+func (w *writer) streams() bool {
+	return w.shard.Task == connector.StreamSplit || strings.HasPrefix(w.shard.Task, connector.StreamSplit+".")
 }
 
 // mineNow is the condition of the shard's row under this writer's epoch.
@@ -150,7 +160,7 @@ func (w *writer) section(ctx context.Context, b *row.Batch, s *row.Section) erro
 		for n < end && (b.Op(n) == row.Read) == reads {
 			n++
 		}
-		if reads && !w.sink.clashes(s.Table) {
+		if reads && w.buried == nil && w.known[s.Table].exact && !w.sink.clashes(s.Table) {
 			if err := w.copy(ctx, b, s, i, n); err != nil {
 				return err
 			}
@@ -169,7 +179,7 @@ func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, t
 		if w.folds == nil {
 			w.folds = map[*row.Table]*fold{}
 		}
-		f = newFold(w.sink.target(s.Table))
+		f = newFold(w.known[s.Table])
 		w.folds[s.Table] = f
 		w.order = append(w.order, f)
 	}
@@ -177,9 +187,15 @@ func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, t
 		had := len(f.arena)
 		act, err := f.take(b, s, i)
 		if err != nil {
-			return err
+			if err := w.asideRefused(b, s, i, err); err != nil {
+				return err
+			}
+			continue
 		}
 		w.held += len(f.arena) - had
+		if w.buried != nil && len(f.slots) > 0 {
+			f.slots[f.last].pos, f.slots[f.last].of = posOf(b, i), b.Op(i)
+		}
 		if act == nil {
 			continue
 		}
@@ -187,12 +203,28 @@ func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, t
 		if err := w.flush(ctx); err != nil {
 			return err
 		}
-		act(w.c)
-		if _, err := w.c.sync(ctx); err != nil {
-			return rowsFault(err, f.g)
+		if err := w.act(ctx, f.g, act, b, s, i); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// act carries out what one row needs.
+func (w *writer) act(ctx context.Context, g *target, act func(*session), b *row.Batch, s *row.Section, i int) error {
+	do := func() error {
+		act(w.c)
+		_, err := w.c.sync(ctx)
+		return err
+	}
+	if w.buried == nil {
+		return rowsFault(do(), g)
+	}
+	refused, err := w.attempt(ctx, g, do)
+	if err != nil || refused == nil {
+		return err
+	}
+	return w.asideRefused(b, s, i, refused)
 }
 
 // flush sends all rows that wait, inside the transaction.
@@ -201,16 +233,24 @@ func (w *writer) flush(ctx context.Context) error {
 		return err
 	}
 	for _, f := range w.order {
-		if !f.send(w.c) {
-			continue
-		}
-		if _, err := w.c.sync(ctx); err != nil {
-			return rowsFault(err, f.g)
+		if err := w.send(ctx, f); err != nil {
+			return err
 		}
 		f.reset()
 	}
 	w.held = 0
-	return nil
+	return w.sendLetters(ctx)
+}
+
+func (w *writer) send(ctx context.Context, f *fold) error {
+	if w.buried != nil {
+		return w.sendAside(ctx, f)
+	}
+	if !f.send(w.c) {
+		return nil
+	}
+	_, err := w.c.sync(ctx)
+	return rowsFault(err, f.g)
 }
 
 // Commit implements connector.Writer.
@@ -223,6 +263,7 @@ func (w *writer) Commit(ctx context.Context, set position.Set) error {
 	}
 	w.staged = 0
 	w.folds, w.order, w.dropped = nil, nil, nil
+	w.told()
 	return nil
 }
 

@@ -1,0 +1,150 @@
+package postgres
+
+import (
+	"context"
+	"testing"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/position"
+	"godwit/internal/row"
+	"godwit/test/servers/postgres"
+)
+
+// altered returns the next version of t.
+func altered(t *row.Table, edit func(*row.Table)) *row.Table {
+	after := *t
+	after.Version++
+	after.Columns = append([]row.Column(nil), t.Columns...)
+	after.Key = append([]int(nil), t.Key...)
+	edit(&after)
+	return &after
+}
+
+// evolve carries a change out twice, in two commits, as after a crash between.
+func (r *rig) evolve(c *row.SchemaChange) {
+	r.Helper()
+	for range 2 {
+		r.must(r.w.Evolve(context.Background(), c))
+		r.n++
+		r.must(r.w.Commit(context.Background(), position.Set{}))
+	}
+}
+
+func (r *rig) columns(table string, want ...string) {
+	r.Helper()
+	r.wants("SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute WHERE attrelid = '"+table+"'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum", want...)
+}
+
+func TestEvolve_when_columns_change(t *testing.T) {
+	table := plainTable("t", true, "id", "a", "b")
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.must(r.write(table, change{row.Insert, cells(1, "7", "x")}))
+	more, five := altered(table, func(t *row.Table) {
+		t.Columns = append(t.Columns, row.Column{Name: "n", Type: row.Type{Kind: row.Int, Size: 2, Native: "smallint(6)"}}, row.Column{Name: "d", Type: row.Type{Kind: row.Date, Native: "date"}, Nullable: true})
+	}), "5"
+	more.Columns[3].Default = &five
+	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: more})
+	r.wants("SELECT * FROM shop.t", "1|7|x|5|∅")
+	r.columns("shop.t", "id|integer|t", "a|text|f", "b|text|f", "n|smallint|f", "d|date|f")
+
+	wide := altered(more, func(t *row.Table) {
+		t.Columns[1] = row.Column{Name: "z", Type: row.Type{Kind: row.Int, Size: 4, Native: "int(11)"}}
+		t.Columns[3].Type = row.Type{Kind: row.Uint, Size: 8, Native: "bigint(20) unsigned"}
+		t.Columns = append(t.Columns[:2], t.Columns[3:]...) // b is dropped
+	})
+	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: more, After: wide, Renamed: map[string]string{"z": "a"}})
+	r.columns("shop.t", "id|integer|t", "z|integer|f", "n|numeric(20,0)|f", "d|date|f")
+	r.must(r.write(wide, change{row.Insert, cells(2, 8, uint64(1<<63), nil)}))
+	r.wants("SELECT * FROM shop.t ORDER BY id", "1|7|5|∅", "2|8|9223372036854775808|∅")
+
+	rekeyed := altered(wide, func(t *row.Table) { t.Key = []int{1, 0} })
+	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: wide, After: rekeyed})
+	r.must(r.write(rekeyed, change{row.Update, cells(2, 8, uint64(1), nil)}, change{row.Insert, cells(2, 9, uint64(3), nil)}))
+	r.wants("SELECT * FROM shop.t ORDER BY id, z", "1|7|5|∅", "2|8|1|∅", "2|9|3|∅")
+}
+
+func TestEvolve_when_names_are_exchanged(t *testing.T) {
+	a, b := plainTable("a", true, "id", "x", "y"), plainTable("b", true, "id", "n")
+	b.Number = 2
+	r := newRig(t, postgres.Start(t), nil, a, b)
+	r.must(r.write(a, change{row.Insert, cells(1, "x", "y")}))
+	r.must(r.write(b, change{row.Insert, cells(1, "b")}))
+	swapped := altered(a, func(t *row.Table) { t.Columns[1].Name, t.Columns[2].Name = "y", "x" })
+	r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: a, After: swapped, Renamed: map[string]string{"x": "y", "y": "x"}}))
+	r.must(r.w.Commit(context.Background(), position.Set{}))
+	r.wants("SELECT id, x, y FROM shop.a", "1|y|x")
+	rename := func(t *row.Table, name row.Name) *row.Table {
+		after := altered(t, func(t *row.Table) { t.Name = name })
+		r.evolve(&row.SchemaChange{Kind: row.Alter, Before: t, After: after})
+		return after
+	}
+	tmp := rename(swapped, row.Name{Space: "other", Table: "tmp"})
+	first := rename(b, row.Name{Space: "shop", Table: "a"})
+	second := rename(tmp, row.Name{Space: "shop", Table: "b"})
+	r.must(r.write(first, change{row.Insert, cells(2, "b")}))
+	r.must(r.write(second, change{row.Delete, cells(1, "x", "y")}))
+	r.wants("SELECT * FROM shop.a ORDER BY id", "1|b", "2|b")
+	r.wants("SELECT count(*) FROM shop.b", "0")
+	r.wants("SELECT table_name, source_table FROM godwit.godwit_table ORDER BY 1", "a|a", "b|b")
+}
+
+func TestEvolve_when_tables_come_and_go(t *testing.T) {
+	for _, policy := range []string{dropKeep, dropDrop} {
+		table := plainTable("t", true, "id", "a")
+		r := newRig(t, postgres.Start(t), map[string]any{"on_drop": policy}, table)
+		r.must(r.write(table, change{row.Insert, cells(1, "x")}))
+		r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Drop, Before: table}))
+		r.must(r.write(table, change{row.Truncate, nil})) // as flow does
+		want := map[string]string{dropKeep: "t", dropDrop: "f"}[policy]
+		r.wants("SELECT to_regclass('shop.t') IS NOT NULL", want)
+		if policy == dropKeep {
+			r.wants("SELECT count(*) FROM shop.t", "0")
+		}
+		again := plainTable("t", true, "id", "b", "c")
+		again.Number = 2
+		r.evolve(&row.SchemaChange{Kind: row.Create, After: again})
+		r.must(r.write(again, change{row.Insert, cells(1, "y", "z")}))
+		r.wants("SELECT id, b, c FROM shop.t", "1|y|z")
+	}
+}
+
+// What the target cannot follow is said, and nothing of it stays.
+func TestEvolve_when_values_cannot_follow(t *testing.T) {
+	table := plainTable("t", true, "id", "a")
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.must(r.write(table, change{row.Insert, cells(1, "no number")}))
+	after := altered(table, func(t *row.Table) { t.Columns[1].Type = row.Type{Kind: row.Int, Size: 4, Native: "int(11)"} })
+	err := r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: table, After: after})
+	if !fault.Has(err, fault.TargetRefused) {
+		t.Fatalf("%v", err)
+	}
+	r.must(r.w.Close())
+	r.columns("shop.t", "id|integer|t", "a|text|f")
+}
+
+// A chunk is read in a shape that the stream has not come to yet: rows of both shapes
+// are kept, whichever names and types the columns have.
+func TestEvolve_when_a_chunk_is_ahead(t *testing.T) {
+	table := plainTable("t", true, "id", "v", "gone")
+	table.Columns = append(table.Columns, row.Column{Name: "n", Type: row.Type{Kind: row.Int, Size: 4, Native: "int(11)"}, Nullable: true})
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.must(r.write(table, change{row.Read, cells(1, "one", "g", 1)}, change{row.Read, cells(2, "two", "g", 2)}))
+	stream := r.w
+	after := altered(table, func(t *row.Table) {
+		t.Columns = append(t.Columns[:2], t.Columns[3])
+		t.Columns[1].Name = "w"
+		t.Columns[2].Type = row.Type{Kind: row.Text, Native: "varchar(20)"}
+	})
+	w, _, err := r.sink.Open(context.Background(), connector.Shard{Job: "shop", Sink: "lake", Task: "1.1.2"}, connector.Claim{Run: 1})
+	r.must(err)
+	r.w = w
+	r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: table, After: after}))
+	r.must(r.write(after, change{row.Read, cells(3, "three", "3")}))
+	r.w = stream
+	r.must(r.write(table, change{row.Update, cells(1, "ONE", "g", 10)}, change{row.Insert, cells(4, "four", nil, 4)}, change{row.Delete, cells(2, "two", "g", 2)}))
+	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: after, Renamed: map[string]string{"w": "v"}})
+	r.must(r.write(after, change{row.Insert, cells(5, "five", "5")}))
+	r.wants("SELECT id, w, n FROM shop.t ORDER BY id", "1|ONE|10", "3|three|3", "4|four|4", "5|five|5")
+	r.columns("shop.t", "id|integer|t", "n|text|f", "w|text|f")
+}

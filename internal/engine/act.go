@@ -28,6 +28,20 @@ type Engine interface {
 	ResetPositions(ctx context.Context, s *job.Spec, o Options) error
 }
 
+// Tables are acts on table jobs alone. Their errors and contexts are as Engine's.
+type Tables interface {
+	// Preview shows the first rows of tables, as the source has them and as each sink
+	// would get them. It changes nothing.
+	Preview(ctx context.Context, s *job.Spec, o Options, p Preview) (watch.PreviewReport, error)
+}
+
+// Preview says what Tables.Preview shows.
+type Preview struct {
+	Tables []string // patterns; none: all tables of the job
+	Rows   int      // of each table
+	Most   int      // tables
+}
+
 // Files are acts on file jobs alone. Their errors and contexts are as Engine's.
 type Files interface {
 	// Retry runs only the objects that failed in the last round.

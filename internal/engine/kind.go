@@ -15,6 +15,7 @@ type ByKind map[job.Kind]Engine
 var (
 	_ Engine = ByKind{}
 	_ Files  = ByKind{}
+	_ Tables = ByKind{}
 )
 
 func (k ByKind) of(s *job.Spec) (Engine, error) {
@@ -30,6 +31,15 @@ func (k ByKind) files(s *job.Spec) (Files, error) {
 	}
 	return nil, fault.New(fault.Usage, "%s is a job of kind %s; this command is for file jobs", s.Name, s.Kind).At("%s", s.File).
 		Try("godwit status %s", s.File)
+}
+
+// Preview shows the first rows of tables.
+func (k ByKind) Preview(ctx context.Context, s *job.Spec, o Options, p Preview) (watch.PreviewReport, error) {
+	if t, ok := k[s.Kind].(Tables); ok {
+		return t.Preview(ctx, s, o, p)
+	}
+	return watch.PreviewReport{}, fault.New(fault.Usage, "%s is a job of kind %s; this command is for table jobs", s.Name, s.Kind).At("%s", s.File).
+		Try("godwit plan %s", s.File)
 }
 
 // Run runs a job to its end.

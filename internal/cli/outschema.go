@@ -26,6 +26,7 @@ func OutputSchema() []byte {
 		{[]string{"check"}, checkLine{}},
 		{[]string{"plan"}, planLine{}},
 		{[]string{linePreview}, previewLine{}},
+		{[]string{lineDryRun}, dryRunLine{}},
 		{[]string{lineConnector}, connectorLine{}},
 		{[]string{lineInit}, initLine{}},
 		{[]string{"status"}, statusLine{}},

@@ -33,6 +33,9 @@ type Tables interface {
 	// Preview shows the first rows of tables, as the source has them and as each sink
 	// would get them. It changes nothing.
 	Preview(ctx context.Context, s *job.Spec, o Options, p Preview) (watch.PreviewReport, error)
+	// DryRun reads every row that a snapshot would read, makes of it what each sink
+	// would get, and writes nothing.
+	DryRun(ctx context.Context, s *job.Spec, o Options) (watch.DryRunReport, error)
 }
 
 // Preview says what Tables.Preview shows.

@@ -35,10 +35,27 @@ func (k ByKind) files(s *job.Spec) (Files, error) {
 
 // Preview shows the first rows of tables.
 func (k ByKind) Preview(ctx context.Context, s *job.Spec, o Options, p Preview) (watch.PreviewReport, error) {
-	if t, ok := k[s.Kind].(Tables); ok {
-		return t.Preview(ctx, s, o, p)
+	t, err := k.tables(s)
+	if err != nil {
+		return watch.PreviewReport{}, err
 	}
-	return watch.PreviewReport{}, fault.New(fault.Usage, "%s is a job of kind %s; this command is for table jobs", s.Name, s.Kind).At("%s", s.File).
+	return t.Preview(ctx, s, o, p)
+}
+
+// DryRun reads what a snapshot would read, and writes nothing.
+func (k ByKind) DryRun(ctx context.Context, s *job.Spec, o Options) (watch.DryRunReport, error) {
+	t, err := k.tables(s)
+	if err != nil {
+		return watch.DryRunReport{}, err
+	}
+	return t.DryRun(ctx, s, o)
+}
+
+func (k ByKind) tables(s *job.Spec) (Tables, error) {
+	if t, ok := k[s.Kind].(Tables); ok {
+		return t, nil
+	}
+	return nil, fault.New(fault.Usage, "%s is a job of kind %s; this command is for table jobs", s.Name, s.Kind).At("%s", s.File).
 		Try("godwit plan %s", s.File)
 }
 

@@ -30,3 +30,27 @@ type PreviewSink struct {
 
 // PreviewRow has the texts of cells; null is null.
 type PreviewRow []*string
+
+// DryRunReport tells what a snapshot would write.
+type DryRunReport struct {
+	Tables  []DryTable `json:"tables"`
+	Elapsed float64    `json:"elapsed_s"`
+}
+
+// DryTable is what was read of a table; bytes are those of values.
+type DryTable struct {
+	Table string    `json:"table"`
+	Rows  int64     `json:"rows"`
+	Bytes int64     `json:"bytes"`
+	Sinks []DrySink `json:"sinks"`
+}
+
+// DrySink is what a sink would get of it.
+type DrySink struct {
+	Sink    string `json:"sink"`
+	Table   string `json:"table"` // empty: rules leave it out
+	Rows    int64  `json:"rows"`
+	Bytes   int64  `json:"bytes"`
+	Refused int64  `json:"refused"`          // rows that rules cannot make
+	Reason  string `json:"reason,omitempty"` // of the first of them
+}

@@ -337,7 +337,7 @@ func TestJobFile_when_it_is_wrong(t *testing.T) {
 func TestWords_when_they_are_wrong(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
 		{"rnu job.yaml", `no such command "rnu"` + "\n  class  user (not retried)\n  hint   did you mean \"run\"?"},
-		{"frobnicate", "hint   known: check, completion, explain, help, job, plan, positions, report, retry, run, schema, serve, status, tables, template, token, verify, version"},
+		{"frobnicate", "hint   known: check, completion, connectors, explain, help, init, job, plan, positions, preview, report, retry, run, schema, serve, status, tables, template, token, verify, version"},
 		{"run", "godwit run needs the job file"},
 		{"run a b", `takes the job file and nothing else, not also "b"`},
 		{"run job.yaml --stat x", `did you mean "--state"?`},
@@ -352,7 +352,7 @@ func TestWords_when_they_are_wrong(t *testing.T) {
 }
 
 func TestHelp_when_asked(t *testing.T) {
-	for _, args := range []string{"", "--help", "run --help", "help check", "positions show --help", "schema -h", "completion bash", "version", "version --json", "schema --output", "serve --help", "job --help", "tables --help", "token --help",
+	for _, args := range []string{"", "--help", "run --help", "help check", "positions show --help", "schema -h", "completion bash", "version", "version --json", "schema --output", "serve --help", "init --help", "preview --help", "connectors --help", "job --help", "tables --help", "token --help",
 		"job submit -h", "job list -h", "job show -h", "job watch -h", "job check -h", "job plan -h", "job edit -h", "job versions -h", "job diff -h", "job rollback -h", "job pause -h",
 		"job resync -h", "job delete -h", "job reset -h", "job tasks -h", "job positions -h", "job audit -h", "job alarms -h", "tables pause -h", "token create -h", "token list -h", "token revoke -h"} {
 		r := newTry(t, strings.Fields(args)...)

@@ -81,7 +81,7 @@ func (a *app) commands() *cobra.Command {
 		a.setColours()
 		return nil
 	}
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.statusCommand(), a.positionsCommand(),
+	root.AddCommand(a.initCommand(), a.connectorsCommand(), a.checkCommand(), a.previewCommand(), a.planCommand(), a.runCommand(), a.statusCommand(), a.positionsCommand(),
 		a.retryCommand(), a.reportCommand(), a.verifyCommand(),
 		a.serveCommand(), a.jobCommand(), a.templateCommand(), a.tablesCommand(), a.tokenCommand(),
 		a.explainCommand(), a.schemaCommand(), a.versionCommand())

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"godwit/internal/watch"
 )
 
 // OutputSchema returns the JSON schema of the lines that --json prints, made
@@ -23,6 +25,10 @@ func OutputSchema() []byte {
 		{[]string{"error"}, errorLine{}},
 		{[]string{"check"}, checkLine{}},
 		{[]string{"plan"}, planLine{}},
+		{[]string{linePreview}, previewLine{}},
+		{[]string{lineDryRun}, dryRunLine{}},
+		{[]string{lineConnector}, connectorLine{}},
+		{[]string{lineInit}, initLine{}},
 		{[]string{"status"}, statusLine{}},
 		{[]string{"position"}, positionLine{}},
 		{[]string{"explain"}, explainLine{}},
@@ -94,6 +100,9 @@ func typeSchema(t reflect.Type) map[string]any {
 	case reflect.Float64:
 		return map[string]any{"type": "number"}
 	case reflect.Slice:
+		if t == reflect.TypeFor[watch.PreviewRow]() { // a cell may be null, and a row left out
+			return map[string]any{"type": []string{"array", "null"}, "items": map[string]any{"type": []string{"string", "null"}}}
+		}
 		return map[string]any{"type": []string{"array", "null"}, "items": typeSchema(t.Elem())}
 	case reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": typeSchema(t.Elem())}

@@ -26,6 +26,7 @@ type runFlags struct {
 	confirm  string
 	every    string
 	parallel int
+	dry      bool
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -38,8 +39,14 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Run moves what the job file says, and goes on where the target stands. Ctrl-C (or SIGTERM) finishes the commit and
 stops; a second one stops at once. Either way the next run goes on exactly there. SIGUSR1 prints how it stands.`,
 		Args: oneArg("the job file"),
-		RunE: func(c *cobra.Command, args []string) error { return a.run(c.Context(), args[0], f) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if f.dry {
+				return a.dryRun(c.Context(), args[0])
+			}
+			return a.run(c.Context(), args[0], f)
+		},
 	}
+	c.Flags().BoolVar(&f.dry, "dry-run", false, "read what a snapshot would read, apply rules, write nothing; say what would be written and how fast")
 	c.Flags().BoolVar(&f.again, "again", false, "read everything again, as a new generation (asks; or --confirm)")
 	c.Flags().StringVar(&f.confirm, "confirm", "", "the job's `NAME`, to confirm --again")
 	c.Flags().StringVar(&f.every, "progress-every", "", "a timed line every `DURATION` when stderr is no terminal (default: 10s, after a minute 60s)")

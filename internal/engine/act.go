@@ -35,6 +35,23 @@ type Verifier interface {
 	Verify(ctx context.Context, s *job.Spec, o Options, each func(watch.Difference) error) (watch.VerifyReport, error)
 }
 
+// Tables are acts on table jobs alone. Their errors and contexts are as Engine's.
+type Tables interface {
+	// Preview shows the first rows of tables, as the source has them and as each sink
+	// would get them. It changes nothing.
+	Preview(ctx context.Context, s *job.Spec, o Options, p Preview) (watch.PreviewReport, error)
+	// DryRun reads every row that a snapshot would read, makes of it what each sink
+	// would get, and writes nothing.
+	DryRun(ctx context.Context, s *job.Spec, o Options) (watch.DryRunReport, error)
+}
+
+// Preview says what Tables.Preview shows.
+type Preview struct {
+	Tables []string // patterns; none: all tables of the job
+	Rows   int      // of each table
+	Most   int      // tables
+}
+
 // Files are acts on file jobs alone. Their errors and contexts are as Engine's.
 type Files interface {
 	// Retry runs only the objects that failed in the last round.

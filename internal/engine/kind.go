@@ -15,6 +15,7 @@ type ByKind map[job.Kind]Engine
 var (
 	_ Engine = ByKind{}
 	_ Files  = ByKind{}
+	_ Tables = ByKind{}
 )
 
 func (k ByKind) of(s *job.Spec) (Engine, error) {
@@ -30,6 +31,32 @@ func (k ByKind) files(s *job.Spec) (Files, error) {
 	}
 	return nil, fault.New(fault.Usage, "%s is a job of kind %s; this command is for file jobs", s.Name, s.Kind).At("%s", s.File).
 		Try("godwit status %s", s.File)
+}
+
+// Preview shows the first rows of tables.
+func (k ByKind) Preview(ctx context.Context, s *job.Spec, o Options, p Preview) (watch.PreviewReport, error) {
+	t, err := k.tables(s)
+	if err != nil {
+		return watch.PreviewReport{}, err
+	}
+	return t.Preview(ctx, s, o, p)
+}
+
+// DryRun reads what a snapshot would read, and writes nothing.
+func (k ByKind) DryRun(ctx context.Context, s *job.Spec, o Options) (watch.DryRunReport, error) {
+	t, err := k.tables(s)
+	if err != nil {
+		return watch.DryRunReport{}, err
+	}
+	return t.DryRun(ctx, s, o)
+}
+
+func (k ByKind) tables(s *job.Spec) (Tables, error) {
+	if t, ok := k[s.Kind].(Tables); ok {
+		return t, nil
+	}
+	return nil, fault.New(fault.Usage, "%s is a job of kind %s; this command is for table jobs", s.Name, s.Kind).At("%s", s.File).
+		Try("godwit plan %s", s.File)
 }
 
 // Run runs a job to its end.

@@ -83,6 +83,14 @@ func reference(b *strings.Builder, path string, o Field, sink bool) {
 	}
 }
 
+// Describe says what values f takes, and which it has by itself; empty: none.
+func (f Field) Describe() (value, def string) {
+	if d := f.defaultText(); d != nil {
+		def = fmt.Sprint(d)
+	}
+	return strings.ReplaceAll(f.valueText(), "`", ""), def
+}
+
 func (f Field) valueText() string {
 	switch f.Kind {
 	case Text:

@@ -266,6 +266,9 @@ func (b *Batch) As(table func(*Table) *Table) *Batch {
 	return b.view(kept)
 }
 
+// Only returns the rows of one Part of b, sharing its cells.
+func (b *Batch) Only(s Section) *Batch { return b.view([]Section{s}) }
+
 // In returns b as part of the given incarnation of the log, sharing its cells.
 func (b *Batch) In(incarnation uint16) *Batch {
 	if b.Incarnation == incarnation {

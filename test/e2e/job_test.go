@@ -43,7 +43,7 @@ func (j *job) write(file string) string {
 		name = "crossing"
 	}
 	fmt.Fprintf(&b, "name: %s\nsource:\n  mysql: %s\n", name, j.source)
-	for _, k := range []string{"tables", "mode", "start", "until", "chunk_size", "parallel"} {
+	for _, k := range []string{"tables", "mode", "start", "until", "chunk_size", "parallel", "rules"} {
 		if v := j.fields[k]; v != "" {
 			fmt.Fprintf(&b, "%s: %s\n", k, v)
 		}
@@ -57,6 +57,9 @@ func (j *job) write(file string) string {
 		format = "csv"
 	}
 	fmt.Fprintf(&b, "sinks:\n  - name: lake\n    files: {url: \"%s\", format: %s, roll: %s%s}\n", url, format, j.fields["roll"], j.fields["files"])
+	if v := j.fields["on_error"]; v != "" {
+		fmt.Fprintf(&b, "    on_error: %s\n", v)
+	}
 	b.WriteString(j.fields["more sinks"])
 	for _, other := range strings.Fields(j.fields["sinks"]) {
 		fmt.Fprintf(&b, "  - name: %s\n    files: {url: \"file://%s\", roll: %s}\n", other, filepath.Join(j.dir, other), j.fields["roll"])

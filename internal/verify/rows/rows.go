@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
@@ -34,6 +35,7 @@ const (
 
 // Finding is a row that is not equal, or not proven to be.
 type Finding struct {
+	ID     []byte // names the row for Mend and Recheck
 	Kind   Kind
 	Key    []Cell // columns of the key; of a table without one, all columns
 	Reason string // of Unknown, one clause
@@ -80,6 +82,10 @@ type Config struct {
 	Table *row.Table
 	// Place returns how far the target is now. It is asked often, and fences nobody.
 	Place func(context.Context) (Place, error)
+	// Changes calls visit, which releases them, with the changes that the log has after one
+	// place and up to another. May be nil: of a target that lags, what differs is then not
+	// certain.
+	Changes func(ctx context.Context, from, to position.Position, visit func(*row.Batch) error) error
 	// Folder is an empty place on disk: what does not fit into memory is there until
 	// Verify returns. Files have no names, so that nothing is left by a crash.
 	Folder string
@@ -89,6 +95,8 @@ type Config struct {
 	Chunk int64
 	// Patience is how long the target may stand still while it is waited for; 0: 30 s.
 	Patience time.Duration
+	// Seed of the sums. IDs of findings hold for calls with the same one.
+	Seed [2]uint64
 	// Most is how many findings have values; 0: 1,000. All are counted.
 	Most int
 	// Found takes findings, one at a time; may be nil. An error of it ends Verify.
@@ -139,6 +147,7 @@ type comparison struct {
 	end     []byte            // and to the last of them
 	emptied truncates         // of a history
 	told    int               // findings
+	wanted  func(*seen)       // is called with rows of the target that are looked at again
 
 	mu      sync.Mutex // guards what follows
 	judging bool
@@ -167,7 +176,7 @@ func Verify(ctx context.Context, c Config) (r Report, err error) {
 }
 
 func begin(ctx context.Context, c Config) (*comparison, error) {
-	v := &comparison{Config: c}
+	v := &comparison{Config: c, wanted: func(*seen) {}}
 	if v.Memory == 0 {
 		v.Memory = defaultMemory
 	}
@@ -187,7 +196,7 @@ func begin(ctx context.Context, c Config) (*comparison, error) {
 		return nil, spillFault(err, v.Folder)
 	}
 	v.stored = c.Target.Stored(c.Table)
-	v.sums = newSummer(v.stored)
+	v.sums = newSummer(v.stored, c.Seed)
 	v.report.Lossy, v.exact = lossy(c.Table, v.stored)
 	var err error
 	if v.splits, err = c.Source.Splits(ctx, connector.Request{Table: c.Table, ChunkBytes: v.Chunk}); err != nil {
@@ -196,6 +205,9 @@ func begin(ctx context.Context, c Config) (*comparison, error) {
 	v.whole, err = c.Source.Splits(ctx, connector.Request{Table: c.Table, ChunkBytes: math.MaxInt64})
 	return v, err
 }
+
+// NewSeed returns a seed for Config, another one each time.
+func NewSeed() [2]uint64 { return [2]uint64{rand.Uint64(), rand.Uint64()} }
 
 // lossy lists the columns that the target holds as another type, and tells whether
 // those of the key are not among them.

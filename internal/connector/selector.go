@@ -38,6 +38,22 @@ func ValidPattern(pattern string) error {
 	return nil
 }
 
+// MatchColumn reports whether a pattern such as "shop.*.placed" matches a column of
+// table n.
+func MatchColumn(pattern string, n row.Name, column string) bool {
+	p := strings.SplitN(pattern, ".", 3)
+	return len(p) == 3 && glob(p[0], n.Space) && glob(p[1], n.Table) && glob(p[2], column)
+}
+
+// ValidColumn returns an error that says what is wrong with a pattern of columns.
+func ValidColumn(pattern string) error {
+	p := strings.SplitN(pattern, ".", 3)
+	if len(p) < 3 || p[0] == "" || p[1] == "" || p[2] == "" {
+		return fmt.Errorf("%q is not of the form database.table.column; * and ? stand for any characters", pattern)
+	}
+	return nil
+}
+
 // glob matches s against a pattern in which * stands for any run of characters
 // and ? for one. It takes time proportional to both lengths multiplied.
 func glob(pattern, s string) bool {

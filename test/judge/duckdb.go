@@ -196,15 +196,20 @@ func Name(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
 // fetches it into there first if it is missing. It is safe in many processes at
 // once.
 func Install(ctx context.Context) (*Duck, error) {
-	cache := os.Getenv("GODWIT_TEST_CACHE")
-	if cache == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return nil, err
-		}
-		cache = filepath.Join(home, ".cache", "godwit-test")
+	cache, err := cacheFolder()
+	if err != nil {
+		return nil, err
 	}
 	return InstallIn(ctx, cache)
+}
+
+// cacheFolder is where what is fetched is kept.
+func cacheFolder() (string, error) {
+	if cache := os.Getenv("GODWIT_TEST_CACHE"); cache != "" {
+		return cache, nil
+	}
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, ".cache", "godwit-test"), err
 }
 
 // InstallIn is Install with the cache's folder given.

@@ -165,7 +165,10 @@ func roundTrip(dir string, f codec.Codec, v Variant, s codec.Shape, batches ...*
 	for _, b := range batches {
 		want = append(want, v.expect(b, s)...)
 	}
-	return Compare(s, got, want)
+	if err := Compare(s, got, want); err != nil {
+		return err
+	}
+	return readBack(f, path, s, batches)
 }
 
 // Compare tells how got differs from want, which Expect made, or returns nil.

@@ -34,6 +34,7 @@
 package csv
 
 import (
+	"fmt"
 	"io"
 	"strings"
 
@@ -54,12 +55,16 @@ var Format = codec.Format{
 
 func fields() []option.Field {
 	return append([]option.Field{
-		{Name: "header", Kind: option.Bool, Default: true, Help: "Whether each file begins with the names of its columns."},
-		{Name: "null", Kind: option.Text, Default: `\N`, Help: "What stands for null, never quoted; a value equal to it is quoted. With an empty text, null is nothing between two delimiters and an empty value is two quotes.", Example: `""`},
-		{Name: "delimiter", Kind: option.Text, Default: ",", Help: "One ASCII character between fields. Letters, digits, space and `+-./:=_` are not possible.", Example: `"\t"`},
-		{Name: "quote", Kind: option.Text, Default: `"`, Help: "One ASCII character around fields that need it; doubled inside them."},
+		{Name: "dialect", Kind: option.Enum, Default: "rfc4180", Values: []string{"rfc4180", "spark", "hive", "openmldb"}, Help: "Whose files they are: sets the options below, as far as they are not given. docs/file-formats.md says how each is read."},
+		{Name: "header", Kind: option.Bool, Default: true, Help: "Whether each file begins with the names of its columns. `spark`, `hive` and `openmldb`: no."},
+		{Name: "null", Kind: option.Text, Default: `\N`, Help: "What stands for null, never quoted; a value equal to it is quoted. With an empty text, null is nothing between two delimiters and an empty value is two quotes. `openmldb`: `null`.", Example: `""`},
+		{Name: "delimiter", Kind: option.Text, Default: ",", Help: "One ASCII character between fields. Letters, digits, space and `+-./:=_` are not possible. `hive`: the character 1.", Example: `"\t"`},
+		{Name: "quote", Kind: option.Text, Default: `"`, Help: "One ASCII character around fields that need it."},
+		{Name: "quoting", Kind: option.Enum, Default: "needed", Values: []string{"needed", "text", "none"}, Help: "Which fields are quoted: those that need it, all of texts (`openmldb`), or none (`hive`), where a backslash stands before what would need it, and a line end is `\\n` or `\\r`."},
+		{Name: "escape", Kind: option.Enum, Default: "double", Values: []string{"double", "backslash"}, Help: "How a quote stands inside quotes: doubled, or behind a backslash, as a backslash then does too. `spark`, `hive`, `openmldb`: `backslash`."},
 		{Name: "line_end", Kind: option.Enum, Default: "lf", Values: []string{"lf", "crlf"}, Help: "What ends a line."},
-		{Name: "binary", Kind: option.Enum, Default: "hex", Values: []string{"hex", "base64"}, Help: "How binary values are written: `hex` sorts as the bytes do, `base64` is a third shorter."},
+		{Name: "binary", Kind: option.Enum, Default: "hex", Values: []string{"hex", "base64"}, Help: "How binary values are written: `hex` sorts as the bytes do, `base64` is a third shorter. `hive`: `base64`."},
+		{Name: "timestamps", Kind: option.Enum, Default: "plain", Values: []string{"plain", "instant"}, Help: "How moments are written, both in UTC: `plain` 2026-11-21 14:05:20, or `instant` 2026-11-21T14:05:20Z, which is the same to readers in every zone. `spark`: `instant`."},
 	}, text.CompressionFields()...)
 }
 
@@ -71,6 +76,13 @@ type format struct {
 	quote     byte
 	crlf      bool
 	base64    bool
+	backslash bool // the escape; else quotes are doubled
+	bare      bool // nothing is quoted
+	allText   bool // all texts are quoted
+	instants  bool
+	infinity  string
+	blind     bool
+	unfit     func(row.Name, string) codec.Unfit
 	// clash: the text of some bytes may equal the null text.
 	clash bool
 	none  []byte // _absent of a row with none
@@ -82,21 +94,34 @@ type format struct {
 const maxNull = 32
 
 func open(v option.Values) (codec.Codec, error) {
+	c := choose(v)
 	f := &format{
-		header: v.Bool("header"),
-		null:   v.Text("null"),
-		crlf:   v.Text("line_end") == "crlf",
-		base64: v.Text("binary") == "base64",
+		header:    c.flag("header", c.header),
+		null:      c.text("null", c.null),
+		crlf:      v.Text("line_end") == "crlf",
+		base64:    c.text("binary", c.binary) == "base64",
+		backslash: c.text("escape", c.escape) == "backslash",
+		bare:      c.text("quoting", c.quoting) == "none",
+		allText:   c.text("quoting", c.quoting) == "text",
+		instants:  c.text("timestamps", c.moments) == "instant",
+		infinity:  c.infinity,
+		blind:     c.blind,
 	}
 	var err error
-	if f.delimiter, err = sign(v, "delimiter"); err != nil {
+	if f.delimiter, err = sign(v, "delimiter", c.text("delimiter", c.delimiter)); err != nil {
 		return nil, err
 	}
-	if f.quote, err = sign(v, "quote"); err != nil {
+	if f.quote, err = sign(v, "quote", c.text("quote", c.quote)); err != nil {
 		return nil, err
 	}
 	if f.delimiter == f.quote {
 		return nil, value(v, "quote", "the quote and the delimiter are the same character")
+	}
+	if f.bare && !f.backslash {
+		return nil, value(v, "quoting", "without quotes the escape must be backslash")
+	}
+	if f.backslash && (f.delimiter == '\\' || f.quote == '\\') {
+		return nil, value(v, "escape", "the backslash is the delimiter or the quote")
 	}
 	if why := f.badNull(); why != "" {
 		return nil, value(v, "null", why)
@@ -105,10 +130,10 @@ func open(v option.Values) (codec.Codec, error) {
 		return nil, err
 	}
 	f.clash = f.base64 && len(f.null)%4 == 0 || strings.Trim(f.null, hexDigits) == ""
-	if f.null == "" {
+	if f.null == "" && !f.bare || f.allText {
 		f.none = []byte{f.quote, f.quote}
 	}
-	f.scan = newScanner(f.delimiter, f.quote)
+	f.scan = newScanner(f.delimiter, f.quote, f.backslash)
 	return f, nil
 }
 
@@ -117,8 +142,7 @@ func value(v option.Values, name, why string) error {
 }
 
 // sign reads an option of one ASCII character that no scalar's text contains.
-func sign(v option.Values, name string) (byte, error) {
-	s := v.Text(name)
+func sign(v option.Values, name, s string) (byte, error) {
 	if len(s) != 1 || s[0] >= 0x7f || s[0] == 0 || strings.ContainsAny(s, " \r\n+-./:=_%") || alphanumeric(s[0]) {
 		return 0, value(v, name, "expected one ASCII character that is no letter, digit, space, line end or one of + - . / : = _ %")
 	}
@@ -135,7 +159,12 @@ func (f *format) badNull() string {
 	n := f.null
 	switch {
 	case n == "":
+		if f.bare {
+			return "could be an empty text, where nothing is quoted"
+		}
 		return ""
+	case f.bare && n != `\N`:
+		return `must be \N where nothing is quoted`
 	case len(n) > maxNull:
 		return "longer than 32 bytes"
 	case strings.ContainsAny(n, "\r\n\x00") || strings.IndexByte(n, f.delimiter) >= 0 || strings.IndexByte(n, f.quote) >= 0:
@@ -168,6 +197,9 @@ func (f *format) Columns(s codec.Shape) []string {
 			continue
 		}
 		out[i] = n + " " + f.describe(s.Table.Columns[i-at].Type)
+		if f.gap(s.Table.Columns[i-at].Type.Kind) {
+			out[i] += fmt.Sprintf("; the value %q: %s", f.null, [...]string{"error", "null", "error"}[codec.UnfitOf(f.unfit, s.Table, i-at)])
+		}
 	}
 	return out
 }
@@ -213,6 +245,10 @@ func (f *format) NewEncoder(w io.Writer, s codec.Shape) (codec.Encoder, error) {
 		if err != nil {
 			return nil, err
 		}
+		p.unfit = codec.UnfitOf(f.unfit, s.Table, i)
+		if f.gap(p.kind) {
+			e.gaps = append(e.gaps, i)
+		}
 		e.plans = append(e.plans, p)
 	}
 	names := codec.Names(s)
@@ -221,7 +257,7 @@ func (f *format) NewEncoder(w io.Writer, s codec.Shape) (codec.Encoder, error) {
 	}
 	if f.header {
 		for _, n := range names {
-			e.text([]byte(n))
+			e.title([]byte(n))
 		}
 		e.endLine()
 	}

@@ -2,294 +2,332 @@ package csv
 
 import (
 	"encoding/base64"
-	"encoding/binary"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
-
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 
 	"godwit/internal/codec"
+	"godwit/internal/codec/text"
 	"godwit/internal/fault"
 	"godwit/internal/row"
 )
 
 var _ codec.Decoding = (*format)(nil)
 
-// Stored implements codec.Decoding: every value has a text that reads back as itself.
+// maxRecord bounds the texts of one row.
+const maxRecord = 4 << 30
+
+// span is a field of a record.
+type span struct {
+	first, end int
+	null       bool
+}
+
+// decoder is a codec.Decoder. It holds one record.
+type decoder struct {
+	*format
+	in     io.ReadCloser
+	window []byte // read and not parsed yet: [at:n]
+	at, n  int
+	ended  bool
+	record []byte
+	fields []span
+	held   bool // record is the next row
+	meta   text.Meta
+	shape  codec.Shape
+	table  *row.Table
+	first  int // of the table's columns
+}
+
+// windowSize is how much is read at once.
+const windowSize = 64 << 10
+
+// NewDecoder implements codec.Decoding.
+func (f *format) NewDecoder(r io.ReaderAt, size int64, s codec.Shape) (codec.Decoder, error) {
+	in, err := f.pack.Reader(io.NewSectionReader(r, 0, size))
+	if err != nil {
+		return nil, broken(err)
+	}
+	names := codec.Names(s)
+	first := len(names) - len(s.Table.Columns)
+	d := &decoder{format: f, in: in, window: make([]byte, windowSize), shape: s, table: f.Stored(s.Table), first: first}
+	d.meta = text.NewMeta(d.table, names[first:])
+	if !f.header {
+		return d, nil
+	}
+	err = d.read()
+	if err == nil && len(d.fields) != len(names) {
+		err = fmt.Errorf("it has %d columns, not %d", len(d.fields), len(names))
+	}
+	for i := 0; err == nil && i < len(names); i++ {
+		if got := d.field(i); string(got) != names[i] {
+			err = fmt.Errorf("column %d is %.40q, not %.40q", i+1, got, names[i])
+		}
+	}
+	if err != nil {
+		return nil, broken(errors.Join(err, in.Close()))
+	}
+	d.held = false
+	return d, nil
+}
+
+func broken(err error) error {
+	var coded *fault.Error
+	switch {
+	case err == nil, errors.As(err, &coded):
+		return err
+	case errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
+	}
+	return fault.New(fault.TargetBroken, "a CSV file cannot be read back").By(err)
+}
+
+// Stored implements codec.Decoding: text holds everything.
 func (f *format) Stored(t *row.Table) *row.Table { return t }
 
 // Store implements codec.Decoding.
 func (f *format) Store(x *row.Builder, b *row.Batch, t *row.Table, column int, word uint64, flag row.Flag) {
+	k := t.Columns[column].Type.Kind
 	switch {
-	case flag == row.Null:
-		x.Null()
 	case flag == row.Absent:
 		x.Absent()
-	case t.Columns[column].Type.Kind.InBytes():
+	case flag == row.Null, f.gap(k) && codec.UnfitOf(f.unfit, t, column) == codec.Nullify && !f.holds(k, b.Data(word)):
+		x.Null()
+	case k.InBytes():
 		x.Bytes(b.Data(word))
 	default:
-		x.Word(word)
+		x.Word(text.Stored(k, word))
 	}
-}
-
-// decoder is a codec.Decoder.
-type decoder struct {
-	*format
-	in    fieldReader
-	shape codec.Shape
-	names []string // of the table's columns, as the header has them
-	close func()
-	rows  int64
-
-	// The meta columns of the next row, when next is set.
-	next        bool
-	op          row.Op
-	pos         []byte // the order of the row
-	incarnation uint16
-	txn         row.Txn
-	absent      []bool // nil: none
-	patterns    map[string][]bool
-
-	prefix string // of the row before
-	base   uint64
-	last   row.Txn
-	now    uint16 // incarnation of the rows appended last
-	data   []byte // scratch for binary values
-}
-
-// NewDecoder implements codec.Decoding.
-func (f *format) NewDecoder(r io.ReaderAt, size int64, s codec.Shape) (codec.Decoder, error) {
-	d := &decoder{format: f, shape: s, close: func() {}, patterns: map[string][]bool{}}
-	var in io.Reader = io.NewSectionReader(r, 0, size)
-	switch f.pack.Extension() {
-	case ".gz":
-		z, err := gzip.NewReader(in)
-		if err != nil {
-			return nil, broken(0, err)
-		}
-		in = z
-	case ".zst":
-		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, broken(0, err)
-		}
-		in, d.close = z, z.Close
-	}
-	d.in = fieldReader{in: in, delimiter: f.delimiter, quote: f.quote, crlf: f.crlf}
-	names := codec.Names(s)
-	d.names = names[len(names)-len(s.Table.Columns):]
-	if f.header {
-		if err := d.header(names); err != nil {
-			d.close()
-			return nil, err
-		}
-	}
-	return d, nil
-}
-
-// maxWindow bounds the memory of decompression: levels that people ask for need it.
-const maxWindow = 128 << 20
-
-// header checks that the file has the columns of its shape.
-func (d *decoder) header(names []string) error {
-	for i, n := range names {
-		v, err := d.in.next(i == len(names)-1)
-		if err != nil {
-			return broken(0, err)
-		}
-		if string(v.text) != n {
-			return broken(0, fmt.Errorf("column %d is called %q and not %q", i+1, v.text, n))
-		}
-	}
-	return nil
-}
-
-func broken(line int64, err error) error {
-	return fault.New(fault.TargetBroken, "row %d of a file is not as it was written", line).By(err)
-}
-
-// Incarnation implements codec.Decoder.
-func (d *decoder) Incarnation() uint16 { return d.now }
-
-// Close implements codec.Decoder.
-func (d *decoder) Close() error {
-	d.close()
-	return nil
 }
 
 // Decode implements codec.Decoder.
 func (d *decoder) Decode(x *row.Builder, most int) error {
 	for n := 0; n < most; n++ {
-		if !d.in.more() {
-			if d.in.err != nil {
-				return broken(d.rows+1, d.in.err)
+		if err := d.read(); errors.Is(err, io.EOF) && len(d.fields) == 0 {
+			if n > 0 {
+				return nil
 			}
-			if n == 0 {
-				return io.EOF
-			}
+			return io.EOF
+		} else if err != nil {
+			return broken(err)
+		}
+		if n > 0 && d.first > 0 && len(d.fields) > 1 && d.meta.Other(d.field(1)) {
 			return nil
 		}
-		if d.shape.Meta {
-			if err := d.meta(); err != nil {
-				return broken(d.rows+1, err)
-			}
-			if n > 0 && d.incarnation != d.now {
-				return nil // those have a batch of their own
-			}
-			d.place(x)
-		} else {
-			d.op = row.Read
+		if err := d.row(x, n == 0); err != nil {
+			return broken(err)
 		}
-		if err := d.cells(x); err != nil {
-			return broken(d.rows+1, err)
-		}
-		d.next = false
-		d.rows++
+		d.held = false
 	}
 	return nil
 }
 
-// meta reads the columns of a changelog, unless they are read already.
-func (d *decoder) meta() error {
-	if d.next {
-		return nil
+// Incarnation implements codec.Decoder.
+func (d *decoder) Incarnation() uint16 { return d.meta.Incarnation() }
+
+// Close implements codec.Decoder.
+func (d *decoder) Close() error {
+	d.window, d.record = nil, nil
+	return d.in.Close()
+}
+
+func (d *decoder) field(i int) []byte { return d.record[d.fields[i].first:d.fields[i].end] }
+
+// row appends the record as a row.
+func (d *decoder) row(x *row.Builder, first bool) error {
+	if len(d.fields) != d.first+len(d.table.Columns) {
+		return fmt.Errorf("a row has %d fields, not %d", len(d.fields), d.first+len(d.table.Columns))
 	}
-	var v [5]field
-	for i := range v {
-		f, err := d.in.next(false)
+	var absent []bool
+	if d.first == 0 {
+		d.meta.Plain(x, first)
+	} else {
+		var txn []byte
+		ts, ok := int64(0), true
+		if !d.fields[2].null {
+			ts, ok = text.ParseInstant(d.field(2))
+		}
+		if !d.fields[3].null {
+			txn = d.field(3)
+		}
+		if !ok {
+			return fmt.Errorf("%.40q is no time", d.field(2))
+		}
+		var err error
+		if absent, err = d.meta.Row(x, d.field(0), d.field(1), ts, txn, d.field(4)); err != nil {
+			return err
+		}
+	}
+	for i := range d.table.Columns {
+		switch {
+		case absent != nil && absent[i]:
+			x.Absent()
+		case d.fields[d.first+i].null:
+			x.Null()
+		default:
+			if err := d.cell(x, d.table.Columns[i].Type, d.field(d.first+i)); err != nil {
+				return fmt.Errorf("column %s: %w", d.table.Columns[i].Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (d *decoder) cell(x *row.Builder, t row.Type, p []byte) error {
+	switch {
+	case t.Kind == row.Bytes && d.base64:
+		b, err := base64.StdEncoding.AppendDecode(nil, p)
 		if err != nil {
 			return err
 		}
-		if err := d.metaField(i, f); err != nil {
-			return fmt.Errorf("%s: %w", codec.MetaColumns[i], err)
+		x.Bytes(b)
+		return nil
+	case t.Kind == row.Timestamp && d.instants:
+		v, ok := text.ParseInstant(p)
+		if !ok {
+			return fmt.Errorf("%.40q is no time", p)
 		}
+		x.Int(v)
+		return nil
 	}
-	d.next = true
-	return nil
+	return text.Parse(x, t, p)
 }
 
-func (d *decoder) metaField(i int, f field) (err error) {
-	switch i {
-	case 0:
-		if len(f.text) != 1 {
-			return errText
+// next returns the next byte.
+func (d *decoder) next() (byte, error) {
+	if d.at == d.n {
+		if err := d.fill(); err != nil {
+			return 0, err
 		}
-		at := strings.IndexByte("riudt", f.text[0])
-		if at < 0 {
-			return errText
+	}
+	d.at++
+	return d.window[d.at-1], nil
+}
+
+func (d *decoder) fill() error {
+	for !d.ended {
+		n, err := d.in.Read(d.window)
+		d.at, d.n = 0, n
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
 		}
-		d.op = [...]row.Op{row.Read, row.Insert, row.Update, row.Delete, row.Truncate}[at]
-	case 1:
-		if d.pos, err = hex.AppendDecode(d.pos[:0], f.text); err != nil || len(d.pos) < 10 {
-			return errText
+		d.ended = err != nil
+		if n > 0 {
+			return nil
 		}
-		d.incarnation = binary.BigEndian.Uint16(d.pos)
-	case 2:
-		if d.txn.Time = 0; !d.isNull(f) {
-			d.txn.Time, err = parseInstant(f.text)
+	}
+	return io.EOF
+}
+
+var errCut = errors.New("the last row is cut off")
+
+// read reads a record, unless one is held. io.EOF without fields is the end.
+func (d *decoder) read() error {
+	if d.held {
+		return nil
+	}
+	d.record, d.fields = d.record[:0], d.fields[:0]
+	if cap(d.record) > 1<<20 {
+		d.record = nil
+	}
+	for {
+		last, err := d.readField()
+		if errors.Is(err, io.EOF) && len(d.fields)+len(d.record) > 0 {
+			err = errCut
 		}
-	case 3:
-		switch {
-		case d.isNull(f):
-			d.txn.ID = ""
-		case string(f.text) != d.txn.ID:
-			d.txn.ID = string(f.text)
+		if err != nil {
+			return err
 		}
-	case 4:
-		d.absent, err = d.absentOf(f)
+		if len(d.record) > maxRecord {
+			return errors.New("a row is too long")
+		}
+		if last {
+			d.held = true
+			return nil
+		}
+	}
+}
+
+// readField reads a field, and reports whether it is the last of its record.
+func (d *decoder) readField() (bool, error) {
+	first := len(d.record)
+	c, err := d.next()
+	if err != nil {
+		return false, err
+	}
+	quoted, null := c == d.quote && !d.bare, false
+	if quoted {
+		c, err = d.readQuoted()
+	}
+	for ; err == nil && c != d.delimiter && c != '\n'; c, err = d.next() {
+		if quoted && c != '\r' {
+			return false, fmt.Errorf("%q stands behind a quote", c)
+		}
+		if d.bare && c == '\\' {
+			if c, err = d.next(); err != nil {
+				break
+			}
+			null = c == 'N'
+			c = unescaped(c)
+		}
+		d.record = append(d.record, c)
+	}
+	if err != nil {
+		return false, cut(err)
+	}
+	end := len(d.record)
+	if c == '\n' && d.crlf {
+		if end == first || d.record[end-1] != '\r' {
+			return false, errors.New("a line ends with LF alone")
+		}
+		end--
+	}
+	text := d.record[first:end]
+	if d.bare {
+		null = null && string(text) == "N"
+	} else {
+		null = !quoted && string(text) == d.null
+	}
+	d.fields = append(d.fields, span{first, end, null})
+	return c == '\n', nil
+}
+
+// unescaped is what a letter behind a backslash stands for, where nothing is quoted.
+func unescaped(c byte) byte {
+	switch c {
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	}
+	return c
+}
+
+// cut is err, at a place where a file does not end.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errCut
 	}
 	return err
 }
 
-func (d *decoder) isNull(f field) bool { return !f.quoted && string(f.text) == d.null }
-
-// named undoes how names stand in _absent (codec.AbsentNames).
-var named = strings.NewReplacer("%2C", ",", "%25", "%")
-
-// absentOf reads the names of absent columns.
-func (d *decoder) absentOf(f field) ([]bool, error) {
-	if len(f.text) == 0 {
-		return nil, nil
-	}
-	if p, ok := d.patterns[string(f.text)]; ok {
-		return p, nil
-	}
-	p := make([]bool, len(d.names))
-	for name := range strings.SplitSeq(string(f.text), ",") {
-		i := slices.Index(d.names, named.Replace(name))
-		if i < 0 {
-			return nil, fmt.Errorf("no column is called %q", name)
-		}
-		p[i] = true
-	}
-	if len(d.patterns) < maxSeen {
-		d.patterns[string(f.text)] = p
-	}
-	return p, nil
-}
-
-// place says where the next row stands, where that is not right after the one before.
-func (d *decoder) place(x *row.Builder) {
-	order := d.pos[2:]
-	base := binary.BigEndian.Uint64(order[len(order)-8:])
-	prefix := order[:len(order)-8]
-	if x.Rows() == 0 || base != d.base+1 || string(prefix) != d.prefix || d.txn != d.last {
-		if string(prefix) != d.prefix {
-			d.prefix = string(prefix)
-		}
-		d.last = d.txn
-		x.At(d.prefix, base, d.txn)
-	}
-	d.base, d.now = base, d.incarnation
-}
-
-func (d *decoder) cells(x *row.Builder) error {
-	x.Row(d.shape.Table, d.op)
-	columns := d.shape.Table.Columns
-	for i := range columns {
-		f, err := d.in.next(i == len(columns)-1)
+// readQuoted reads up to the quote that ends a field, and returns what is behind it.
+func (d *decoder) readQuoted() (byte, error) {
+	for {
+		c, err := d.next()
 		if err != nil {
-			return fmt.Errorf("%s: %w", columns[i].Name, err)
+			return 0, err
 		}
 		switch {
-		case d.op == row.Truncate || d.absent != nil && d.shape.Meta && d.absent[i]:
-			x.Absent()
-		case d.isNull(f):
-			x.Null()
-		default:
-			if err := d.cell(x, columns[i].Type, f.text); err != nil {
-				return fmt.Errorf("%s: %q: %w", columns[i].Name, f.text[:min(len(f.text), 80)], err)
+		case c == '\\' && d.backslash:
+			if c, err = d.next(); err != nil {
+				return 0, err
+			}
+		case c == d.quote:
+			if c, err = d.next(); err != nil || c != d.quote || d.backslash {
+				return c, err
 			}
 		}
+		d.record = append(d.record, c)
 	}
-	return nil
-}
-
-// cell appends the value of a text.
-func (d *decoder) cell(x *row.Builder, t row.Type, s []byte) (err error) {
-	switch t.Kind {
-	case row.Decimal, row.Text, row.JSON, row.Enum, row.Labels:
-		x.Bytes(s)
-		return nil
-	case row.Bytes:
-		if d.base64 {
-			d.data, err = base64.StdEncoding.AppendDecode(d.data[:0], s)
-		} else {
-			d.data, err = hex.AppendDecode(d.data[:0], s)
-		}
-		if err != nil {
-			return errText
-		}
-		x.Bytes(d.data)
-		return nil
-	}
-	w, err := parseWord(t.Kind, s)
-	if err == nil {
-		x.Word(w)
-	}
-	return err
 }

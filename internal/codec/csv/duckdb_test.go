@@ -22,8 +22,10 @@ type reader struct {
 	duck *judge.Duck
 	null string
 	base64,
-	noHeader, crlf bool
-	delimiter, quote string
+	noHeader, crlf, instants bool
+	delimiter, quote, escape string
+	// quotedNulls: the reader does not see quotes.
+	quotedNulls bool
 }
 
 func (r reader) read(path string, s codec.Shape) ([][]string, error) {
@@ -32,6 +34,9 @@ func (r reader) read(path string, s codec.Shape) ([][]string, error) {
 	var list, types []string
 	for i, n := range names {
 		column := judge.Name(n)
+		if r.quotedNulls {
+			column = "nullif(" + column + ", " + judge.Literal(r.null) + ")"
+		}
 		if r.noHeader {
 			types = append(types, judge.Literal(n)+": 'VARCHAR'")
 		}
@@ -42,20 +47,27 @@ func (r reader) read(path string, s codec.Shape) ([][]string, error) {
 			}
 			column = fmt.Sprintf("lower(hex(%s(%s)))", from, column)
 		}
+		if i >= meta && s.Table.Columns[i-meta].Type.Kind == row.Timestamp && r.instants {
+			column = fmt.Sprintf("replace(rtrim(%s, 'Z'), 'T', ' ')", column)
+		}
 		list = append(list, column)
 	}
 	newLine := `'\n'`
 	if r.crlf {
 		newLine = `'\r\n'`
 	}
+	null := r.null
+	if r.quotedNulls {
+		null = "no text of ours" // DuckDB refuses one with its escape
+	}
 	how := "header = true"
 	if r.noHeader {
 		how = "header = false, auto_detect = false, columns = {" + strings.Join(types, ", ") + "}"
 	}
 	sql := fmt.Sprintf(`SELECT %s FROM read_csv(%s, all_varchar = true, delim = %s, quote = %s, escape = %s, nullstr = %s,
-	allow_quoted_nulls = false, comment = '', new_line = %s, max_line_size = 33554432, buffer_size = 67108864, %s)`,
-		strings.Join(list, ", "), judge.Literal(path), judge.Literal(r.delimiter), judge.Literal(r.quote), judge.Literal(r.quote),
-		judge.Literal(r.null), newLine, how)
+	allow_quoted_nulls = %t, comment = '', new_line = %s, max_line_size = 33554432, buffer_size = 67108864, %s)`,
+		strings.Join(list, ", "), judge.Literal(path), judge.Literal(r.delimiter), judge.Literal(r.quote), judge.Literal(r.escape),
+		judge.Literal(null), r.quotedNulls, newLine, how)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return r.duck.Rows(ctx, sql)
@@ -70,7 +82,18 @@ func variant(d *judge.Duck, name string, set map[string]any) codectest.Variant {
 	}
 	r := reader{duck: d, null: text("null", `\N`), base64: text("binary", "") == "base64", noHeader: set["header"] == false, crlf: set["line_end"] == "crlf",
 		delimiter: text("delimiter", ","), quote: text("quote", `"`)}
+	r.escape = r.quote
 	return codectest.Variant{Name: name, Options: set, Read: r.read}
+}
+
+// dialect reads files of a dialect without quotes that tell texts from nulls: with
+// the policy null they are null.
+func dialect(d *judge.Duck, name, null string, instants bool) codectest.Variant {
+	r := reader{duck: d, null: null, noHeader: true, delimiter: ",", quote: `"`, escape: `\`, instants: instants, quotedNulls: true}
+	return codectest.Variant{Name: name, Options: map[string]any{"dialect": name}, Read: r.read, Unfit: codec.Nullify,
+		Gap: func(t row.Type, _ uint64, data []byte) bool {
+			return t.Kind.InBytes() && t.Kind != row.Bytes && string(data) == null
+		}}
 }
 
 func TestFormat_when_DuckDB_reads_it_back(t *testing.T) {
@@ -81,6 +104,8 @@ func TestFormat_when_DuckDB_reads_it_back(t *testing.T) {
 		variant(d, "tabs, empty null, zstd", map[string]any{"delimiter": "\t", "null": "", "compression": "zstd"}),
 		variant(d, "semicolon, single quote, NULL, gzip", map[string]any{"delimiter": ";", "quote": "'", "null": "NULL", "compression": "gzip"}),
 	}
+	vs = append(vs, dialect(d, "spark", `\N`, true), dialect(d, "openmldb", "null", false),
+		codectest.Variant{Name: "hive", Options: map[string]any{"dialect": "hive"}, Read: readHive})
 	if os.Getenv("GODWIT_SOAK") == "1" {
 		vs = append(vs,
 			variant(d, "pipe, crlf, zstd 19", map[string]any{"delimiter": "|", "line_end": "crlf", "compression": "zstd", "level": int64(19)}),

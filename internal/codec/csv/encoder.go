@@ -3,6 +3,7 @@ package csv
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"math"
 	"unsafe"
 
 	"godwit/internal/codec"
@@ -16,6 +17,7 @@ type plan struct {
 	kind  row.Kind
 	scale int
 	at    text.Timestamps
+	unfit codec.Unfit
 }
 
 func (f *format) plan(c *row.Column) (plan, error) {
@@ -43,7 +45,10 @@ type encoder struct {
 	plans  []plan
 	meta   meta
 	out    text.Output
+	gaps   []int // columns with values that readers may take for null
 	closed bool
+
+	nullified int64
 }
 
 // Encode implements codec.Encoder.
@@ -53,6 +58,13 @@ func (e *encoder) Encode(b *row.Batch, s *row.Section) error {
 	}
 	if s.Table != e.shape.Table && !s.Table.SameShape(e.shape.Table) {
 		return fault.New(fault.Internal, "rows of version %d of %s in a file of version %d", s.Table.Version, s.Table.Name, e.shape.Table.Version)
+	}
+	if len(e.gaps) > 0 {
+		for i := s.Row; i < s.Row+s.Rows; i++ {
+			if err := e.Refuse(b, s, i); err != nil {
+				return err
+			}
+		}
 	}
 	if !e.shape.Meta {
 		for i := s.Row; i < s.Row+s.Rows && e.out.Err == nil; i++ {
@@ -88,6 +100,11 @@ func (e *encoder) cells(b *row.Batch, words []uint64, flags []row.Flag) {
 			continue
 		}
 		p, w := &e.plans[i], words[i]
+		if p.unfit == codec.Nullify && e.gap(p.kind) && !e.holds(p.kind, b.Data(w)) {
+			e.nullified++
+			buf = append(append(buf, e.null...), delimiter)
+			continue
+		}
 		switch p.kind {
 		case row.Int:
 			buf = text.AppendInt(buf, int64(w))
@@ -98,7 +115,11 @@ func (e *encoder) cells(b *row.Batch, words []uint64, flags []row.Flag) {
 		case row.DateTime:
 			buf = text.AppendDateTime(buf, w, p.scale)
 		case row.Timestamp:
-			buf = p.at.Append(buf, int64(w))
+			if e.instants {
+				buf = p.at.AppendInstant(buf, int64(w))
+			} else {
+				buf = p.at.Append(buf, int64(w))
+			}
 		case row.Decimal:
 			e.out.Buf = buf
 			e.out.Append(b.Data(w))
@@ -106,9 +127,9 @@ func (e *encoder) cells(b *row.Batch, words []uint64, flags []row.Flag) {
 		case row.Time:
 			buf = text.AppendTime(buf, int64(w), p.scale)
 		case row.Float64:
-			buf = text.AppendFloat64(buf, w)
+			buf = e.float(buf, math.Float64frombits(w), 64)
 		case row.Float32:
-			buf = text.AppendFloat32(buf, w)
+			buf = e.float(buf, float64(math.Float32frombits(uint32(w))), 32)
 		case row.Year:
 			buf = text.AppendYear(buf, int(w))
 		case row.Bytes:
@@ -133,6 +154,17 @@ func (e *encoder) cells(b *row.Batch, words []uint64, flags []row.Flag) {
 	e.endLine()
 }
 
+// float appends a number, or how the dialect writes what is none.
+func (f *format) float(b []byte, v float64, size int) []byte {
+	switch {
+	case !math.IsInf(v, 0):
+		return text.AppendFloat(b, v, size)
+	case v < 0:
+		b = append(b, '-')
+	}
+	return append(b, f.infinity...)
+}
+
 // endLine turns the delimiter after the last field into the line end. A
 // delimiter is always still in the buffer: nothing flushes after appending one.
 func (e *encoder) endLine() {
@@ -146,9 +178,22 @@ func (e *encoder) endLine() {
 	e.out.Buf = append(e.out.Buf, '\n')
 }
 
+// title appends the name of a column and a delimiter.
+func (e *encoder) title(p []byte) {
+	all := e.allText
+	e.allText = false
+	e.text(p)
+	e.allText = all
+}
+
 // text appends a field of text and a delimiter.
 func (e *encoder) text(p []byte) {
-	if len(p) == 0 || len(p) == len(e.null) && string(p) == e.null || e.scan.found(p) {
+	if e.bare {
+		e.escaped(p)
+		e.out.Byte(e.delimiter)
+		return
+	}
+	if e.allText || len(p) == 0 || len(p) == len(e.null) && string(p) == e.null || e.scan.found(p) {
 		e.quoted(p)
 		return
 	}
@@ -166,7 +211,7 @@ func (e *encoder) text(p []byte) {
 
 // binary appends a field of bytes and a delimiter.
 func (e *encoder) binary(p []byte) {
-	if len(p) == 0 || e.clash && e.isNull(p) {
+	if !e.bare && (len(p) == 0 || e.clash && e.isNull(p)) {
 		e.out.Byte(e.quote)
 		e.encoded(p)
 		e.out.Byte(e.quote)
@@ -177,11 +222,11 @@ func (e *encoder) binary(p []byte) {
 }
 
 // isNull reports whether the text of bytes p is the null text.
-func (e *encoder) isNull(p []byte) bool {
+func (f *format) isNull(p []byte) bool {
 	if len(p) > maxNull {
 		return false
 	}
-	return string(e.appendBinary(make([]byte, 0, 2*maxNull), p)) == e.null
+	return string(f.appendBinary(make([]byte, 0, 2*maxNull), p)) == f.null
 }
 
 // pieceSize is how many bytes become text at once: divisible by 3, so that
@@ -197,8 +242,8 @@ func (e *encoder) encoded(p []byte) {
 	}
 }
 
-func (e *encoder) appendBinary(b, p []byte) []byte {
-	if e.base64 {
+func (f *format) appendBinary(b, p []byte) []byte {
+	if f.base64 {
 		return base64.StdEncoding.AppendEncode(b, p)
 	}
 	return hex.AppendEncode(b, p)

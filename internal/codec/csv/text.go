@@ -13,12 +13,17 @@ const (
 // scanner finds the bytes for which a field must be quoted.
 type scanner struct {
 	delimiter, quote uint64 // in each of eight bytes
+	escape           uint64 // the same; the quote again where there is none
 	bad              [256]bool
 }
 
-func newScanner(delimiter, quote byte) scanner {
-	s := scanner{delimiter: uint64(delimiter) * ones, quote: uint64(quote) * ones}
-	for _, c := range []byte{delimiter, quote, '\r', '\n'} {
+func newScanner(delimiter, quote byte, backslash bool) scanner {
+	escape := quote
+	if backslash {
+		escape = '\\'
+	}
+	s := scanner{delimiter: uint64(delimiter) * ones, quote: uint64(quote) * ones, escape: uint64(escape) * ones}
+	for _, c := range []byte{delimiter, quote, escape, '\r', '\n'} {
 		s.bad[c] = true
 	}
 	return s
@@ -41,8 +46,8 @@ func (s *scanner) found(p []byte) bool {
 // the control characters 8 to 15, among which are CR and LF. A byte is zero if
 // subtracting one from it borrows and its high bit was not set.
 func (s *scanner) word(w uint64) uint64 {
-	d, q, c := w^s.delimiter, w^s.quote, w&(0xf8*ones)^0x08*ones
-	return ((d-ones)&^d | (q-ones)&^q | (c-ones)&^c) & highs
+	d, q, c, x := w^s.delimiter, w^s.quote, w&(0xf8*ones)^0x08*ones, w^s.escape
+	return ((d-ones)&^d | (q-ones)&^q | (c-ones)&^c | (x-ones)&^x) & highs
 }
 
 func (s *scanner) slow(p []byte) bool {
@@ -58,6 +63,18 @@ func (s *scanner) slow(p []byte) bool {
 func (e *encoder) quoted(p []byte) {
 	o := &e.out
 	o.Byte(e.quote)
+	if e.backslash {
+		e.escaped(p)
+	} else {
+		e.doubled(p)
+	}
+	o.Reserve(2)
+	o.Buf = append(o.Buf, e.quote, e.delimiter)
+}
+
+// doubled appends p with its quotes twice.
+func (e *encoder) doubled(p []byte) {
+	o := &e.out
 	for {
 		i := bytes.IndexByte(p, e.quote)
 		if i < 0 {
@@ -68,21 +85,58 @@ func (e *encoder) quoted(p []byte) {
 		p = p[i+1:]
 	}
 	o.Append(p)
-	o.Reserve(2)
-	o.Buf = append(o.Buf, e.quote, e.delimiter)
+}
+
+// escaped appends p with backslashes before what would end it.
+func (e *encoder) escaped(p []byte) {
+	o := &e.out
+	first := 0
+	for i, c := range p {
+		if c = e.behind(c); c == 0 {
+			continue
+		}
+		o.Append(p[first:i])
+		o.Reserve(2)
+		o.Buf = append(o.Buf, '\\', c)
+		first = i + 1
+	}
+	o.Append(p[first:])
+}
+
+// behind returns what stands behind a backslash for c, or 0 when c stands for itself.
+func (f *format) behind(c byte) byte {
+	switch {
+	case c == '\\', c == f.quote && !f.bare, c == f.delimiter && f.bare:
+		return c
+	case c == '\n' && f.bare:
+		return 'n'
+	case c == '\r' && f.bare:
+		return 'r'
+	}
+	return 0
 }
 
 // appendText appends s as a field, without delimiter; for texts that are kept.
 func (e *encoder) appendText(b []byte, s string) []byte {
 	p := []byte(s)
-	if s != "" && s != e.null && !e.scan.slow(p) {
+	if !e.bare && !e.allText && s != "" && s != e.null && !e.scan.slow(p) {
 		return append(b, p...)
 	}
-	b = append(b, e.quote)
+	if !e.bare {
+		b = append(b, e.quote)
+	}
 	for _, c := range p {
-		if b = append(b, c); c == e.quote {
+		switch k := e.behind(c); {
+		case e.backslash && k != 0:
+			b = append(b, '\\', k)
+		case !e.backslash && c == e.quote:
+			b = append(b, c, c)
+		default:
 			b = append(b, c)
 		}
 	}
-	return append(b, e.quote)
+	if !e.bare {
+		b = append(b, e.quote)
+	}
+	return b
 }

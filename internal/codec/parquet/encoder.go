@@ -206,26 +206,11 @@ func (f *field) packed(b, p []byte) ([]byte, bool) {
 func (e *encoder) Refuse(b *row.Batch, s *row.Section, i int) error {
 	words, flags := b.Cells(s, i)
 	for k, c := range e.cells {
-		if flags[k] == row.Value && c.unfit == codec.Refuse && !e.holds(c, b, words[k]) {
+		if flags[k] == row.Value && c.unfit == codec.Refuse && !c.holds(b, words[k]) {
 			return e.refusal(b, s, i, k)
 		}
 	}
 	return nil
-}
-
-// holds reports whether c can hold the value of a cell.
-func (e *encoder) holds(c *column, b *row.Batch, w uint64) bool {
-	ok := true
-	switch c.how {
-	case asBytes, asText:
-	case asJSON:
-		ok = json.Valid(b.Data(w))
-	case asBigDecimal, asUUID:
-		e.form, ok = c.packed(e.form[:0], b.Data(w))
-	default:
-		_, ok = c.fixed(b, w)
-	}
-	return ok
 }
 
 func (e *encoder) refusal(b *row.Batch, s *row.Section, i, k int) error {

@@ -52,6 +52,7 @@ type field struct {
 	label     string // as plan shows it
 	gap       string // the values it cannot hold, for people; empty: it holds all
 	unfit     codec.Unfit
+	texted    bool // it is text because of unfit
 	sorts     bool // has statistics
 }
 
@@ -111,7 +112,7 @@ func newField(name string, t row.Type, unfit codec.Unfit) (field, error) {
 		if t.Kind.InBytes() {
 			how = asBytes
 		}
-		f = field{name: name, source: t, unfit: unfit}
+		f = field{name: name, source: t, unfit: unfit, texted: true}
 		f.text()
 		f.how = how
 	}

@@ -26,6 +26,8 @@
 package parquet
 
 import (
+	"sync"
+
 	"godwit/internal/codec"
 	"godwit/internal/fault"
 	"godwit/internal/option"
@@ -51,6 +53,7 @@ type format struct {
 	group  int // bytes of a row group
 	blocks blocks
 	unfit  func(row.Name, string) codec.Unfit
+	tables sync.Map // *row.Table → []field, for Store
 }
 
 var _ codec.Fitter = (*format)(nil)

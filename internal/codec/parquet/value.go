@@ -3,6 +3,7 @@ package parquet
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"math"
 	"math/bits"
 
@@ -35,6 +36,21 @@ func (f *field) fixed(b *row.Batch, w uint64) (uint64, bool) {
 		return w, int64(w) != row.ZeroTimestamp
 	}
 	return 0, false
+}
+
+// holds reports whether the column can hold the value of a cell.
+func (f *field) holds(b *row.Batch, w uint64) bool {
+	ok := true
+	switch f.how {
+	case asBytes, asText:
+	case asJSON:
+		ok = json.Valid(b.Data(w))
+	case asBigDecimal, asUUID:
+		_, ok = f.packed(nil, b.Data(w))
+	default:
+		_, ok = f.fixed(b, w)
+	}
+	return ok
 }
 
 // fits reports whether an integer has no more bits than its column.
@@ -180,4 +196,58 @@ func appendUUID(b, p []byte) ([]byte, bool) {
 	}
 	out, err := hex.AppendDecode(b, digits[:])
 	return out, err == nil
+}
+
+// magnitude is a signed number without its sign.
+func magnitude(w uint64) uint64 {
+	if int64(w) < 0 {
+		return -w
+	}
+	return w
+}
+
+// appendDigits appends the number hi·2^64+lo of units of the last of scale digits.
+func appendDigits(b []byte, negative bool, hi, lo uint64, scale int) []byte {
+	var digits [48]byte
+	at := len(digits)
+	for n := 0; n <= scale || hi|lo > 0; n++ {
+		if n == scale && scale > 0 {
+			at--
+			digits[at] = '.'
+		}
+		q, r := bits.Div64(0, hi, 10)
+		low, rest := bits.Div64(r, lo, 10)
+		hi, lo = q, low
+		at--
+		digits[at] = '0' + byte(rest)
+		if at < 2 {
+			break
+		}
+	}
+	if negative {
+		b = append(b, '-')
+	}
+	return append(b, digits[at:]...)
+}
+
+// appendWide appends what appendDecimal made of a decimal.
+func appendWide(b, p []byte, scale int) []byte {
+	if len(p) == 0 || len(p) > 16 {
+		return b
+	}
+	var whole [16]byte
+	if p[0] >= 0x80 {
+		for i := range whole {
+			whole[i] = 0xff
+		}
+	}
+	copy(whole[16-len(p):], p)
+	hi, lo := binary.BigEndian.Uint64(whole[:]), binary.BigEndian.Uint64(whole[8:])
+	negative := hi>>63 == 1
+	if negative {
+		borrow := uint64(0)
+		lo, borrow = bits.Sub64(0, lo, 0)
+		hi, _ = bits.Sub64(0, hi, borrow)
+	}
+	return appendDigits(b, negative, hi, lo, scale)
 }

@@ -80,3 +80,21 @@ func (c *Compression) memory() int {
 	}
 	return 36 << 20
 }
+
+// Reader returns what r has, decompressed. It holds a bounded part of it.
+func (c *Compression) Reader(r io.Reader) (io.ReadCloser, error) {
+	switch c.name {
+	case "gzip":
+		return gzip.NewReader(r)
+	case "zstd":
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
+	}
+	return io.NopCloser(r), nil
+}
+
+// maxWindow is what a decompressor may hold; ours need zstdWindow.
+const maxWindow = 8 << 20

@@ -4,6 +4,7 @@
 package text
 
 import (
+	"bytes"
 	"math"
 	"math/bits"
 	"strconv"
@@ -179,6 +180,16 @@ func (p *Timestamps) Append(b []byte, micros int64) []byte {
 	return appendClock(b, uint64(micros-d*day), p.Scale)
 }
 
+// AppendInstant appends YYYY-MM-DDTHH:MM:SS[.f]Z.
+func (p *Timestamps) AppendInstant(b []byte, micros int64) []byte {
+	at := len(b)
+	b = p.Append(b, micros)
+	if i := bytes.IndexByte(b[at:], ' '); i >= 0 {
+		b[at+i] = 'T'
+	}
+	return append(b, 'Z')
+}
+
 // AppendInstant appends 2026-11-21T14:05:20.123456Z.
 func AppendInstant(b []byte, micros int64) []byte {
 	d := micros / day
@@ -212,14 +223,15 @@ func Civil(d int64) (year, month, dayOfMonth int) {
 }
 
 // AppendFloat64 appends the shortest text that is the same number.
-func AppendFloat64(b []byte, w uint64) []byte { return appendFloat(b, math.Float64frombits(w), 64) }
+func AppendFloat64(b []byte, w uint64) []byte { return AppendFloat(b, math.Float64frombits(w), 64) }
 
 // AppendFloat32 appends the shortest text that is the same number.
 func AppendFloat32(b []byte, w uint64) []byte {
-	return appendFloat(b, float64(math.Float32frombits(uint32(w))), 32)
+	return AppendFloat(b, float64(math.Float32frombits(uint32(w))), 32)
 }
 
-func appendFloat(b []byte, v float64, size int) []byte {
+// AppendFloat appends the shortest text that is the same number of so many bits.
+func AppendFloat(b []byte, v float64, size int) []byte {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v):
 		return append(b, "NaN"...)

@@ -4,6 +4,8 @@ package all
 import (
 	"godwit/internal/codec"
 	"godwit/internal/codec/csv"
+	"godwit/internal/codec/json"
+	"godwit/internal/codec/parquet"
 	"godwit/internal/connector"
 	"godwit/internal/connector/files"
 	"godwit/internal/connector/mysql"
@@ -36,5 +38,7 @@ func Stores() store.Registry {
 func formats() []codec.Format {
 	return []codec.Format{
 		csv.Format,
+		parquet.Format,
+		json.Format,
 	}
 }

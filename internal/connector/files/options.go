@@ -30,6 +30,7 @@ func options(stores store.Registry, formats []codec.Format) []option.Field {
 				Help: "A file is closed at the end of the batch that brings it to as many rows. 0: any number."},
 		}},
 	}...)
+	fields = append(fields, unfitFields()...)
 	for _, f := range formats {
 		fields = append(fields, option.Field{Name: f.Name, Kind: option.Object, Fields: f.Options, Help: f.Help + " Options of `format: " + f.Name + "`."})
 	}
@@ -57,6 +58,9 @@ func settings(v option.Values, formats []codec.Format) (config, error) {
 		}
 		var err error
 		if c.Codec, err = f.New(v.Object(f.Name)); err != nil {
+			return c, err
+		}
+		if c.Codec, err = fit(c.Codec, v); err != nil {
 			return c, err
 		}
 		c.Options = fixed(v.Object(f.Name), f.Options)

@@ -198,9 +198,19 @@ func (w *writer) begin(ctx context.Context, t *row.Table) (*file, error) {
 	return f, nil
 }
 
-// shrink closes the files used longest ago while all together are too many or
-// their encoders hold too much. Small files cost only requests.
+// shrink gives memory back while encoders hold too much, of the largest first, and
+// closes the files used longest ago while there are too many. Small files cost only
+// requests, small row groups only space.
 func (w *writer) shrink() error {
+	for int64(w.memory) > w.sink.memory {
+		shrunk, err := w.shrinkLargest()
+		if err != nil {
+			return err
+		}
+		if !shrunk {
+			break
+		}
+	}
 	for len(w.open) > 1 && (int64(w.memory) > w.sink.memory || len(w.open) > w.sink.files) {
 		var t *row.Table
 		for k, f := range w.open {
@@ -215,6 +225,35 @@ func (w *writer) shrink() error {
 	return nil
 }
 
+// worthwhile is the part of what all encoders may hold that the largest must hold for
+// it to be shrunk: writing less would cost more than ending a file.
+const worthwhile = 16
+
+// shrinkLargest lets the encoder that holds most give its memory back, and reports
+// whether that was of use.
+func (w *writer) shrinkLargest() (bool, error) {
+	var t *row.Table
+	for k, f := range w.open {
+		if t == nil || f.memory > w.open[t].memory {
+			t = k
+		}
+	}
+	if t == nil || int64(w.open[t].memory) < w.sink.memory/worthwhile {
+		return false, nil
+	}
+	f := w.open[t]
+	s, ok := f.enc.(codec.Shrinker)
+	if !ok {
+		return false, nil
+	}
+	before := f.memory
+	if err := s.Shrink(); err != nil {
+		return false, w.sink.fail(err, "rows of %s cannot be written", t.Name)
+	}
+	w.measure(f)
+	return f.memory < before/2, nil
+}
+
 // end closes f, the open file of t.
 func (w *writer) end(t *row.Table, f *file) error {
 	delete(w.open, t)
@@ -226,6 +265,7 @@ func (w *writer) end(t *row.Table, f *file) error {
 	}
 	w.staged += f.enc.Written() - f.written
 	w.receipts = append(w.receipts, r)
+	w.noteNulls(t, f)
 	return nil
 }
 
@@ -307,8 +347,9 @@ func (w *writer) commit(ctx context.Context, set position.Set) error {
 // endAll closes all open files, in the order they were begun.
 func (w *writer) endAll() error {
 	files := make([]*file, 0, len(w.open))
-	for _, f := range w.open {
+	for t, f := range w.open {
 		files = append(files, f)
+		w.noteNulls(t, f)
 	}
 	clear(w.open)
 	slices.SortFunc(files, func(a, b *file) int { return cmp.Compare(a.seq, b.seq) })

@@ -81,7 +81,7 @@ func (m *mending) mend(ctx context.Context, ids [][]byte) error {
 	if err != nil {
 		return err
 	}
-	if len(m.stored.Key) == 0 && len(m.report.Lossy) == 0 { // what is taken out is named by all its values
+	if len(m.stored.Key) == 0 && !slices.Contains(m.lossy, true) { // what is taken out is named by all its values
 		m.wanted = func(s *seen) { im.keep(m.Table, s.id, s.batch, s.section, s.row) }
 	}
 	target, _, err := m.targetStates(ctx, ids, bound(m.at.Incarnation, m.at.At))

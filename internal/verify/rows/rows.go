@@ -12,6 +12,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -140,6 +141,7 @@ type comparison struct {
 	sums    *summer
 	pool    row.Pool
 	splits  []connector.Split
+	lossy   []bool            // columns of which the target holds something else
 	exact   bool              // keys of the target are keys of the source
 	first   reading           // that of the whole source
 	whole   []connector.Split // the table in as few parts as can be, to be read again
@@ -172,6 +174,7 @@ func Verify(ctx context.Context, c Config) (r Report, err error) {
 		return v.report, err
 	}
 	err = v.judgeAll(ctx, suspects)
+	v.report.Lossy = v.lossyColumns()
 	return v.report, err
 }
 
@@ -197,7 +200,7 @@ func begin(ctx context.Context, c Config) (*comparison, error) {
 	}
 	v.stored = c.Target.Stored(c.Table)
 	v.sums = newSummer(v.stored, c.Seed)
-	v.report.Lossy, v.exact = lossy(c.Table, v.stored)
+	v.lossy, v.exact = lossy(c.Table, v.stored)
 	var err error
 	if v.splits, err = c.Source.Splits(ctx, connector.Request{Table: c.Table, ChunkBytes: v.Chunk}); err != nil {
 		return nil, err
@@ -209,21 +212,31 @@ func begin(ctx context.Context, c Config) (*comparison, error) {
 // NewSeed returns a seed for Config, another one each time.
 func NewSeed() [2]uint64 { return [2]uint64{rand.Uint64(), rand.Uint64()} }
 
-// lossy lists the columns that the target holds as another type, and tells whether
-// those of the key are not among them.
-func lossy(t, stored *row.Table) (out []Lossy, exact bool) {
-	exact = len(t.Key) > 0
+// lossy tells which columns the target holds as another type, and whether those of the key
+// are not among them.
+func lossy(t, stored *row.Table) (out []bool, exact bool) {
+	out, exact = make([]bool, len(t.Columns)), len(t.Key) > 0
 	for i := range t.Columns {
 		a, b := t.Columns[i].Type, stored.Columns[i].Type
-		if a.Kind == b.Kind && a.Digits == b.Digits && a.Scale == b.Scale {
-			continue
-		}
-		out = append(out, Lossy{t.Columns[i].Name, typeText(a), typeText(b)})
-		for _, k := range t.Key {
-			exact = exact && k != i
-		}
+		out[i] = a.Kind != b.Kind || a.Digits != b.Digits || a.Scale != b.Scale
+		exact = exact && !(out[i] && slices.Contains(t.Key, i))
 	}
 	return out, exact
+}
+
+// lossyColumns lists the columns that were compared as the target holds them.
+func (v *comparison) lossyColumns() (out []Lossy) {
+	for i, is := range v.lossy {
+		a, b := v.Table.Columns[i].Type, v.stored.Columns[i].Type
+		switch {
+		case !is:
+		case a.Kind == b.Kind && a.Scale == b.Scale && a.Digits == b.Digits:
+			out = append(out, Lossy{v.Table.Columns[i].Name, typeText(a), "another value, or NULL, where it cannot hold one"})
+		default:
+			out = append(out, Lossy{v.Table.Columns[i].Name, typeText(a), b.Kind.String()})
+		}
+	}
+	return out
 }
 
 func typeText(t row.Type) string {

@@ -1,6 +1,7 @@
 package rows
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"slices"
@@ -95,8 +96,32 @@ func (v *comparison) sourceBatch(r *reading, visit func(*seen) error) func(*row.
 			r.origin, r.originRow = b, i
 			r.originSection = &b.Sections()[k]
 			i++
+			v.compromised(r)
 			return visit(r)
 		})
+	}
+}
+
+// compromised notes columns of which the target holds a value as another one.
+func (v *comparison) compromised(r *seen) {
+	words, flags := r.origin.Cells(r.originSection, r.originSection.Row+r.originRow)
+	held, heldFlags := r.batch.Cells(r.section, r.row)
+	for c := range words {
+		if v.lossy[c] {
+			continue
+		}
+		switch kind := v.Table.Columns[c].Type.Kind; {
+		case flags[c] != heldFlags[c]:
+			v.lossy[c] = true
+		case flags[c] != row.Value || kind != v.stored.Columns[c].Type.Kind:
+		case kind.InBytes():
+			v.lossy[c] = !bytes.Equal(r.origin.Data(words[c]), r.batch.Data(held[c]))
+		default:
+			v.lossy[c] = words[c] != held[c]
+		}
+		if v.lossy[c] && slices.Contains(v.Table.Key, c) {
+			v.exact = false
+		}
 	}
 }
 

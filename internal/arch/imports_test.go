@@ -23,15 +23,16 @@ var rooms = map[string][]string{
 	"internal/codec":     {"leaves"},
 
 	// their implementations
-	"internal/store/s3":        {"leaves", "internal/store", "self"},
-	"internal/store/local":     {"leaves", "internal/store", "self"},
-	"internal/store/mem":       {"leaves", "internal/store", "self"},
-	"internal/codec/text":      {"leaves", "internal/codec", "self"},
-	"internal/codec/csv":       {"leaves", "internal/codec", "internal/codec/text", "self"},
-	"internal/codec/json":      {"leaves", "internal/codec", "internal/codec/text", "self"},
-	"internal/codec/parquet":   {"leaves", "internal/codec", "internal/codec/text", "self"},
-	"internal/connector/mysql": {"leaves", "internal/connector", "internal/store", "internal/codec", "self"},
-	"internal/connector/files": {"leaves", "internal/connector", "internal/store", "internal/codec", "self"},
+	"internal/store/s3":           {"leaves", "internal/store", "self"},
+	"internal/store/local":        {"leaves", "internal/store", "self"},
+	"internal/store/mem":          {"leaves", "internal/store", "self"},
+	"internal/codec/text":         {"leaves", "internal/codec", "self"},
+	"internal/codec/csv":          {"leaves", "internal/codec", "internal/codec/text", "self"},
+	"internal/codec/json":         {"leaves", "internal/codec", "internal/codec/text", "self"},
+	"internal/codec/parquet":      {"leaves", "internal/codec", "internal/codec/text", "self"},
+	"internal/connector/mysql":    {"leaves", "internal/connector", "internal/store", "internal/codec", "self"},
+	"internal/connector/files":    {"leaves", "internal/connector", "internal/store", "internal/codec", "self"},
+	"internal/connector/postgres": {"leaves", "internal/connector", "self"},
 
 	// the one line per system
 	"internal/connector/all": {"leaves", "internal/connector", "internal/store", "internal/codec"},
@@ -87,6 +88,7 @@ var modules = map[string][]string{
 	"github.com/goccy/go-yaml":                 {"internal/option", "internal/job"},
 	"github.com/klauspost/compress":            {"internal/codec", "internal/connector", "internal/flow", "internal/transfer"},
 	"github.com/minio/minio-go/v7":             {"internal/store/s3"},
+	"github.com/jackc/pgx/v5":                  {"internal/connector/postgres"},
 	"gopkg.in/ini.v1":                          {"internal/store/s3"},
 	"github.com/zeebo/xxh3":                    {"internal/store", "internal/connector", "internal/codec", "internal/verify"},
 	"github.com/spf13/cobra":                   {"internal/cli", "cmd"},

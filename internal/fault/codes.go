@@ -43,6 +43,9 @@ const (
 	SourceStatement   Code = "SOURCE_STATEMENT"
 	NoTables          Code = "NO_TABLES"
 	ResyncNeeded      Code = "RESYNC_NEEDED"
+	TargetUnreachable Code = "TARGET_UNREACHABLE"
+	TargetAuth        Code = "TARGET_AUTH"
+	TargetTLS         Code = "TARGET_TLS"
 	TargetNotOurs     Code = "TARGET_NOT_OURS"
 	TargetRefused     Code = "TARGET_REFUSED"
 	TargetFull        Code = "TARGET_FULL"
@@ -144,6 +147,9 @@ var Catalogue = []Info{
 	{SourceStatement, User, ExitNotWhole, "a change was logged as a statement", "The log has only the text of the statement, not its rows. It is not executed and not guessed: the table is marked `resync needed`. Set binlog_format=ROW for all writers."},
 	{NoTables, User, ExitRequest, "no table matches", "No table of the source matches `tables`. The message lists near names. Patterns are `database.table` with * and ?, a leading ! leaves out."},
 	{ResyncNeeded, User, ExitNotWhole, "finished, but some tables need a resync", "The log did not carry some change of these tables (the message says which), so they stopped at an exact earlier place. All others are whole. Read everything again with `godwit run --again`, or on a server these tables alone with `godwit job resync`."},
+	{TargetUnreachable, Retry, ExitEnvironment, "the target does not answer", "No connection to the address could be made, or it broke. At the start this ends the run; while running it is retried with back-off, from the last commit. Check address, port and firewalls, and that the server runs."},
+	{TargetAuth, User, ExitEnvironment, "the target refuses user or password", "The server answered and refused the login. Check user, password, database and from which host the user may connect."},
+	{TargetTLS, User, ExitEnvironment, "no TLS connection to the target", "The server offers no TLS, or its certificate does not fit. Check `tls.mode`, `tls.ca` and the name in the certificate."},
 	{TargetNotOurs, User, ExitEnvironment, "the target is not empty and does not belong to this job", "godwit writes only into an empty folder or one it prepared for the same job, so that it never mixes with or overwrites what is not its own. Give an empty folder."},
 	{TargetRefused, User, ExitEnvironment, "the target cannot be written", "Permission is missing or the target is read-only. Nothing was half-written; after mending it, run again."},
 	{TargetFull, User, ExitEnvironment, "the target is full", "There is no space (or quota, or inodes) left. What was committed is whole, the rest was not made visible. Free space and run again: it goes on from the last commit."},

@@ -9,6 +9,7 @@ import (
 	"godwit/internal/connector"
 	"godwit/internal/connector/files"
 	"godwit/internal/connector/mysql"
+	"godwit/internal/connector/postgres"
 	"godwit/internal/store"
 	"godwit/internal/store/local"
 	"godwit/internal/store/s3"
@@ -22,6 +23,7 @@ func Registry() connector.Registry {
 		},
 		Sinks: []connector.SinkDriver{
 			files.Driver(Stores(), formats()),
+			postgres.Driver(),
 		},
 	}
 }

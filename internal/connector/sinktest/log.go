@@ -21,6 +21,8 @@ type Log struct {
 	Chunks []ChunkRun
 	txns   []txn
 	pool   row.Pool
+	// keepsState: the target is compared by its rows, not by their history.
+	keepsState bool
 }
 
 // ChunkRun is one task that copies chunks of a table, committed one by one.
@@ -41,7 +43,11 @@ type entry struct {
 	op    row.Op
 	order string
 	id    int64
-	line  string
+	// cells has what the value of each column is made of; 0: null. absent has a bit for
+	// each that the log does not carry.
+	cells  []int64
+	absent uint64
+	line   string
 }
 
 const logName = "synthetic:1"
@@ -82,21 +88,28 @@ type Shape struct {
 	Chunks int // tasks that copy
 	// Schema: tables are altered on the way.
 	Schema bool
+	// State: rows that change are there, as for a target that keeps no history; one
+	// table has no key.
+	State bool
 }
 
 // NewLog makes the log of a seed.
 func NewLog(seed uint64, s Shape) *Log {
 	rng := rand.New(rand.NewPCG(seed, 7))
-	l := &Log{}
+	l := &Log{keepsState: s.State}
 	for i, name := range []string{"orders", "items", "Log_"} {
 		l.Tables = append(l.Tables, &row.Table{Name: row.Name{Space: "shop", Table: name}, Number: uint32(i + 1), Version: 1,
 			Columns: []row.Column{column("id", row.Int), column("note", row.Text)}, Key: []int{0}, Rows: -1, Bytes: -1})
+	}
+	if s.State {
+		l.Tables[1].Key = nil
 	}
 	now := append([]*row.Table(nil), l.Tables...)
 	id := int64(0)
 	for i := range s.Chunks {
 		l.Chunks = append(l.Chunks, chunkRun(now[0], i, &id))
 	}
+	alive := newAlive(l.Chunks)
 	for n := range s.Txns {
 		if s.Schema && n%4 == 3 && n != s.Txns/2 {
 			l.txns = append(l.txns, alter(now, n, rng))
@@ -105,6 +118,10 @@ func NewLog(seed uint64, s Shape) *Log {
 		rows := rng.IntN(s.Rows + 1)
 		if n == s.Txns/2 {
 			rows = s.Long
+		}
+		if s.State {
+			l.txns = append(l.txns, alive.changes(now, n, rows, &id, rng))
+			continue
 		}
 		l.txns = append(l.txns, changes(now, n, rows, &id, rng))
 	}
@@ -145,6 +162,9 @@ func changes(tables []*row.Table, n, rows int, id *int64, rng *rand.Rand) txn {
 
 func newEntry(t *row.Table, op row.Op, prefix string, counter uint64, id int64) entry {
 	e := entry{table: t, op: op, id: id, order: string(binary.BigEndian.AppendUint64([]byte(prefix), counter))}
+	for range t.Columns {
+		e.cells = append(e.cells, id)
+	}
 	var cells []string
 	for i, c := range t.Columns {
 		switch {
@@ -238,12 +258,14 @@ func (e *entry) build(x *row.Builder) {
 	x.Row(e.table, e.op)
 	for i := range e.table.Columns {
 		switch {
-		case e.op == row.Truncate:
+		case e.op == row.Truncate || e.absent>>i&1 == 1:
 			x.Absent()
 		case i == 0:
 			x.Int(e.id)
+		case e.cells[i] == 0:
+			x.Null()
 		default:
-			x.String(text(e.id, i))
+			x.String(text(e.cells[i], i))
 		}
 	}
 }

@@ -59,10 +59,7 @@ func crashes(t *testing.T, h Harness) {
 func errorsAnywhere(t *testing.T, h Harness) {
 	var all Sweep
 	for name, y := range h.histories() {
-		for _, f := range []Fault{
-			{Err: storeError(syscall.ENOSPC)}, {Err: storeError(syscall.ENOSPC), Lasts: true}, {Err: storeError(syscall.EACCES)},
-			{Err: storeError(syscall.EROFS), Lasts: true}, {Err: storeError(syscall.EIO)}, {Err: storeError(syscall.EIO), After: true}, {Err: storeError(syscall.EIO), Late: true},
-		} {
+		for _, f := range h.faults() {
 			if f.Late && !h.Delays {
 				continue
 			}
@@ -77,6 +74,17 @@ func errorsAnywhere(t *testing.T, h Harness) {
 		}
 	}
 	t.Logf("%d errors: %v", all.Points, all.Hit)
+}
+
+// faults are the errors that strike.
+func (h Harness) faults() []Fault {
+	if h.Faults != nil {
+		return h.Faults
+	}
+	return []Fault{
+		{Err: storeError(syscall.ENOSPC)}, {Err: storeError(syscall.ENOSPC), Lasts: true}, {Err: storeError(syscall.EACCES)},
+		{Err: storeError(syscall.EROFS), Lasts: true}, {Err: storeError(syscall.EIO)}, {Err: storeError(syscall.EIO), After: true}, {Err: storeError(syscall.EIO), Late: true},
+	}
 }
 
 // storeError gives an error of the system the code that a store gives it.
@@ -99,7 +107,7 @@ func spaceRunsOut(t *testing.T, h Harness) {
 	full := 0
 	for name, y := range h.histories() {
 		for space := int64(0); ; space += 97 {
-			log, world := NewLog(y.seed, y.shape), h.New()
+			log, world := h.newLog(y.seed, y.shape), h.New()
 			d := &driver{Harness: h, log: log, world: world}
 			if y.before.claim.Run > 0 {
 				if err := y.begin(d); err != nil {
@@ -183,7 +191,7 @@ type room struct {
 }
 
 func newRoom(t *testing.T, h Harness) *room {
-	return &room{t, h, NewLog(11, Shape{Txns: 6, Rows: 4, Long: 4}), h.New()}
+	return &room{t, h, h.newLog(11, Shape{Txns: 6, Rows: 4, Long: 4}), h.New()}
 }
 
 func (r *room) sink(name string) connector.Sink {
@@ -355,7 +363,7 @@ func sameEnd(t *testing.T, h Harness) {
 	var want []string
 	for _, s := range []script{{batch: 1, every: 1}, {batch: 3, every: 2}, {batch: 1000, every: 1000}, {batch: 2, every: 5, again: 3}} {
 		s.claim, s.closes = connector.Claim{Run: 1, Attempt: 1}, true
-		log, world := NewLog(21, Shape{Txns: 30, Rows: 6, Long: 60, Chunks: 3, Schema: true}), h.New()
+		log, world := h.newLog(21, Shape{Txns: 30, Rows: 6, Long: 60, Chunks: 3, Schema: true}), h.New()
 		d := &driver{Harness: h, log: log, world: world}
 		if err := d.run(&Process{Name: "one"}, s); err != nil {
 			t.Fatal(err)
@@ -382,10 +390,13 @@ func sameEnd(t *testing.T, h Harness) {
 func poisoned(t *testing.T, h Harness) {
 	struck := 0
 	for n := range 60 {
+		if h.Sample > 1 && n%h.Sample > 0 {
+			continue
+		}
 		r := newRoom(t, h)
 		prep := r.sink("prepared")
 		r.must(prep.Close())
-		p := &Process{Name: "struck", Fault: &Fault{N: n, Err: storeError(syscall.ENOSPC)}}
+		p := &Process{Name: "struck", Fault: &Fault{N: n, Err: h.faults()[0].Err}}
 		s, err := r.world.Start(p)
 		r.must(err)
 		w, _, err := s.Open(context.Background(), h.shard(connector.StreamSplit), connector.Claim{Run: 1, Attempt: 1})

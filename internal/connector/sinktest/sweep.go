@@ -69,7 +69,7 @@ func (h Harness) histories() map[string]history {
 // another process bring the target to the end and judges again. struck is false
 // when the life ended before f.
 func (y history) run(f Fault, cut bool, rng *rand.Rand) (step string, err error) {
-	log := NewLog(y.seed, y.shape)
+	log := y.h.newLog(y.seed, y.shape)
 	world := y.h.New()
 	d := &driver{Harness: y.h, log: log, world: world}
 	if y.before.claim.Run > 0 {
@@ -156,7 +156,7 @@ func (y history) recover(d *driver) error {
 func (y history) sweep(f Fault, cut bool) (Sweep, error) {
 	out := Sweep{Hit: map[string]int{}}
 	rng := rand.New(rand.NewPCG(y.seed, 3))
-	for n := range maxSteps {
+	for n := 0; n < maxSteps; n += y.h.stride(rng) {
 		f.N = n
 		step, err := y.run(f, cut, rng)
 		if err != nil && step == "" {

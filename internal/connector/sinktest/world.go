@@ -1,6 +1,7 @@
 package sinktest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -22,6 +23,10 @@ type World interface {
 	// Every process is dead already.
 	Cut(rng *rand.Rand)
 }
+
+// ErrLocked is what Look returns while a process holds the target so that nobody can
+// read it, as a change of a table's shape does.
+var ErrLocked = errors.New("a process holds the target")
 
 // Filler is a World whose space can run out.
 type Filler interface {
@@ -46,8 +51,30 @@ type Harness struct {
 	Publishes string
 	// Delays says that the world can let a step have its effect after it failed.
 	Delays bool
+	// State says that the target has rows as they are, not their history: lines of a
+	// View are "r", with an empty place (StateLine).
+	State bool
+	// Sample has sweeps strike at one step in about so many, where a world is slow; 0
+	// and 1: at each.
+	Sample int
+	// Faults are the errors that strike; nil: those of disks and stores.
+	Faults []Fault
 	// Job and Sink name the shards.
 	Job, Sink string
+}
+
+// newLog makes the log of a seed for the kind of target.
+func (h Harness) newLog(seed uint64, s Shape) *Log {
+	s.State = h.State
+	return NewLog(seed, s)
+}
+
+// stride is how many steps a sweep goes on.
+func (h Harness) stride(rng *rand.Rand) int {
+	if h.Sample <= 1 || Soak() {
+		return 1
+	}
+	return 1 + rng.IntN(2*h.Sample-1)
 }
 
 func (h Harness) shard(task string) connector.Shard {
@@ -63,8 +90,12 @@ func judge(w World, l *Log) (map[string]position.Set, error) {
 		return nil, fmt.Errorf("the target cannot be read: %w", err)
 	}
 	wanted := map[string]int{}
-	for _, task := range l.tasks() {
-		l.wanted(task, v.Sets[task], wanted)
+	if l.keepsState {
+		l.state(v.Sets, wanted)
+	} else {
+		for _, task := range l.tasks() {
+			l.wanted(task, v.Sets[task], wanted)
+		}
 	}
 	seen := map[string]int{}
 	for _, line := range v.Final {

@@ -28,7 +28,10 @@ type Process struct {
 // Start starts cmd from a thread that lives as long as the command: the kernel
 // sends Pdeathsig when the starting thread ends.
 func Start(cmd *exec.Cmd) (*Process, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, true
 	done := make(chan struct{})
 	p := &Process{cmd: cmd, Done: done}
 	started := make(chan error)

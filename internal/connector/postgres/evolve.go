@@ -1,0 +1,336 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"godwit/internal/fault"
+	"godwit/internal/row"
+)
+
+// Evolve implements connector.Writer. It begins the transaction of the commit that
+// follows: the shape and the position after the change are one act. What the
+// catalogue shows to be done already is left as it is.
+func (w *writer) Evolve(ctx context.Context, c *row.SchemaChange) error {
+	if err := w.usable(); err != nil {
+		return err
+	}
+	if err := w.evolve(ctx, c); err != nil {
+		return w.poison(ctx, err)
+	}
+	w.known = nil
+	return nil
+}
+
+func (w *writer) evolve(ctx context.Context, c *row.SchemaChange) error {
+	if err := w.begin(ctx); err != nil {
+		return err
+	}
+	if err := w.flush(ctx); err != nil {
+		return err
+	}
+	if c.Kind == row.Stop {
+		return nil
+	}
+	// One at a time: writers of chunks may come to the same change together.
+	if _, err := w.c.query(ctx, "SELECT pg_advisory_xact_lock($1, hashtext($2))", text(evolveLock), text(w.shard.Job+"/"+w.shard.Sink)); err != nil {
+		return err
+	}
+	switch c.Kind {
+	case row.Create:
+		return w.create(ctx, w.sink.target(c.After))
+	case row.Drop:
+		return w.drop(ctx, w.sink.target(c.Before))
+	case row.Alter:
+		return w.alter(ctx, c)
+	}
+	return fault.New(fault.Internal, "an unknown change of a shape: %d", c.Kind)
+}
+
+// evolveLock is the class of advisory locks of changing tables of a sink.
+const evolveLock = "1735353449"
+
+// create makes a table that is new to the job, inside the transaction.
+func (w *writer) create(ctx context.Context, g *target) error {
+	st, err := w.sink.stateOf(ctx, w.c, g)
+	if err != nil || st.owned && st.exists && !st.dropped {
+		return err
+	}
+	statements, err := w.sink.claimTable(ctx, w.c, g, st)
+	if err != nil {
+		return err
+	}
+	return w.sink.grantHint(w.c.script(ctx, statements...))
+}
+
+// drop ends a table: it is kept, and emptied by what follows, or dropped.
+func (w *writer) drop(ctx context.Context, g *target) error {
+	st, err := w.sink.stateOf(ctx, w.c, g)
+	if err != nil {
+		return err
+	}
+	where := " WHERE schema_name = " + literal(g.schema) + " AND table_name = " + literal(g.name)
+	if w.sink.cfg.onDrop == dropDrop || !st.exists {
+		if w.dropped == nil {
+			w.dropped = map[row.Name]bool{}
+		}
+		w.dropped[g.table.Name] = true
+		return w.c.script(ctx, "DROP TABLE IF EXISTS "+g.qualified, "DELETE FROM "+w.sink.control.table+where)
+	}
+	return w.c.script(ctx, "UPDATE "+w.sink.control.table+" SET dropped = true"+where)
+}
+
+// alter makes a table fit after a change of it.
+func (w *writer) alter(ctx context.Context, c *row.SchemaChange) error {
+	before, after := w.sink.target(c.Before), w.sink.target(c.After)
+	if err := w.rename(ctx, before, after); err != nil {
+		return err
+	}
+	if c.Before.Name != c.After.Name {
+		if err := w.c.script(ctx, w.sink.own(after)); err != nil {
+			return err
+		}
+	}
+	columns, err := columnsOf(ctx, w.c, after)
+	if err != nil {
+		return err
+	}
+	if len(columns) == 0 {
+		return w.sink.missing(after)
+	}
+	x := &alteration{before: before, after: after, renamed: c.Renamed, columns: columns}
+	if err := x.plan(); err != nil {
+		return err
+	}
+	for _, sql := range x.statements {
+		if err := w.c.script(ctx, sql); err != nil {
+			return w.alterFault(after, sql, err)
+		}
+	}
+	return nil
+}
+
+func (w *writer) alterFault(g *target, sql string, err error) error {
+	state := stateOf(err)
+	if fault.Has(err, fault.RowRefused) || state == stateCannotCoerce || state == stateMismatch || state == stateDependent {
+		return fault.New(fault.TargetRefused, "%s cannot follow a change of %s", g.qualified, g.table.Name).At("%s", w.sink.Where()).By(err).
+			Try("mend what the cause names so that this works, then run again: %s", clip(sql, 300))
+	}
+	return w.sink.grantHint(err)
+}
+
+// rename gives a table the name that it has after a change.
+func (w *writer) rename(ctx context.Context, before, after *target) error {
+	if before.qualified == after.qualified {
+		return nil
+	}
+	old, err := columnsOf(ctx, w.c, before)
+	if err != nil {
+		return err
+	}
+	st, err := w.sink.stateOf(ctx, w.c, &target{table: before.table, schema: after.schema, name: after.name, qualified: after.qualified})
+	if err != nil && !st.owned {
+		return err
+	}
+	if st.exists && !st.dropped {
+		if len(old) == 0 {
+			return nil // done already
+		}
+		return fault.New(fault.TargetNotOurs, "%s was renamed, but there is a table %s in the target already", before.table.Name, after.qualified).At("%s", w.sink.Where()).
+			Try("rename or drop that table")
+	}
+	if len(old) == 0 {
+		return w.sink.missing(before)
+	}
+	var statements []string
+	if st.exists {
+		statements = append(statements, "DROP TABLE "+after.qualified)
+	}
+	if !st.schema {
+		statements = append(statements, "CREATE SCHEMA IF NOT EXISTS "+quote(after.schema))
+	}
+	at := before.qualified
+	if before.schema != after.schema {
+		// Names may be taken on the way: through one that nobody has.
+		passing := "godwit_renamed_" + strconv.FormatUint(uint64(before.table.Number), 10)
+		statements = append(statements, "ALTER TABLE "+at+" RENAME TO "+quote(passing),
+			"ALTER TABLE "+quote(before.schema)+"."+quote(passing)+" SET SCHEMA "+quote(after.schema))
+		at = quote(after.schema) + "." + quote(passing)
+	}
+	statements = append(statements, "ALTER TABLE "+at+" RENAME TO "+quote(after.name),
+		fmt.Sprintf("DELETE FROM %s WHERE schema_name = %s AND table_name = %s", w.sink.control.table, literal(before.schema), literal(before.name)))
+	return w.c.script(ctx, statements...)
+}
+
+// alteration finds the statements that a change of columns takes.
+type alteration struct {
+	before, after *target
+	renamed       map[string]string // new name → the one it had
+	columns       []column          // as the catalogue has them
+	statements    []string
+}
+
+func (x *alteration) has(name string) bool { return x.column(name) != nil }
+
+func (x *alteration) column(name string) *column {
+	if i := slices.IndexFunc(x.columns, func(c column) bool { return c.name == name }); i >= 0 {
+		return &x.columns[i]
+	}
+	return nil
+}
+
+func (x *alteration) add(format string, args ...any) {
+	x.statements = append(x.statements, "ALTER TABLE "+x.after.qualified+" "+fmt.Sprintf(format, args...))
+}
+
+// plan compares what is there with what is to be. Names are changed first, through
+// names that nobody has, as they may be exchanged.
+func (x *alteration) plan() error {
+	rekey := !slices.Equal(x.before.keyNames(), x.renamedBack(x.after.keyNames()))
+	if rekey && len(x.before.key) > 0 {
+		x.dropKey()
+	}
+	x.renames()
+	for i := range x.before.fields {
+		f := &x.before.fields[i]
+		if x.has(f.name) && !x.wanted(f.name) {
+			x.add("DROP COLUMN %s", f.quoted)
+		}
+	}
+	for i := range x.after.fields {
+		x.field(i)
+	}
+	if rekey && len(x.after.key) > 0 {
+		for _, k := range x.after.key {
+			x.add("ALTER COLUMN %s SET NOT NULL", x.after.fields[k].quoted)
+		}
+		x.add("ADD PRIMARY KEY (%s)", x.after.names(x.after.key, ""))
+	}
+	return nil
+}
+
+// renamedBack gives columns the names they had.
+func (x *alteration) renamedBack(names []string) []string {
+	out := slices.Clone(names)
+	for i, n := range out {
+		for to, from := range x.renamed {
+			if columnName(to) == n {
+				out[i] = columnName(from)
+			}
+		}
+	}
+	return out
+}
+
+// dropKey drops the primary key, whatever its name is.
+func (x *alteration) dropKey() {
+	x.statements = append(x.statements, `DO $do$ DECLARE k name; BEGIN
+ SELECT conname INTO k FROM pg_constraint WHERE conrelid = `+literal(x.after.qualified)+`::regclass AND contype = 'p';
+ IF k IS NOT NULL THEN EXECUTE format('ALTER TABLE `+x.after.qualified+` DROP CONSTRAINT %I', k); END IF;
+END $do$`)
+	for _, k := range x.before.key {
+		if f := &x.before.fields[k]; x.has(f.name) {
+			x.add("ALTER COLUMN %s DROP NOT NULL", f.quoted)
+		}
+	}
+}
+
+// renames gives columns their new names, if they have the old ones still.
+func (x *alteration) renames() {
+	type pair struct{ from, passing, to string }
+	var all []pair
+	done := true
+	for to, from := range x.renamed {
+		p := pair{columnName(from), fmt.Sprintf("godwit_renamed_%d", len(all)+1), columnName(to)}
+		if p.from == p.to {
+			continue
+		}
+		all = append(all, p)
+		// Where names are exchanged both are there before and after: the type tells
+		// nothing, but then the change is made once only, with its position.
+		done = done && x.has(p.to) && (!x.has(p.from) || x.wanted(p.from))
+	}
+	if exchanged := slices.ContainsFunc(all, func(p pair) bool { return x.wanted(p.from) }); len(all) == 0 || done && !exchanged {
+		return
+	}
+	for _, p := range all {
+		x.add("RENAME COLUMN %s TO %s", quote(p.from), quote(p.passing))
+	}
+	for _, p := range all {
+		x.add("RENAME COLUMN %s TO %s", quote(p.passing), quote(p.to))
+	}
+	now := slices.Clone(x.columns)
+	for i := range now {
+		for _, p := range all {
+			if x.columns[i].name == p.from {
+				now[i].name = p.to
+			}
+		}
+	}
+	x.columns = now
+}
+
+// wanted reports whether a column has this name after the change.
+func (x *alteration) wanted(name string) bool {
+	return slices.ContainsFunc(x.after.fields, func(f field) bool { return f.name == name })
+}
+
+// field adds a column or changes its type.
+func (x *alteration) field(i int) {
+	f := &x.after.fields[i]
+	c := x.column(f.name)
+	if c == nil {
+		d := x.after.table.Columns[i].Default
+		if d == nil {
+			x.add("ADD COLUMN %s %s", f.quoted, f.sql)
+			return
+		}
+		// Rows that are there show it, later ones bring their own.
+		x.add("ADD COLUMN %s %s DEFAULT %s", f.quoted, f.sql, f.literal(*d))
+		x.add("ALTER COLUMN %s DROP DEFAULT", f.quoted)
+		return
+	}
+	if c.sql != f.printed() {
+		x.add("ALTER COLUMN %s TYPE %s USING %s", f.quoted, f.sql, f.cast(c))
+	}
+}
+
+// printed is the type as the catalogue prints it.
+func (f *field) printed() string {
+	switch f.form {
+	case asTimestamp:
+		return f.sql + " without time zone"
+	}
+	return f.sql
+}
+
+// literal writes a default of the source.
+func (f *field) literal(d string) string {
+	switch f.form {
+	case asBits:
+		return literal(d) + "::bigint::bit(" + strconv.Itoa(f.size) + ")"
+	case asBytea:
+		return "convert_to(" + literal(d) + ", 'UTF8')"
+	}
+	return literal(d) + "::" + f.sql
+}
+
+// cast turns the values that a column has into those of another type, as the source
+// does where both agree.
+func (f *field) cast(c *column) string {
+	switch {
+	case c.oid == oidBytea && f.oid == oidText:
+		return "convert_from(" + f.quoted + ", 'UTF8')"
+	case c.oid == oidText && f.oid == oidBytea:
+		return "convert_to(" + f.quoted + ", 'UTF8')"
+	case c.oid == oidText || f.oid == oidText:
+		return f.quoted + "::text::" + f.sql
+	case c.oid == oidBit && f.oid != oidBit:
+		return f.quoted + "::bigint::" + f.sql
+	case f.oid == oidBit && c.oid != oidBit:
+		return f.quoted + "::bigint::bit(64)::" + f.sql
+	}
+	return f.quoted + "::" + f.sql
+}

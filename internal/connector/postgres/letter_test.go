@@ -1,0 +1,61 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/position"
+	"godwit/internal/row"
+	"godwit/test/servers/postgres"
+)
+
+// Rows that this side and that the server refuses are put aside with the commit that
+// passes them; all others arrive.
+func TestDiscard_when_rows_are_refused(t *testing.T) {
+	table := plainTable("t", true, "id", "a", "d")
+	table.Columns[2].Type = row.Type{Kind: row.Date, Native: "date"}
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.s.Exec(t, "ALTER TABLE shop.t ADD CHECK (a <> 'bad')")
+	var told []string
+	r.w.(connector.Discarder).Discard(func(l connector.Letter) {
+		told = append(told, fmt.Sprintf("%s %d %s", l.Table.Name, l.Op, l.Reason.Code))
+	})
+	day := row.PackDate(2024, 1, 1)
+	var rows []change
+	for i := range 50 {
+		rows = append(rows, change{row.Insert, cells(i, "ok", day)})
+	}
+	rows[7], rows[31] = change{row.Read, cells(7, "bad", nil)}, change{row.Insert, cells(31, "bad", day)}
+	rows[20] = change{row.Insert, cells(20, "ok", row.PackDate(0, 0, 0))}
+	b := r.batch(table, rows...)
+	defer b.Release()
+	r.must(r.w.Apply(context.Background(), b))
+	s := b.Sections()[0]
+	r.must(r.w.(connector.Discarder).Bury(context.Background(), b, &s, 49, fault.New(fault.RowRefused, "a transformation failed")))
+	if len(told) > 0 {
+		t.Errorf("told before the commit: %q", told)
+	}
+	r.must(r.w.Commit(context.Background(), position.Set{connector.StreamSplit: b.End}))
+	if len(told) != 4 || told[0] != "shop.t 2 ROW_REFUSED" {
+		t.Errorf("told: %q", told)
+	}
+	r.wants("SELECT count(*), count(*) FILTER (WHERE id IN (7, 20, 31)) FROM shop.t", "47|0")
+	r.wants("SELECT op, cells::jsonb FROM godwit.godwit_dead_letter ORDER BY cells->>'id'",
+		`i|{"a": "ok", "d": "0000-00-00", "id": "20"}`, `i|{"a": "bad", "d": "2024-01-01", "id": "31"}`, `i|{"a": "ok", "d": "2024-01-01", "id": "49"}`, `r|{"a": "bad", "d": null, "id": "7"}`)
+	if got := r.s.Query(t, "SELECT reason FROM godwit.godwit_dead_letter WHERE cells->>'id' = '31'")[0][0]; !strings.Contains(got, "t_a_check") {
+		t.Errorf("%s", got)
+	}
+	// A commit that does not come about tells of nothing.
+	c := r.batch(table, change{row.Insert, cells(99, "bad", nil)})
+	defer c.Release()
+	r.must(r.w.Apply(context.Background(), c))
+	r.must(r.w.Close())
+	r.wants("SELECT count(*) FROM godwit.godwit_dead_letter", "4")
+	if len(told) != 4 {
+		t.Errorf("told: %q", told)
+	}
+}

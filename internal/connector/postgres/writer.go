@@ -1,0 +1,312 @@
+package postgres
+
+import (
+	"context"
+	"strconv"
+
+	"godwit/internal/connector"
+	"godwit/internal/fault"
+	"godwit/internal/position"
+	"godwit/internal/row"
+)
+
+// writer implements connector.Writer. Its transaction begins with the first row after
+// a commit and holds the shard's row from there on: an older writer that hangs is
+// found by it, and a newer one waits for it.
+type writer struct {
+	sink   *sink
+	shard  connector.Shard
+	claim  connector.Claim
+	c      *session // nil: closed, or given up
+	epoch  int64
+	seq    int64
+	err    error // the first one; poisons the writer
+	closed bool
+
+	copying *copying
+	folds   map[*row.Table]*fold
+	order   []*fold // in the order in which they were begun
+	held    int     // bytes of rows in folds
+	staged  int64   // bytes since the last commit
+	known   map[*row.Table]bool
+	dropped map[row.Name]bool // by a schema change of this transaction
+
+	buried      func(connector.Letter) // nil: a row that is refused is an error
+	letters     []letter               // of this transaction
+	lettersSent int
+}
+
+// mostHeld is how many bytes of rows wait before they are sent, inside the
+// transaction.
+const mostHeld = 8 << 20
+
+func (w *writer) usable() error {
+	switch {
+	case w.err != nil:
+		return w.err
+	case w.closed:
+		return fault.New(fault.Internal, "the writer is closed").At("%s", w.sink.Where())
+	}
+	return nil
+}
+
+// poison ends the writer with err. When the session was ended from outside, or waits
+// in vain, it may be because a newer owner is there: then that is the error.
+func (w *writer) poison(ctx context.Context, err error) error {
+	if w.c != nil {
+		w.c.close()
+		w.c = nil
+	}
+	if class := fault.ClassOf(err); class == fault.Retry && ctx.Err() == nil {
+		if epoch, claim, lookErr := w.sink.owner(ctx, w.shard); lookErr == nil && epoch != w.epoch {
+			err = fault.New(fault.FencedOff, "shard %s belongs to %v now, this is %v", w.shard.Task, claim, w.claim).At("%s", w.sink.Where()).By(err)
+		}
+	}
+	w.err = err
+	return err
+}
+
+// owner returns the epoch of a shard and whose it is.
+func (s *sink) owner(ctx context.Context, sh connector.Shard) (int64, connector.Claim, error) {
+	r, err := s.ask(ctx, "SELECT epoch, run, attempt FROM "+s.control.position+" WHERE job = $1 AND sink = $2 AND shard = $3", s.mine(sh.Task)...)
+	if err != nil {
+		return 0, connector.Claim{}, err
+	}
+	if len(r.rows) == 0 {
+		return 0, connector.Claim{}, fault.New(fault.TargetLost, "the row of shard %s is gone", sh.Task).At("%s", s.Where())
+	}
+	epoch, err := strconv.ParseInt(string(r.rows[0][0]), 10, 64)
+	if err != nil {
+		return 0, connector.Claim{}, s.damaged(sh, err)
+	}
+	claim, err := claimOf(r.rows[0][1], r.rows[0][2])
+	return epoch, claim, err
+}
+
+// mineNow is the condition of the shard's row under this writer's epoch.
+const mineNow = " WHERE job = $1 AND sink = $2 AND shard = $3 AND epoch = $4"
+
+func (w *writer) args() []arg {
+	return append(w.sink.mine(w.shard.Task), text(strconv.FormatInt(w.epoch, 10)))
+}
+
+// begin begins the transaction, unless there is one, by taking the shard's row.
+func (w *writer) begin(ctx context.Context) error {
+	if w.c.inTransaction() {
+		return nil
+	}
+	w.c.queue("BEGIN")
+	w.c.queue("SELECT 1 FROM "+w.sink.control.position+mineNow+" FOR UPDATE", w.args()...)
+	all, err := w.c.sync(ctx)
+	if err != nil {
+		return err
+	}
+	if len(all[1].rows) != 1 {
+		return w.sink.fenced(ctx, w.shard, w.claim)
+	}
+	return nil
+}
+
+// Apply implements connector.Writer. It keeps nothing of b.
+func (w *writer) Apply(ctx context.Context, b *row.Batch) error {
+	if err := w.usable(); err != nil {
+		return err
+	}
+	if b.Rows() == 0 {
+		return nil
+	}
+	if err := w.apply(ctx, b); err != nil {
+		return w.poison(ctx, err)
+	}
+	w.staged += int64(b.Payload())
+	return nil
+}
+
+func (w *writer) apply(ctx context.Context, b *row.Batch) error {
+	if err := w.begin(ctx); err != nil {
+		return err
+	}
+	sections := b.Sections()
+	for i := range sections {
+		s := &sections[i]
+		if w.dropped[s.Table.Name] {
+			continue // flow empties what is dropped
+		}
+		if err := w.fits(ctx, s.Table); err != nil {
+			return err
+		}
+		if err := w.section(ctx, b, s); err != nil {
+			return err
+		}
+	}
+	if w.held >= mostHeld {
+		return w.flush(ctx)
+	}
+	return nil
+}
+
+// section takes rows of one table: those of a snapshot are copied, all others folded.
+func (w *writer) section(ctx context.Context, b *row.Batch, s *row.Section) error {
+	end := s.Row + s.Rows
+	for i := s.Row; i < end; {
+		n := i
+		reads := b.Op(i) == row.Read
+		for n < end && (b.Op(n) == row.Read) == reads {
+			n++
+		}
+		if reads && w.buried == nil && !w.sink.clashes(s.Table) {
+			if err := w.copy(ctx, b, s, i, n); err != nil {
+				return err
+			}
+		} else if err := w.fold(ctx, b, s, i, n); err != nil {
+			return err
+		}
+		i = n
+	}
+	return nil
+}
+
+// fold puts rows of the stream with those that wait for the commit.
+func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, to int) error {
+	f := w.folds[s.Table]
+	if f == nil {
+		if w.folds == nil {
+			w.folds = map[*row.Table]*fold{}
+		}
+		f = newFold(w.sink.target(s.Table))
+		w.folds[s.Table] = f
+		w.order = append(w.order, f)
+	}
+	for i := from; i < to; i++ {
+		had := len(f.arena)
+		act, err := f.take(b, s, i)
+		if err != nil {
+			if err := w.asideRefused(b, s, i, err); err != nil {
+				return err
+			}
+			continue
+		}
+		w.held += len(f.arena) - had
+		if w.buried != nil && len(f.slots) > 0 {
+			f.slots[f.last].pos, f.slots[f.last].of = posOf(b, i), b.Op(i)
+		}
+		if act == nil {
+			continue
+		}
+		// The row needs what the table has: everything before it first.
+		if err := w.flush(ctx); err != nil {
+			return err
+		}
+		if err := w.act(ctx, f.g, act, b, s, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// act carries out what one row needs.
+func (w *writer) act(ctx context.Context, g *target, act func(*session), b *row.Batch, s *row.Section, i int) error {
+	do := func() error {
+		act(w.c)
+		_, err := w.c.sync(ctx)
+		return err
+	}
+	if w.buried == nil {
+		return rowsFault(do(), g)
+	}
+	refused, err := w.attempt(ctx, g, do)
+	if err != nil || refused == nil {
+		return err
+	}
+	return w.asideRefused(b, s, i, refused)
+}
+
+// flush sends all rows that wait, inside the transaction.
+func (w *writer) flush(ctx context.Context) error {
+	if err := w.endCopy(ctx); err != nil {
+		return err
+	}
+	for _, f := range w.order {
+		if err := w.send(ctx, f); err != nil {
+			return err
+		}
+		f.reset()
+	}
+	w.held = 0
+	return w.sendLetters(ctx)
+}
+
+func (w *writer) send(ctx context.Context, f *fold) error {
+	if w.buried != nil {
+		return w.sendAside(ctx, f)
+	}
+	if !f.send(w.c) {
+		return nil
+	}
+	_, err := w.c.sync(ctx)
+	return rowsFault(err, f.g)
+}
+
+// Commit implements connector.Writer.
+func (w *writer) Commit(ctx context.Context, set position.Set) error {
+	if err := w.usable(); err != nil {
+		return err
+	}
+	if err := w.commit(ctx, set); err != nil {
+		return w.poison(ctx, err)
+	}
+	w.staged = 0
+	w.folds, w.order, w.dropped = nil, nil, nil
+	w.told()
+	return nil
+}
+
+func (w *writer) commit(ctx context.Context, set position.Set) error {
+	raw, err := set.MarshalBinary()
+	if err != nil {
+		return fault.New(fault.Internal, "the positions of shard %s cannot be written", w.shard.Task).By(err)
+	}
+	if err := w.begin(ctx); err != nil {
+		return err
+	}
+	if err := w.flush(ctx); err != nil {
+		return err
+	}
+	r, err := w.c.query(ctx, "UPDATE "+w.sink.control.position+" SET positions = $5, seq = seq + 1, changed = now()"+mineNow+" RETURNING seq", append(w.args(), bytea(raw))...)
+	if err != nil {
+		return err
+	}
+	if len(r.rows) != 1 {
+		return w.sink.fenced(ctx, w.shard, w.claim)
+	}
+	seq, err := strconv.ParseInt(string(r.rows[0][0]), 10, 64)
+	if err != nil {
+		return w.sink.damaged(w.shard, err)
+	}
+	// A transaction that failed answers ROLLBACK, which is no error of the protocol.
+	if r, err = w.c.query(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	if r.tag != "COMMIT" {
+		return fault.New(fault.TargetFailed, "the target answered %s to a commit", r.tag).At("%s", w.sink.Where())
+	}
+	w.seq = seq
+	w.sink.committed(w)
+	return nil
+}
+
+// Staged implements connector.Writer.
+func (w *writer) Staged() int64 { return w.staged }
+
+// Close implements connector.Writer.
+func (w *writer) Close() error {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
+	if w.c != nil {
+		w.sink.done(w.c) // one that is inside a transaction is closed, which rolls it back
+		w.c = nil
+	}
+	return nil
+}

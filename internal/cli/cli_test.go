@@ -337,7 +337,7 @@ func TestJobFile_when_it_is_wrong(t *testing.T) {
 func TestWords_when_they_are_wrong(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
 		{"rnu job.yaml", `no such command "rnu"` + "\n  class  user (not retried)\n  hint   did you mean \"run\"?"},
-		{"frobnicate", "hint   known: check, completion, connectors, explain, help, init, job, plan, positions, preview, report, retry, run, schema, serve, status, tables, template, token, verify, version"},
+		{"frobnicate", "hint   known: check, completion, connectors, explain, help, init, job, plan, positions, preview, repair, report, retry, run, schema, serve, status, tables, template, token, verify, version"},
 		{"run", "godwit run needs the job file"},
 		{"run a b", `takes the job file and nothing else, not also "b"`},
 		{"run job.yaml --stat x", `did you mean "--state"?`},

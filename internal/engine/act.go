@@ -52,6 +52,14 @@ type Preview struct {
 	Most   int      // tables
 }
 
+// Repairer makes rows of sinks what the source has.
+type Repairer interface {
+	// Repair verifies as a Verifier does, of a job that does not run. It calls ask when
+	// something can be mended, writes only rows that differ once ask has returned nil, and
+	// looks at them again. An error of ask ends it, with nothing written.
+	Repair(ctx context.Context, s *job.Spec, o Options, each func(watch.Difference) error, ask func(watch.VerifyReport) error) (watch.RepairReport, error)
+}
+
 // Files are acts on file jobs alone. Their errors and contexts are as Engine's.
 type Files interface {
 	// Retry runs only the objects that failed in the last round.

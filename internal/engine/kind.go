@@ -146,3 +146,13 @@ func (k ByKind) Verify(ctx context.Context, s *job.Spec, o Options, each func(wa
 	}
 	return v.Verify(ctx, s, o, each)
 }
+
+// Repair makes rows of sinks what the source has.
+func (k ByKind) Repair(ctx context.Context, s *job.Spec, o Options, each func(watch.Difference) error, ask func(watch.VerifyReport) error) (watch.RepairReport, error) {
+	r, ok := k[s.Kind].(Repairer)
+	if !ok {
+		return watch.RepairReport{}, fault.New(fault.Usage, "%s is a job of kind %s; this command is for table jobs", s.Name, s.Kind).At("%s", s.File).
+			Try("godwit run %s", s.File)
+	}
+	return r.Repair(ctx, s, o, each, ask)
+}

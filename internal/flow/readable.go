@@ -2,7 +2,9 @@ package flow
 
 import (
 	"context"
+	"errors"
 
+	"godwit/internal/connector"
 	"godwit/internal/position"
 	"godwit/internal/row"
 )
@@ -30,4 +32,29 @@ func (j *Job) Place(ctx context.Context, s *Sink) (at position.Position, incarna
 	}
 	n, err := noteNumber(set, keyLog)
 	return set[keyStream], uint16(n), s.blame(ctx, err)
+}
+
+// Streamed returns the tables that the stream of s carries, as they are at the place it has
+// reached.
+func (s *SinkState) Streamed() []*row.Table { return s.Shapes.all() }
+
+// Mend opens the stream of a sink, so that no older run can commit to it, calls write with
+// the place it has reached, and commits what was written there: as one act, or not at all.
+func (j *Job) Mend(ctx context.Context, s *SinkState, claim connector.Claim, write func(w connector.Writer, at position.Position, incarnation uint16) error) (err error) {
+	if err := s.Sink.Prepare(ctx, s.Shapes.all()); err != nil {
+		return err
+	}
+	w, set, err := s.Sink.Open(ctx, j.shard(s.Sink, streamTask), claim)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	incarnation, err := noteNumber(set, keyLog)
+	if err != nil {
+		return s.Sink.blame(ctx, err)
+	}
+	if err := write(w, set[keyStream], uint16(incarnation)); err != nil {
+		return err
+	}
+	return w.Commit(ctx, set)
 }

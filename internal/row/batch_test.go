@@ -227,6 +227,13 @@ func TestOrders_when_generations_share_a_place(t *testing.T) {
 			t.Fatal("a row of a chunk is not part of the state at its mark")
 		}
 	}
+	mended := order("prefix", RepairCounter(1))
+	if mended <= last || order("prefix", RepairCounter(2)) <= mended || mended <= order("prefix", ChunkCounter(MaxGeneration, MaxChunk, MaxOrdinal)) {
+		t.Fatal("a repaired row sorts before one of a snapshot")
+	}
+	if string(AppendPos(nil, 0, order("prefix", RepairCounter(MaxRepair)))) > PlacePos(0, p) {
+		t.Fatal("a repaired row is not part of the state at its place")
+	}
 	if next := string(AppendPos(nil, 0, order("prefiy", 0))); next <= PlacePos(0, p) {
 		t.Fatal("a later row is part of the state")
 	}

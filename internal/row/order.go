@@ -16,9 +16,11 @@ const (
 	generationBits = 10
 	chunkBits      = 18
 	ordinalBits    = 36
+	repairs        = 1<<generationBits - 1
 
-	// MaxGeneration, MaxChunk and MaxOrdinal bound what a counter can hold.
-	MaxGeneration = 1<<generationBits - 1
+	// MaxGeneration, MaxChunk and MaxOrdinal bound what a counter can hold. The
+	// generation above the greatest is that of repairs.
+	MaxGeneration = repairs - 1
 	MaxChunk      = 1<<chunkBits - 1
 	MaxOrdinal    = 1<<ordinalBits - 1
 )
@@ -28,6 +30,14 @@ const (
 func ChunkCounter(generation, chunk uint32, ordinal uint64) uint64 {
 	return uint64(generation)<<(chunkBits+ordinalBits) | uint64(chunk)<<ordinalBits | ordinal
 }
+
+// MaxRepair bounds the number that RepairCounter takes.
+const MaxRepair = 1<<(chunkBits+ordinalBits) - 1
+
+// RepairCounter returns the counter of a row that a repair writes at the place which a
+// target has reached: it sorts after all that belongs to the place, and before what
+// comes. n is greater than that of every row written so before at that place.
+func RepairCounter(n uint64) uint64 { return repairs<<(chunkBits+ordinalBits) | n&MaxRepair }
 
 // TruncateAt returns a batch with one Truncate row of t at place p, from which
 // the given generation of its snapshot starts: after every row of earlier

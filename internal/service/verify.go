@@ -179,7 +179,9 @@ func (j *living) learn(v api.Verification) {
 }
 
 // notEqual is how many objects, or rows, a verification did not find equal.
-func notEqual(v api.Verification) int64 { return v.Missing + v.Extra + v.Different + v.Doubled + v.NotComparable }
+func notEqual(v api.Verification) int64 {
+	return v.Missing + v.Extra + v.Different + v.Doubled + v.NotComparable
+}
 
 // alarmVerify is the kind of alarm of a verification that could not be carried
 // through.
@@ -200,7 +202,7 @@ func (j *living) judged(v api.Verification) {
 	default:
 		hint := "godwit job verify %[1]s --last lists them; godwit job start %[1]s copies what is missing or newer, then: godwit job verify %[1]s"
 		if len(v.Tables) > 0 {
-			hint = "godwit job verify %[1]s --last lists them; godwit job resync %[1]s reads tables again, then: godwit job verify %[1]s"
+			hint = "godwit job verify %[1]s --last lists them; stop the job and mend them with godwit repair, or godwit job resync reads tables again; then: godwit job verify %[1]s"
 		}
 		board.Raise(j.name, alarm.Differences, "", differencesText(v), fmt.Sprintf(hint, j.name))
 	}

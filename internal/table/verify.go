@@ -15,6 +15,7 @@ import (
 	"godwit/internal/fault"
 	"godwit/internal/flow"
 	"godwit/internal/job"
+	"godwit/internal/position"
 	"godwit/internal/row"
 	"godwit/internal/verify/rows"
 	"godwit/internal/watch"
@@ -31,6 +32,10 @@ type verification struct {
 	o      engine.Options
 	each   func(watch.Difference) error
 	report watch.VerifyReport
+	// seed is that of all comparisons of this act.
+	seed [2]uint64
+	// keep, when it is set, is called with each row that is found.
+	keep func(s *flow.SinkState, t *row.Table, f rows.Finding)
 	// patience is how long sinks are waited for that do not go on.
 	patience time.Duration
 	// present are the tables of the source as they are now.
@@ -45,18 +50,29 @@ func (e Engine) Verify(ctx context.Context, s *job.Spec, o engine.Options, each 
 		return r, err
 	}
 	defer func() { err = errors.Join(err, opened.close()) }()
-	folder, err := verifyFolder(o.State)
+	v, err := newVerification(opened, o, each)
 	if err != nil {
 		return r, err
 	}
-	defer os.RemoveAll(folder)
-	v := &verification{opened: opened, o: o, each: each, present: map[row.Name]*row.Table{}}
-	v.o.State, v.patience = folder, patience(ctx, o.State, s.Name)
-	v.report = watch.VerifyReport{Description: opened.way(), Started: time.Now().UTC(), Strength: "values"}
+	defer v.close()
+	v.patience = patience(ctx, o.State, s.Name)
 	err = v.run(ctx)
 	v.report.Ended = time.Now().UTC()
 	return v.report, err
 }
+
+func newVerification(opened *opened, o engine.Options, each func(watch.Difference) error) (*verification, error) {
+	folder, err := verifyFolder(o.State)
+	if err != nil {
+		return nil, err
+	}
+	v := &verification{opened: opened, o: o, each: each, seed: rows.NewSeed(), present: map[row.Name]*row.Table{}}
+	v.o.State = folder
+	v.report = watch.VerifyReport{Description: opened.way(), Started: time.Now().UTC(), Strength: "values"}
+	return v, nil
+}
+
+func (v *verification) close() { _ = os.RemoveAll(v.o.State) } // it is empty: files in it have no names
 
 // restingPatience is how long the sinks of a job are waited for that does not run.
 const restingPatience = 2 * time.Second
@@ -164,20 +180,13 @@ func (v *verification) table(ctx context.Context, s *flow.SinkState, t *row.Tabl
 // compare compares the rows of a table.
 func (v *verification) compare(ctx context.Context, s *flow.SinkState, t *row.Table, target connector.Readable) error {
 	var last rows.Progress
-	h, ok := s.Sink.Sink.(connector.Historian)
-	found, err := rows.Verify(ctx, rows.Config{
-		Source: v.source, Target: target, History: ok && h.History(), Table: t,
-		Place: func(ctx context.Context) (p rows.Place, err error) {
-			p.At, p.Incarnation, err = v.flow.Place(ctx, s.Sink)
-			return p, err
-		},
-		Patience: v.patience, Folder: v.o.State, Memory: v.o.Memory / verifyShare, Chunk: v.spec.Chunk,
-		Found: func(f rows.Finding) error { return v.found(s, t, f) },
-		Progress: func(p rows.Progress) {
-			v.progress(last, p)
-			last = p
-		},
-	})
+	c := v.config(s, t, target)
+	c.Found = func(f rows.Finding) error { return v.found(s, t, f) }
+	c.Progress = func(p rows.Progress) {
+		v.progress(last, p)
+		last = p
+	}
+	found, err := rows.Verify(ctx, c)
 	if errors.Is(err, rows.ErrShape) {
 		return v.notCompared(s, t.Name, err.Error())
 	}
@@ -194,6 +203,40 @@ func (v *verification) compare(ctx context.Context, s *flow.SinkState, t *row.Ta
 	})
 	v.report.Read += found.Bytes
 	return nil
+}
+
+// config says what to compare.
+func (v *verification) config(s *flow.SinkState, t *row.Table, target connector.Readable) rows.Config {
+	h, ok := s.Sink.Sink.(connector.Historian)
+	return rows.Config{
+		Source: v.source, Target: target, History: ok && h.History(), Table: t, Seed: v.seed,
+		Place: func(ctx context.Context) (p rows.Place, err error) {
+			p.At, p.Incarnation, err = v.flow.Place(ctx, s.Sink)
+			return p, err
+		},
+		Changes: func(ctx context.Context, from, to position.Position, visit func(*row.Batch) error) error {
+			return v.changes(ctx, s.Sink.Name, from, to, visit)
+		},
+		Patience: v.patience, Folder: v.o.State, Memory: v.o.Memory / verifyShare, Chunk: v.spec.Chunk,
+	}
+}
+
+// errMoved is a sink that goes on.
+var errMoved = errors.New("the sink went on meanwhile")
+
+// changes reads the log after the place that a sink has reached, up to another.
+func (v *verification) changes(ctx context.Context, name string, from, to position.Position, visit func(*row.Batch) error) error {
+	states, err := v.flow.Find(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range states {
+		if s.Sink.Name == name && s.At == from {
+			split := connector.Split{ID: connector.StreamSplit, Tables: s.Streamed(), Selector: v.spec.Tables, Until: connector.Until{Place: to}}
+			return v.source.Read(ctx, split, from, visit)
+		}
+	}
+	return errMoved
 }
 
 // progress notes rows of the source as compared, and keys as to be judged again.
@@ -231,6 +274,9 @@ func (v *verification) notCompared(s *flow.SinkState, t row.Name, why string) er
 
 // found tells of a row.
 func (v *verification) found(s *flow.SinkState, t *row.Table, f rows.Finding) error {
+	if v.keep != nil {
+		v.keep(s, t, f)
+	}
 	d := watch.Difference{Kind: string(f.Kind), Key: t.Name.String(), Reason: f.Reason, Row: &watch.RowDifference{
 		Table: t.Name.String(), On: s.Sink.Name, Source: f.Source, Sink: f.Target, SourceAt: v.describe(f.SourceAt), SinkAt: v.describe(f.TargetAt),
 	}}

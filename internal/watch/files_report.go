@@ -160,6 +160,14 @@ func (r VerifyReport) Differences() int64 {
 	return r.Missing + r.Extra + r.Different + r.Doubled + r.NotComparable
 }
 
+// RepairReport is what a repair did, in rows.
+type RepairReport struct {
+	Written int64 `json:"written"` // to the sinks, as one act for each
+	Left    int64 `json:"left"`    // that no repair mends, or that the source has changed since
+	// After is what was found of the same rows afterwards.
+	After VerifiedTable `json:"after"`
+}
+
 // PlanObjects are objects of a plan that share a fate.
 type PlanObjects struct {
 	Action   string   `json:"action"` // copy, same, skip, delete, erase, refuse

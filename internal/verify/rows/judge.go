@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
 )
@@ -93,8 +94,11 @@ func (v *comparison) judge(ctx context.Context, ids [][]byte) error {
 			left = append(left, t)
 		}
 		open = left
-		if len(open) == 0 || lagging {
-			break
+		if len(open) == 0 {
+			return nil
+		}
+		if lagging {
+			return v.judgeLagging(ctx, open, at)
 		}
 		if !at.one {
 			if open, err = v.lookAgain(ctx, open, at); err != nil || len(open) == 0 {
@@ -104,11 +108,76 @@ func (v *comparison) judge(ctx context.Context, ids [][]byte) error {
 		}
 		return v.sentence(open, at)
 	}
-	reason := "it changed each time it was looked at"
-	if lagging {
-		reason = "the target is not as far as the source, and does not go on"
+	return v.doubt(open, at, "it changed each time it was looked at")
+}
+
+// judgeLagging judges rows of a target that does not go on to where the source was read.
+// What the log has no change of in between is certain.
+func (v *comparison) judgeLagging(ctx context.Context, open []*trial, at look) error {
+	const lags = "the source has changed it since, and the target is not as far and does not go on"
+	if v.Changes == nil {
+		return v.doubt(open, at, lags)
 	}
-	return v.doubt(open, at, reason)
+	changed, err := v.changedSince(ctx, at)
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	if err != nil {
+		return v.doubt(open, at, "the target is not as far as the source, and what happened since cannot be read: "+fault.Of(err).What)
+	}
+	var certain, doubtful []*trial
+	for _, t := range open {
+		if changed.all || changed.ids[string(t.id)] {
+			doubtful = append(doubtful, t)
+		} else {
+			certain = append(certain, t)
+		}
+	}
+	if err := v.sentence(certain, at); err != nil {
+		return err
+	}
+	return v.doubt(doubtful, at, lags)
+}
+
+// changes are the ids of rows that changed.
+type changes struct {
+	ids map[string]bool
+	all bool // the table was emptied, or has another shape
+}
+
+// changedSince reads what changed between the place of the target and that of the source.
+func (v *comparison) changedSince(ctx context.Context, at look) (out changes, err error) {
+	out.ids = map[string]bool{}
+	l, x := v.sums.lens(), row.NewBuilder(&v.pool)
+	err = v.Changes(ctx, at.at, at.sourceAt, func(b *row.Batch) error {
+		defer b.Release()
+		if c := b.Change; c != nil {
+			for _, t := range []*row.Table{c.Before, c.After} {
+				out.all = out.all || t != nil && t.Number == v.Table.Number
+			}
+			return nil
+		}
+		for k := range b.Sections() {
+			s := &b.Sections()[k]
+			if out.all || s.Table.Number != v.Table.Number {
+				continue
+			}
+			if out.all = !s.Table.SameShape(v.Table) || b.Op(s.Row) == row.Truncate; out.all {
+				continue
+			}
+			v.storeSection(x, b, s)
+		}
+		if x.Rows() == 0 {
+			return nil
+		}
+		stored := x.Finish(noPlace, 0)
+		defer stored.Release()
+		return l.rows(stored, func(r *seen) error {
+			out.ids[string(r.id)] = true
+			return nil
+		})
+	})
+	return out, err
 }
 
 // lookBoth reads the source, and then the target as it is at a later place.
@@ -203,6 +272,7 @@ func (v *comparison) targetStates(ctx context.Context, ids [][]byte, to []byte) 
 		at, err := v.readTarget(ctx, ids, func(s *seen) error {
 			if st := out[string(s.id)]; st != nil {
 				v.addRow(st, s)
+				v.wanted(s)
 			}
 			return nil
 		})
@@ -215,6 +285,7 @@ func (v *comparison) targetStates(ctx context.Context, ids [][]byte, to []byte) 
 		case s.op == row.Truncate:
 			emptied.add(s.pos)
 		case out[string(s.id)] != nil:
+			v.wanted(s)
 			e := entry{op: s.op, pos: slices.Clone(s.pos), cells: slices.Clone(s.cells)}
 			if s.absent != nil {
 				e.absent = appendAbsent(nil, s.absent)
@@ -283,6 +354,7 @@ func (v *comparison) tell(f Finding, t *trial) error {
 		return nil
 	}
 	v.told++
+	f.ID = t.id
 	v.describe(&f, t)
 	return v.Found(f)
 }

@@ -10,7 +10,9 @@ import (
 	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,7 @@ const (
 
 // Finding is a row that is not equal, or not proven to be.
 type Finding struct {
+	ID     []byte // names the row for Mend and Recheck
 	Kind   Kind
 	Key    []Cell // columns of the key; of a table without one, all columns
 	Reason string // of Unknown, one clause
@@ -80,6 +83,10 @@ type Config struct {
 	Table *row.Table
 	// Place returns how far the target is now. It is asked often, and fences nobody.
 	Place func(context.Context) (Place, error)
+	// Changes calls visit, which releases them, with the changes that the log has after one
+	// place and up to another. May be nil: of a target that lags, what differs is then not
+	// certain.
+	Changes func(ctx context.Context, from, to position.Position, visit func(*row.Batch) error) error
 	// Folder is an empty place on disk: what does not fit into memory is there until
 	// Verify returns. Files have no names, so that nothing is left by a crash.
 	Folder string
@@ -89,6 +96,8 @@ type Config struct {
 	Chunk int64
 	// Patience is how long the target may stand still while it is waited for; 0: 30 s.
 	Patience time.Duration
+	// Seed of the sums. IDs of findings hold for calls with the same one.
+	Seed [2]uint64
 	// Most is how many findings have values; 0: 1,000. All are counted.
 	Most int
 	// Found takes findings, one at a time; may be nil. An error of it ends Verify.
@@ -132,6 +141,7 @@ type comparison struct {
 	sums    *summer
 	pool    row.Pool
 	splits  []connector.Split
+	lossy   []bool            // columns of which the target holds something else
 	exact   bool              // keys of the target are keys of the source
 	first   reading           // that of the whole source
 	whole   []connector.Split // the table in as few parts as can be, to be read again
@@ -139,6 +149,7 @@ type comparison struct {
 	end     []byte            // and to the last of them
 	emptied truncates         // of a history
 	told    int               // findings
+	wanted  func(*seen)       // is called with rows of the target that are looked at again
 
 	mu      sync.Mutex // guards what follows
 	judging bool
@@ -163,11 +174,12 @@ func Verify(ctx context.Context, c Config) (r Report, err error) {
 		return v.report, err
 	}
 	err = v.judgeAll(ctx, suspects)
+	v.report.Lossy = v.lossyColumns()
 	return v.report, err
 }
 
 func begin(ctx context.Context, c Config) (*comparison, error) {
-	v := &comparison{Config: c}
+	v := &comparison{Config: c, wanted: func(*seen) {}}
 	if v.Memory == 0 {
 		v.Memory = defaultMemory
 	}
@@ -187,8 +199,8 @@ func begin(ctx context.Context, c Config) (*comparison, error) {
 		return nil, spillFault(err, v.Folder)
 	}
 	v.stored = c.Target.Stored(c.Table)
-	v.sums = newSummer(v.stored)
-	v.report.Lossy, v.exact = lossy(c.Table, v.stored)
+	v.sums = newSummer(v.stored, c.Seed)
+	v.lossy, v.exact = lossy(c.Table, v.stored)
 	var err error
 	if v.splits, err = c.Source.Splits(ctx, connector.Request{Table: c.Table, ChunkBytes: v.Chunk}); err != nil {
 		return nil, err
@@ -197,21 +209,34 @@ func begin(ctx context.Context, c Config) (*comparison, error) {
 	return v, err
 }
 
-// lossy lists the columns that the target holds as another type, and tells whether
-// those of the key are not among them.
-func lossy(t, stored *row.Table) (out []Lossy, exact bool) {
-	exact = len(t.Key) > 0
+// NewSeed returns a seed for Config, another one each time.
+func NewSeed() [2]uint64 { return [2]uint64{rand.Uint64(), rand.Uint64()} }
+
+// lossy tells which columns the target holds as another type, and whether those of the key
+// are not among them.
+func lossy(t, stored *row.Table) (out []bool, exact bool) {
+	out, exact = make([]bool, len(t.Columns)), len(t.Key) > 0
 	for i := range t.Columns {
 		a, b := t.Columns[i].Type, stored.Columns[i].Type
-		if a.Kind == b.Kind && a.Digits == b.Digits && a.Scale == b.Scale {
-			continue
-		}
-		out = append(out, Lossy{t.Columns[i].Name, typeText(a), typeText(b)})
-		for _, k := range t.Key {
-			exact = exact && k != i
-		}
+		out[i] = a.Kind != b.Kind || a.Digits != b.Digits || a.Scale != b.Scale
+		exact = exact && !(out[i] && slices.Contains(t.Key, i))
 	}
 	return out, exact
+}
+
+// lossyColumns lists the columns that were compared as the target holds them.
+func (v *comparison) lossyColumns() (out []Lossy) {
+	for i, is := range v.lossy {
+		a, b := v.Table.Columns[i].Type, v.stored.Columns[i].Type
+		switch {
+		case !is:
+		case a.Kind == b.Kind && a.Scale == b.Scale && a.Digits == b.Digits:
+			out = append(out, Lossy{v.Table.Columns[i].Name, typeText(a), "another value, or NULL, where it cannot hold one"})
+		default:
+			out = append(out, Lossy{v.Table.Columns[i].Name, typeText(a), b.Kind.String()})
+		}
+	}
+	return out
 }
 
 func typeText(t row.Type) string {

@@ -173,6 +173,12 @@ func TestVerify_when_the_target_lags(t *testing.T) {
 		if r.Unknown != 1 || r.Equal != 200 || kinds(found) != "unknown" || !strings.Contains(found[0].Reason, "does not go on") {
 			t.Fatalf("%+v %v", r, found)
 		}
+		// What has not changed since is certain.
+		damages()["a missing row"].do(w)
+		r, found = w.verify(t)
+		if r.Unknown != 1 || r.Missing != 1 || r.Equal != 199 || kinds(found) != "missing, unknown" {
+			t.Fatalf("%+v %v", r, found)
+		}
 	})
 }
 

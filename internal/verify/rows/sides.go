@@ -1,6 +1,7 @@
 package rows
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"slices"
@@ -87,7 +88,40 @@ func (v *comparison) sourceBatch(r *reading, visit func(*seen) error) func(*row.
 		}
 		defer stored.Release()
 		v.count(b, true)
-		return l.rows(stored, visit)
+		k, i := 0, 0 // where the row of stored is in b
+		return l.rows(stored, func(r *seen) error {
+			for i == b.Sections()[k].Rows {
+				k, i = k+1, 0
+			}
+			r.origin, r.originRow = b, i
+			r.originSection = &b.Sections()[k]
+			i++
+			v.compromised(r)
+			return visit(r)
+		})
+	}
+}
+
+// compromised notes columns of which the target holds a value as another one.
+func (v *comparison) compromised(r *seen) {
+	words, flags := r.origin.Cells(r.originSection, r.originSection.Row+r.originRow)
+	held, heldFlags := r.batch.Cells(r.section, r.row)
+	for c := range words {
+		if v.lossy[c] {
+			continue
+		}
+		switch kind := v.Table.Columns[c].Type.Kind; {
+		case flags[c] != heldFlags[c]:
+			v.lossy[c] = true
+		case flags[c] != row.Value || kind != v.stored.Columns[c].Type.Kind:
+		case kind.InBytes():
+			v.lossy[c] = !bytes.Equal(r.origin.Data(words[c]), r.batch.Data(held[c]))
+		default:
+			v.lossy[c] = words[c] != held[c]
+		}
+		if v.lossy[c] && slices.Contains(v.Table.Key, c) {
+			v.exact = false
+		}
 	}
 }
 
@@ -98,15 +132,23 @@ func (v *comparison) store(x *row.Builder, b *row.Batch) (*row.Batch, error) {
 		if s.Table != v.Table && !s.Table.SameShape(v.Table) {
 			return nil, ErrShape
 		}
-		for i := range s.Rows {
-			words, flags := b.Cells(s, s.Row+i)
-			x.Row(v.stored, b.Op(s.Row+i))
-			for c := range words {
-				v.Target.Store(x, b, v.Table, c, words[c], flags[c])
-			}
-		}
+		v.storeSection(x, b, s)
 	}
 	return x.Finish(noPlace, 0), nil
+}
+
+func (v *comparison) storeSection(x *row.Builder, b *row.Batch, s *row.Section) {
+	for i := range s.Rows {
+		words, flags := b.Cells(s, s.Row+i)
+		x.Row(v.stored, b.Op(s.Row+i))
+		for c := range words {
+			if flags[c] == row.Absent {
+				x.Absent()
+				continue
+			}
+			v.Target.Store(x, b, v.Table, c, words[c], flags[c])
+		}
+	}
 }
 
 // readTarget calls visit with each row that the target has, or with those of ids and

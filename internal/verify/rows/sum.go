@@ -3,7 +3,6 @@ package rows
 import (
 	"encoding/binary"
 	"math/bits"
-	"math/rand/v2"
 
 	"github.com/zeebo/xxh3"
 
@@ -26,7 +25,7 @@ type summer struct {
 	seed, null uint64
 }
 
-func newSummer(t *row.Table) *summer { return &summer{t, rand.Uint64(), rand.Uint64()} }
+func newSummer(t *row.Table, seed [2]uint64) *summer { return &summer{t, seed[0], seed[1]} }
 
 // cell is the sum of one value. Kinds need not be part of it: both sides have one shape.
 func (s *summer) cell(c int, b *row.Batch, word uint64, flag row.Flag) uint64 {
@@ -60,6 +59,10 @@ type seen struct {
 	batch   *row.Batch
 	section *row.Section
 	row     int
+	// Of the source: the row as it was read.
+	origin        *row.Batch
+	originSection *row.Section
+	originRow     int // in the section
 }
 
 // lens looks at the rows of batches, one after another. It is used by one goroutine.

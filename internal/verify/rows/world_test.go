@@ -271,11 +271,25 @@ func (w *world) entries() []kept {
 	return out
 }
 
+// changes yields the events between two places.
+func (w *world) changes(_ context.Context, from, to position.Position, visit func(*row.Batch) error) error {
+	x := row.NewBuilder(&row.Pool{})
+	at := func(p position.Position) uint64 { return binary.BigEndian.Uint64([]byte(p.Order())) }
+	for n := at(from); n < at(to); n++ {
+		e := w.log[n]
+		if old, there := w.state(int(n))[*e.cells[0]]; there && len(w.table.Key) == 0 {
+			w.put(x, row.Before, old, false)
+		}
+		w.put(x, e.op, e.cells, e.partial)
+	}
+	return visit(x.Finish(position.Position{}, 0))
+}
+
 func (w *world) verify(t *testing.T) (Report, []Finding) {
 	t.Helper()
 	var found []Finding
 	r, err := Verify(context.Background(), Config{
-		Source: w, Target: w, History: w.history, Table: w.table, Place: w.where, Folder: t.TempDir(), Patience: 20 * time.Millisecond,
+		Source: w, Target: w, History: w.history, Table: w.table, Place: w.where, Folder: t.TempDir(), Patience: 20 * time.Millisecond, Changes: w.changes,
 		Found: func(f Finding) error { found = append(found, f); return nil },
 	})
 	if err != nil {

@@ -1,0 +1,129 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/engine"
+	"godwit/internal/engine/local"
+	"godwit/internal/fault"
+	"godwit/internal/flow"
+	"godwit/internal/job"
+	"godwit/internal/position"
+	"godwit/internal/row"
+	"godwit/internal/verify/rows"
+	"godwit/internal/watch"
+)
+
+var _ engine.Repairer = Engine{}
+
+// wrong are the rows of a table in a sink that differ.
+type wrong struct {
+	sink  *flow.SinkState
+	table *row.Table
+	ids   [][]byte
+}
+
+// repair is a verification that mends.
+type repair struct {
+	*verification
+	wrong []*wrong
+	done  watch.RepairReport
+}
+
+// Repair makes rows of the sinks what the source has, of a job that does not run.
+func (e Engine) Repair(ctx context.Context, s *job.Spec, o engine.Options, each func(watch.Difference) error, ask func(watch.VerifyReport) error) (r watch.RepairReport, err error) {
+	state, err := local.OpenState(o.State, s.Name, true)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	opened, err := e.connect(ctx, s, o)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, opened.close()) }()
+	v, err := newVerification(opened, o, each)
+	if err != nil {
+		return r, err
+	}
+	defer v.close()
+	v.patience = restingPatience
+	m := &repair{verification: v}
+	v.keep = m.note
+	if err := v.run(ctx); err != nil {
+		return r, err
+	}
+	v.report.Ended = time.Now().UTC()
+	if err := ask(v.report); err != nil || len(m.wrong) == 0 {
+		return r, err
+	}
+	err = m.mendAll(ctx, state)
+	return m.done, err
+}
+
+// note keeps a row that may be mended.
+func (m *repair) note(s *flow.SinkState, t *row.Table, f rows.Finding) {
+	if n := len(m.wrong); n == 0 || m.wrong[n-1].sink != s || m.wrong[n-1].table != t {
+		m.wrong = append(m.wrong, &wrong{sink: s, table: t})
+	}
+	last := m.wrong[len(m.wrong)-1]
+	last.ids = append(last.ids, f.ID)
+}
+
+// mendAll mends as a run of its own: its claim keeps older ones out.
+func (m *repair) mendAll(ctx context.Context, state *local.State) error {
+	states, err := m.flow.Find(ctx)
+	if err != nil {
+		return err
+	}
+	run, err := nextRun(ctx, state, states)
+	if err != nil {
+		return err
+	}
+	if err := state.StartRun(ctx, run); err != nil {
+		return err
+	}
+	attempt := uint64(0)
+	for _, w := range m.wrong {
+		attempt++
+		if err = m.mend(ctx, w, connector.Claim{Run: run, Attempt: attempt}); err != nil {
+			err = fault.InSink(w.sink.Sink.Name, err)
+			break
+		}
+	}
+	exit, outcome := local.End(false, err)
+	if err == nil {
+		outcome = "rows were repaired"
+	}
+	return errors.Join(err, state.EndRun(context.WithoutCancel(ctx), run, exit, outcome))
+}
+
+// mend mends the rows of a table in one commit, and looks at them again.
+func (m *repair) mend(ctx context.Context, w *wrong, claim connector.Claim) error {
+	c := m.config(w.sink, w.table, w.sink.Sink.Sink.(connector.Readable))
+	err := m.flow.Mend(ctx, w.sink, claim, func(out connector.Writer, at position.Position, incarnation uint16) error {
+		first := uint64(time.Now().UnixMicro()) // above that of every repair before
+		done, err := rows.Mend(ctx, c, w.ids, rows.Place{At: at, Incarnation: incarnation}, first, func(b *row.Batch) error {
+			defer b.Release()
+			return out.Apply(ctx, b)
+		})
+		m.done.Written += done.Written
+		m.done.Left += done.Left
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	again, err := rows.Recheck(ctx, c, w.ids)
+	a := &m.done.After
+	a.Equal += again.Equal
+	a.Missing += again.Missing
+	a.Extra += again.Extra
+	a.Different += again.Different
+	a.Doubled += again.Doubled
+	a.NotComparable += again.Unknown
+	return err
+}

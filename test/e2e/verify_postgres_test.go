@@ -1,0 +1,65 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// damage is one thing that is wrong in the target, and how it is mended.
+type damage struct{ name, do, undo, words string }
+
+// TestVerify_when_a_table_is_in_PostgreSQL: each thing that can be wrong is found, alone
+// among all rows; a repair mends it.
+func TestVerify_when_a_table_is_in_PostgreSQL(t *testing.T) {
+	n := 20_000
+	if soak() {
+		n = 2_000_000
+	}
+	j := newIntoPostgres(t, "")
+	j.from.Exec(t, fmt.Sprintf(`CREATE DATABASE app; CREATE TABLE app.t (id BIGINT PRIMARY KEY, a VARCHAR(60), f DOUBLE, d DECIMAL(12,3), at DATETIME(6));
+INSERT INTO app.t SELECT seq, CONCAT('Straße ', seq, ' '), seq / 7, seq / 3, TIMESTAMP '2026-01-01 00:00:00' + INTERVAL seq SECOND FROM mysql.seq_1_to_%d;
+UPDATE app.t SET f = 0 WHERE id = 7; UPDATE app.t SET a = '' WHERE id = 8; UPDATE app.t SET a = NULL WHERE id = 9;
+CREATE TABLE app.bag (n INT, v VARCHAR(20)); INSERT INTO app.bag SELECT seq %% 50, 'x' FROM mysql.seq_1_to_500`, n))
+	j.run()
+	verify := func(act string, more ...string) (int, string) {
+		t.Helper()
+		return run(t, j.from.Password, append([]string{act, j.args[1], "--state", j.args[3]}, more...)...)
+	}
+	begin := time.Now()
+	code, said := verify("verify")
+	want(t, code, said, 0, "equal: ")
+	t.Logf("%d rows in %v", n, time.Since(begin).Round(10*time.Millisecond))
+	for _, d := range []damage{
+		{"a byte", "UPDATE app.t SET d = d + 0.001 WHERE id = 4711", "UPDATE app.t SET d = d - 0.001 WHERE id = 4711", "different id=4711 values of d"},
+		{"a missing row", "CREATE TABLE kept AS SELECT * FROM app.t WHERE id = 4711; DELETE FROM app.t WHERE id = 4711", "INSERT INTO app.t SELECT * FROM kept; DROP TABLE kept", "missing id=4711"},
+		{"an extra row", "INSERT INTO app.t (id) VALUES (-5)", "DELETE FROM app.t WHERE id = -5", "extra id=-5"},
+		{"swapped values", "UPDATE app.t SET a = CASE id WHEN 20 THEN 'Straße 21 ' ELSE 'Straße 20 ' END WHERE id IN (20, 21)",
+			"UPDATE app.t SET a = 'Straße ' || id || ' ' WHERE id IN (20, 21)", "id=20 id=21 2 different"},
+		{"NULL for ''", "UPDATE app.t SET a = NULL WHERE id = 8", "UPDATE app.t SET a = '' WHERE id = 8", "different id=8 NULL"},
+		{"'' for NULL", "UPDATE app.t SET a = '' WHERE id = 9", "UPDATE app.t SET a = NULL WHERE id = 9", "different id=9 NULL"},
+		{"trailing space", "UPDATE app.t SET a = 'Straße 20' WHERE id = 20", "UPDATE app.t SET a = 'Straße 20 ' WHERE id = 20", "different id=20"},
+		{"case", "UPDATE app.t SET a = 'straße 20 ' WHERE id = 20", "UPDATE app.t SET a = 'Straße 20 ' WHERE id = 20", "different id=20"},
+		{"accent", "UPDATE app.t SET a = 'Strasse 20 ' WHERE id = 20", "UPDATE app.t SET a = 'Straße 20 ' WHERE id = 20", "different id=20"},
+		{"-0 for 0", "UPDATE app.t SET f = '-0' WHERE id = 7", "UPDATE app.t SET f = 0 WHERE id = 7", "different id=7 values of f -0"},
+		{"a doubled row", "INSERT INTO app.bag VALUES (3, 'x')", "DELETE FROM app.bag WHERE ctid = (SELECT max(ctid) FROM app.bag WHERE n = 3)", "doubled n=3 11 times"},
+		{"doubled and missing", "INSERT INTO app.bag VALUES (3, 'x'); DELETE FROM app.bag WHERE ctid = (SELECT max(ctid) FROM app.bag WHERE n = 4)",
+			"DELETE FROM app.bag WHERE ctid = (SELECT max(ctid) FROM app.bag WHERE n = 3); INSERT INTO app.bag VALUES (4, 'x')", "doubled missing n=3 n=4"},
+	} {
+		j.to.Exec(t, d.do)
+		code, said := verify("verify")
+		if code != 4 {
+			t.Errorf("%s was not found", d.name)
+		}
+		want(t, code, said, 4, append(strings.Fields(d.words), "DIFFERENCES_FOUND")...)
+		j.to.Exec(t, d.undo)
+	}
+	j.to.Exec(t, "UPDATE app.t SET d = 0 WHERE id = 4711; DELETE FROM app.t WHERE id = 4712; INSERT INTO app.t (id) VALUES (-5); INSERT INTO app.bag VALUES (3, 'x')")
+	code, said = verify("repair", "--confirm", "crossing")
+	want(t, code, said, 0, "4 rows written, 0 left", "looked at again: equal")
+	code, said = verify("verify")
+	want(t, code, said, 0, "equal: ")
+	j.equal("id, a, d", "t")
+	j.equal("n, v", "bag")
+}

@@ -19,6 +19,16 @@ func aims() []string {
 // TestKill kills the binary again and again, at progress drawn from a seed, while
 // the source changes, and judges what each kill left.
 func TestKill(t *testing.T) {
+	kills(t, 2, mariaDB) // one with tables of one chunk, one with tables of many
+}
+
+// TestKill_of_MySQL is TestKill with a log that MySQL compresses.
+func TestKill_of_MySQL(t *testing.T) {
+	kills(t, 1, mySQL, "--binlog-transaction-compression=ON")
+}
+
+// kills runs so many lives with a make of server, more of them in a soak.
+func kills(t *testing.T, lives int, of kind, options ...string) {
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("GODWIT_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
@@ -27,14 +37,13 @@ func TestKill(t *testing.T) {
 		}
 		seed = n
 	}
-	lives := 2 // one with tables of one chunk, one with tables of many
 	if soak() {
 		lives = 200/len(aims()) + 1
 	}
 	t.Logf("seed %d (GODWIT_SEED)", seed)
 	hit := map[string]int{}
 	for n := range lives {
-		life(t, seed+uint64(n), hit)
+		life(t, seed+uint64(n), hit, of, options...)
 	}
 	t.Logf("kills: %v", hit)
 	for _, a := range aims() {
@@ -45,9 +54,9 @@ func TestKill(t *testing.T) {
 }
 
 // life is one target from its beginning to the end.
-func life(t *testing.T, seed uint64, hit map[string]int) {
+func life(t *testing.T, seed uint64, hit map[string]int, of kind, options ...string) {
 	r := rand.New(rand.NewPCG(seed, 1))
-	w := newWorld(t, seed)
+	w := newWorldOf(t, of, seed, options...)
 	chunk := map[bool]string{true: "32KiB", false: "64MiB"}[seed%2 == 1]
 	j := newJob(t, w.server, "until", "", "roll", "{size: 64KiB, every: 1s}", "chunk_size", chunk)
 	w.write()

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"godwit/test/judge"
+	"godwit/test/servers/mariadb"
+	"godwit/test/servers/mysql"
 )
 
 // ceiling is what a run at defaults may hold in memory.
@@ -56,10 +58,23 @@ func TestMemory_when_a_transaction_is_large(t *testing.T) {
 	if soak() {
 		n = 10_000_000
 	}
-	s := one(t)
+	for name, of := range map[string]func(t testing.TB) (*mariadb.Server, kind){
+		"MariaDB":           func(t testing.TB) (*mariadb.Server, kind) { return mariadb.Start(t), mariaDB },
+		"MySQL":             func(t testing.TB) (*mariadb.Server, kind) { return mysql.Start(t), mySQL },
+		"MySQL, compressed": func(t testing.TB) (*mariadb.Server, kind) { return mysql.Start(t, "--binlog-transaction-compression=ON"), mySQL },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, kind := of(t)
+			largeTransaction(t, s, kind, n)
+		})
+	}
+}
+
+func largeTransaction(t *testing.T, s *mariadb.Server, of kind, n int) {
+	s.Exec(t, of.words(small))
 	j := newJob(t, s, "roll", "{size: 128MiB, every: 30s}")
 	j.finish(s)
-	s.Exec(t, fmt.Sprintf("CREATE TABLE app.great (id INT PRIMARY KEY, v VARCHAR(60), n BIGINT); INSERT INTO app.great SELECT seq, CONCAT('row ', seq), seq * 3 FROM app.seq_1_to_%d", n))
+	s.Exec(t, of.words(fmt.Sprintf("CREATE TABLE app.great (id INT PRIMARY KEY, v VARCHAR(60), n BIGINT); INSERT INTO app.great SELECT seq, CONCAT('row ', seq), seq * 3 FROM app.seq_1_to_%d", n)))
 	j.within(t, s.Password, fmt.Sprintf("a transaction of %d rows", n))
 	d, doc := judge.DuckDB(t), document(t)
 	sql, err := judge.FoldSQL(doc, judge.Params{Files: []string{j.lake() + "/app/great/*.csv"}, Key: []string{"id"}, Whole: true})

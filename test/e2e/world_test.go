@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"godwit/test/servers/mariadb"
+	"godwit/test/servers/mysql"
 )
 
 // base is how many rows each table begins with.
@@ -18,6 +20,7 @@ const base = 2000
 // world is a source whose tables are being changed, and a second server into which
 // its log is replayed.
 type world struct {
+	of         kind
 	whole      atomic.Bool // the snapshot is: tables may be renamed now
 	t          testing.TB
 	server     *mariadb.Server
@@ -64,11 +67,36 @@ INSERT INTO app.ren_a SELECT seq, 'r' FROM app.seq_1_to_ROWS;
 INSERT INTO app.emptied SELECT seq, seq FROM app.seq_1_to_ROWS;
 INSERT INTO app.grown SELECT seq, seq FROM app.seq_1_to_ROWS;`
 
+// kind is a make of server.
+type kind struct {
+	start func(t testing.TB, options ...string) *mariadb.Server
+	// words turns SQL of MariaDB into the server's own.
+	words func(sql string) string
+}
+
+var (
+	mariaDB = kind{mariadb.Start, func(sql string) string { return sql }}
+	mySQL   = kind{mysql.Start, withoutSequences}
+)
+
+var sequence = regexp.MustCompile(`app\.seq_(\d+)_to_(\d+)`)
+
+// withoutSequences puts recursive queries in place of MariaDB's sequences.
+func withoutSequences(sql string) string {
+	const query = "(WITH RECURSIVE s (seq) AS (SELECT $1 UNION ALL SELECT seq + 1 FROM s WHERE seq < $2) SELECT seq FROM s) AS numbers"
+	return "SET SESSION cte_max_recursion_depth = 20000000; " + sequence.ReplaceAllString(sql, query)
+}
+
 func newWorld(t testing.TB, seed uint64, options ...string) *world {
 	t.Helper()
-	w := &world{t: t, server: mariadb.Start(t, options...), second: mariadb.Start(t), r: rand.New(rand.NewPCG(seed, 7)), stop: make(chan struct{}), judged: map[string]bool{}}
+	return newWorldOf(t, mariaDB, seed, options...)
+}
+
+func newWorldOf(t testing.TB, of kind, seed uint64, options ...string) *world {
+	t.Helper()
+	w := &world{t: t, of: of, server: of.start(t, options...), second: of.start(t), r: rand.New(rand.NewPCG(seed, 7)), stop: make(chan struct{}), judged: map[string]bool{}}
 	w.replay = mariadb.NewReplay(w.server, w.second)
-	w.server.Exec(t, strings.ReplaceAll(ddl, "ROWS", fmt.Sprint(base)))
+	w.server.Exec(t, of.words(strings.ReplaceAll(ddl, "ROWS", fmt.Sprint(base))))
 	return w
 }
 
@@ -82,7 +110,7 @@ func (w *world) write() {
 			case <-time.After(15 * time.Millisecond): // leaves the machine to others too
 			}
 			w.mu.Lock()
-			w.err = w.server.Run(w.script())
+			w.err = w.server.Run(w.of.words(w.script()))
 			w.scripts++
 			w.mu.Unlock()
 		}

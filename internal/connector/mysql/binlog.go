@@ -252,6 +252,12 @@ func (c *cursor) step(event []byte) (h header, body []byte, start uint64, err er
 	if h.kind == evHeartbeat || h.artificial() {
 		return h, body, c.at.offset, nil
 	}
+	start, err = c.advance(h)
+	return h, body, start, err
+}
+
+// advance moves behind an event of the log and returns where it starts.
+func (c *cursor) advance(h header) (start uint64, err error) {
 	start = c.at.offset
 	if !c.anchored {
 		start, c.anchored = uint64(h.end-h.size), true
@@ -260,11 +266,11 @@ func (c *cursor) step(event []byte) (h header, body []byte, start uint64, err er
 	// next one says how many bytes they took.
 	gap := h.end - h.size - uint32(start)
 	if gap >= 1<<31 {
-		return h, nil, 0, errOffsets
+		return 0, errOffsets
 	}
 	start += uint64(gap)
 	c.at.offset = start + uint64(h.size)
-	return h, body, start, nil
+	return start, nil
 }
 
 func (c *cursor) verify(h header, event []byte) ([]byte, error) {

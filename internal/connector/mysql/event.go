@@ -79,7 +79,16 @@ func parseHeader(b []byte) (header, error) {
 	if len(b) < headerBytes {
 		return header{}, errCut
 	}
-	h := header{
+	h := headerOf(b)
+	if uint64(h.size) != uint64(len(b)) {
+		return h, fmt.Errorf("the event says it has %d bytes, %d came", h.size, len(b))
+	}
+	return h, nil
+}
+
+// headerOf reads the fields at the front of b, which has them all.
+func headerOf(b []byte) header {
+	return header{
 		stamp:  binary.LittleEndian.Uint32(b),
 		kind:   b[4],
 		server: binary.LittleEndian.Uint32(b[5:]),
@@ -87,10 +96,6 @@ func parseHeader(b []byte) (header, error) {
 		end:    binary.LittleEndian.Uint32(b[13:]),
 		flags:  binary.LittleEndian.Uint16(b[17:]),
 	}
-	if uint64(h.size) != uint64(len(b)) {
-		return h, fmt.Errorf("the event says it has %d bytes, %d came", h.size, len(b))
-	}
-	return h, nil
 }
 
 // artificial reports whether the event is not in the log.

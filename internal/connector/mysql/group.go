@@ -29,8 +29,10 @@ type group struct {
 	// changes counts the schema changes of the group; the first skip of them were
 	// committed before.
 	changes, skip int
-	stops         []stop
-	touched       []*row.Table // chosen tables with rows in the group
+	// held: its end was read and is told once the event that has it was proved.
+	hold, held bool
+	stops      []stop
+	touched    []*row.Table // chosen tables with rows in the group
 	// xa names the XA transaction that the group prepares, whose rows are held.
 	xa       string
 	prepares *prepared
@@ -87,6 +89,10 @@ func (r *streamer) begin(h header, body []byte, start uint64) error {
 // close ends the group at the present place.
 func (r *streamer) close() error {
 	g := &r.group
+	if g.hold {
+		g.held = true
+		return nil
+	}
 	if err := r.stopTables(); err != nil {
 		return err
 	}
@@ -128,7 +134,7 @@ func (r *streamer) member(h header, body []byte) error {
 	case evRowsQuery, evIgnorable, evContext, evViewChange:
 		return nil
 	case evPayload:
-		return r.payload(body)
+		return r.payload(bytes.NewReader(body))
 	case evPartialUpdate:
 		return r.partial(body)
 	}

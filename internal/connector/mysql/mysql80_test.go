@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -539,5 +540,99 @@ func TestMySQL_dial_proves_the_name_in_the_certificate(t *testing.T) {
 	}
 	if err := dialOnce(t, given(map[string]any{"mode": "off"})); err == nil || fault.Has(err, fault.SourceUnreachable) {
 		t.Errorf("a server that requires TLS, without: %v", err)
+	}
+}
+
+// A compressed transaction of many packets is never held in memory, and goes on where
+// it was when its connection breaks.
+func TestMySQL_when_a_compressed_transaction_has_many_packets(t *testing.T) {
+	const rows, rowBytes = 60_000, 1500
+	srv := mysql.Start(t, "--binlog-transaction-compression=ON", "--innodb-redo-log-capacity=256M")
+	srv.Exec(t, "CREATE DATABASE d; CREATE TABLE d.a (id INT PRIMARY KEY, v VARBINARY(2000))")
+	s := sourceOf(t, srv, nil)
+	tables := discover(t, s, "d.*")
+	from := head(t, s)
+	srv.Exec(t, fmt.Sprintf("SET SESSION cte_max_recursion_depth = 1000000; INSERT INTO d.a WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d) SELECT n, CONCAT(RANDOM_BYTES(1000), REPEAT('x', %d)) FROM s; INSERT INTO d.a VALUES (0, 'last')", rows, rowBytes-1000))
+	split := everything(tables)
+	split.Until.Place = head(t, s)
+	for _, broken := range []bool{false, true} {
+		var before, now runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		got, inside, ends, cut, most, last := 0, 0, 0, false, uint64(0), ""
+		ids := map[int64]bool{}
+		err := s.Read(within(t), split, from, func(b *row.Batch) error {
+			defer b.Release()
+			for k := range b.Sections() {
+				sec := &b.Sections()[k]
+				for r := sec.Row; r < sec.Row+sec.Rows; r++ {
+					words, _ := b.Cells(sec, r)
+					ids[int64(words[0])] = true
+					if o := b.Order(r); o <= last {
+						t.Fatal("the order does not rise")
+					} else {
+						last = o
+					}
+				}
+			}
+			if got += b.Rows(); b.End.IsZero() {
+				inside++
+			} else {
+				ends++
+			}
+			if got > rows/3 && broken && !cut {
+				cut = true
+				killDumps(t, srv)
+			}
+			if inside%50 == 0 {
+				runtime.ReadMemStats(&now)
+				most = max(most, now.HeapAlloc)
+			}
+			return nil
+		})
+		if err != nil || got != rows+1 || len(ids) != rows+1 || inside < 10 || cut != broken {
+			t.Fatal(err, got, len(ids), inside, cut)
+		}
+		if grown := int64(most) - int64(before.HeapAlloc); grown > 40<<20 {
+			t.Errorf("%d MiB of heap for a transaction of %d MiB", grown>>20, rows*rowBytes>>20)
+		} else {
+			t.Logf("%d batches inside, at most %d KiB more heap", inside, grown>>10)
+		}
+	}
+}
+
+// Without the right to lock, a snapshot is exact too, or it is refused: never another.
+func TestMySQL_snapshot_without_the_right_to_lock(t *testing.T) {
+	for name, options := range map[string][]string{"GTID": nil, "compressed": {"--binlog-transaction-compression=ON"}, "no GTID": mysql.NoGTID} {
+		t.Run(name, func(t *testing.T) {
+			srv := mysql.Start(t, append([]string{"--sync-binlog=1"}, options...)...)
+			srv.Exec(t, "CREATE USER low@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO low@'127.0.0.1'")
+			stop := hammer(t, srv, 3)
+			s := sourceOf(t, srv, map[string]any{"user": "low", "password": secret.New("pw")})
+			tables := discover(t, s, "h.t")
+			from := head(t, s)
+			views := map[position.Position]map[int]int{}
+			for range 6 {
+				snap, err := s.openSnapshot(within(t), tables[0].Name)
+				if fault.Has(err, fault.SourceGrants) && strings.Contains(fault.Of(err).Hint, "GRANT LOCK TABLES ON `h`.* TO 'low'@'127.0.0.1'") {
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				views[snap.mark] = view(t, snap)
+				snap.close()
+			}
+			stop()
+			if (name == "no GTID") != (len(views) == 0) {
+				t.Fatalf("%d snapshots of 6 were opened", len(views))
+			}
+			all := append(beforeThat(t, s, tables, from), logOf(t, s, tables, from, head(t, s))...)
+			for mark, got := range views {
+				if want := upTo(all, mark.Order()); !sameView(got, want) {
+					t.Errorf("at %s the snapshot has %v, the log before it %v", s.Describe(mark), got, want)
+				}
+			}
+		})
 	}
 }

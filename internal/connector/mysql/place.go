@@ -128,8 +128,11 @@ func (l lastTxn) isTxn() bool { return !l.isZero() && l.gtid != fileBegun }
 // tokenVersion is the first field of a token.
 const tokenVersion = "1"
 
-// maxToken bounds the text of a token that is read.
-const maxToken = 8 << 10
+// maxToken bounds the text of a token that is read, maxGTIDs of the GTIDs in it.
+const (
+	maxToken = 8 << 10
+	maxGTIDs = 6 << 10
+)
 
 // position returns p as everybody else holds it. gtids is the state of the log at
 // p as gtidState prints it: MariaDB's last GTID of each domain, joined by commas, or
@@ -155,8 +158,11 @@ func inside(p place, event uint32, counter uint64, changes int, gtids string, la
 }
 
 func tokenText(p place, changes int, gtids string, last lastTxn) string {
-	if gtids == "" {
+	switch {
+	case gtids == "":
 		gtids = "-"
+	case len(gtids) > maxGTIDs:
+		gtids = unknownGTIDs // the place is enough, but for another server
 	}
 	// A base with a space, which a server accepts, is quoted away.
 	t := fmt.Sprintf("%s %s %d %d %d %s ", tokenVersion, strings.ReplaceAll(p.base, " ", "%20"), p.file, p.offset, changes, strings.ReplaceAll(gtids, " ", ""))

@@ -90,7 +90,7 @@ func (s *source) beginSnapshot(ctx context.Context, snap *snapshot) error {
 		return err
 	}
 	if c.mysql {
-		err = s.beginLocked(ctx, snap)
+		err = s.openExact(ctx, snap)
 	} else {
 		err = s.beginSettled(ctx, snap)
 	}

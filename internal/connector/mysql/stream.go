@@ -179,10 +179,13 @@ func (r *streamer) session() error {
 	}
 	defer c.close()
 	began := r.cur.at
+	c.in.split = true
 	err = c.guard(r.ctx, func() error {
 		for {
 			event, err := r.next(c)
-			if err != nil {
+			if err == errLarge {
+				err = r.large(c)
+			} else if err != nil {
 				err = r.s.dumpFault(err)
 			} else {
 				err = r.event(event)

@@ -34,6 +34,67 @@ type packetReader struct {
 	r, w int  // unread bytes are buf[r:w]
 	seq  byte // of the next packet
 	full bool // the last read left no room: there is more than the buffer holds
+	// split makes next return errLarge before a message of several packets, whose
+	// first it has begun: large then reads it bit by bit.
+	split bool
+}
+
+// errLarge stands for a message that is not read at once.
+var errLarge = errors.New("the message has several packets")
+
+// largeMessage reads a message of several packets without holding it.
+type largeMessage struct {
+	p    *packetReader
+	left int  // of the packet that is read
+	more bool // another packet follows
+	err  error
+	// before is called before each read from the server.
+	before func() error
+}
+
+// large returns the message before which next returned errLarge. It is to be read to
+// its end.
+func (p *packetReader) large(before func() error) *largeMessage {
+	p.r += 4
+	return &largeMessage{p: p, left: maxPayload, more: true, before: before}
+}
+
+// Read keeps the error of the connection, which others may wrap, in err.
+func (m *largeMessage) Read(b []byte) (int, error) {
+	n, err := m.read(b)
+	if err != nil && err != io.EOF {
+		m.err = err
+	}
+	return n, err
+}
+
+func (m *largeMessage) read(b []byte) (int, error) {
+	if m.p.r == m.p.w {
+		if err := m.before(); err != nil {
+			return 0, err
+		}
+	}
+	for m.left == 0 {
+		if !m.more {
+			return 0, io.EOF
+		}
+		if err := m.p.fill(4); err != nil {
+			return 0, short(err)
+		}
+		n, err := m.p.header(m.p.r)
+		if err != nil {
+			return 0, err
+		}
+		m.p.r += 4
+		m.left, m.more = n, n == maxPayload
+	}
+	if err := m.p.fill(1); err != nil {
+		return 0, short(err)
+	}
+	n := copy(b, m.p.buf[m.p.r:min(m.p.w, m.p.r+m.left)])
+	m.p.r += n
+	m.left -= n
+	return n, nil
 }
 
 func newPacketReader(in io.Reader) *packetReader {
@@ -64,6 +125,9 @@ func (p *packetReader) slow() ([]byte, error) {
 	n, err := p.header(p.r)
 	if err != nil {
 		return nil, err
+	}
+	if n == maxPayload && p.split {
+		return nil, errLarge
 	}
 	if err := p.fill(4 + n); err != nil {
 		return nil, short(err)

@@ -214,7 +214,7 @@ func (r *streamer) readPrepared(g *prepared) error {
 		case h.kind == evTableMap:
 			return r.tableMap(h, body)
 		case h.kind == evPayload:
-			return r.payload(body)
+			return r.payload(bytes.NewReader(body))
 		case h.kind == evXAPrepare:
 			ended = true
 		}

@@ -154,7 +154,7 @@ func loadWide(name string) *wide {
 // size returns how many bytes the character at the front of v takes.
 func (w *wide) size(v []byte) int {
 	b := v[0]
-	two := false
+	var two bool
 	switch w.name {
 	case "sjis", "cp932":
 		two = b >= 0x81 && b <= 0x9f || b >= 0xe0 && b <= 0xfc

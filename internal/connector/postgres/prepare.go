@@ -47,6 +47,9 @@ func (s *sink) prepare(ctx context.Context, c *session, g *target) error {
 	}
 	statements = append(append(making(), statements...), "COMMIT")
 	if err := c.script(ctx, statements...); err != nil {
+		if rolled := c.script(ctx, "ROLLBACK"); rolled != nil {
+			return s.grantHint(err)
+		}
 		// Another process of this job may have been faster.
 		if again, lookErr := s.stateOf(ctx, c, g); lookErr == nil && again.owned && again.exists && !again.dropped {
 			return nil

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -189,8 +190,31 @@ func (s *Server) Pid() int {
 // Shutdown ends the server in order, with all its sessions; its data stays for Boot.
 func (s *Server) Shutdown() error { return s.end(syscall.SIGINT) }
 
-// Crash ends the server with SIGKILL; its data stays for Boot.
-func (s *Server) Crash() error { return s.end(syscall.SIGKILL) }
+// Crash ends the server and the processes of its sessions with SIGKILL: left alone
+// these would finish what they are at. Its data stays for Boot.
+func (s *Server) Crash() error {
+	children := s.children()
+	err := s.end(syscall.SIGKILL)
+	for _, pid := range children {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have seen by itself that the server is gone
+	}
+	return err
+}
+
+// children are the processes of the server, one for each session and some more.
+func (s *Server) children() []int {
+	if s.run == nil {
+		return nil
+	}
+	list, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", s.run.Pid()))
+	var out []int
+	for _, f := range strings.Fields(string(list)) {
+		if pid, err := strconv.Atoi(f); err == nil {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
 
 func (s *Server) end(sig syscall.Signal) error {
 	if s.run == nil {

@@ -59,9 +59,11 @@ func TestMemory_when_a_transaction_is_large(t *testing.T) {
 		n = 10_000_000
 	}
 	for name, of := range map[string]func(t testing.TB) (*mariadb.Server, kind){
-		"MariaDB":           func(t testing.TB) (*mariadb.Server, kind) { return mariadb.Start(t), mariaDB },
-		"MySQL":             func(t testing.TB) (*mariadb.Server, kind) { return mysql.Start(t), mySQL },
-		"MySQL, compressed": func(t testing.TB) (*mariadb.Server, kind) { return mysql.Start(t, "--binlog-transaction-compression=ON"), mySQL },
+		"MariaDB": func(t testing.TB) (*mariadb.Server, kind) { return mariadb.Start(t), mariaDB },
+		"MySQL":   func(t testing.TB) (*mariadb.Server, kind) { return mysql.Start(t), mySQL },
+		"MySQL, compressed": func(t testing.TB) (*mariadb.Server, kind) {
+			return mysql.Start(t, "--binlog-transaction-compression=ON"), mySQL
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, kind := of(t)

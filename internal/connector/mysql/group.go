@@ -32,7 +32,7 @@ type group struct {
 	// held: its end was read and is told once the event that has it was proved.
 	hold, held bool
 	stops      []stop
-	touched       []*row.Table // chosen tables with rows in the group
+	touched    []*row.Table // chosen tables with rows in the group
 }
 
 // stop is a table that leaves the stream at the end of the group.

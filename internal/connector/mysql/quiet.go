@@ -75,7 +75,9 @@ func (s *source) tryQuiet(ctx context.Context, c *conn, snap *snapshot, log stri
 func (s *source) touched(ctx context.Context, log string, besides gtidState, end place, t row.Name) (bool, error) {
 	cur := cursor{at: place{log: log}}
 	touched := false
-	behind := func(start uint64) bool { return cur.at.file > end.file || cur.at.file == end.file && start >= end.offset }
+	behind := func(start uint64) bool {
+		return cur.at.file > end.file || cur.at.file == end.file && start >= end.offset
+	}
 	err := s.scan(ctx, dumpStart{gtids: &besides}, &cur, func(h header, body []byte, start uint64) error {
 		if behind(start) {
 			return errDone

@@ -50,6 +50,10 @@ const maxDumpOffset = 1<<32 - 1
 // startDump turns c into a dump of the log: afterwards packets yields events. It
 // is no use for queries any more.
 func (s *source) startDump(ctx context.Context, c *conn, at dumpStart) error {
+	if at.gtids != nil && at.gtids.unknown {
+		return fault.New(fault.SourceLost, "the place lies beyond 4 GiB of its file, where a log is not read from without GTIDs").At("%s", s.where()).
+			Try("keep transactions smaller, or let the server give GTIDs; then read everything again with `godwit run --again`")
+	}
 	for _, sql := range dumpSettings(c, at, s.desk.all.heartbeat) {
 		if err := c.exec(ctx, sql); err != nil {
 			return err

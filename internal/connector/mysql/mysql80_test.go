@@ -636,3 +636,23 @@ func TestMySQL_snapshot_without_the_right_to_lock(t *testing.T) {
 		})
 	}
 }
+
+// Looking through the log does not hold what is large in it.
+func TestMySQL_when_the_log_is_looked_through_that_has_large_transactions(t *testing.T) {
+	srv := mysql.Start(t, "--innodb-redo-log-capacity=256M", "--binlog-transaction-compression=ON")
+	srv.Exec(t, "CREATE DATABASE d; CREATE TABLE d.a (id INT PRIMARY KEY, v LONGBLOB)")
+	s := sourceOf(t, srv, nil)
+	srv.Exec(t, "INSERT INTO d.a VALUES (1, CONCAT(RANDOM_BYTES(1000), REPEAT('x', 40000000))); SET SESSION binlog_transaction_compression=OFF; INSERT INTO d.a VALUES (2, REPEAT('y', 40000000)); INSERT INTO d.a VALUES (3, 'z')")
+	srv.Exec(t, "SET SESSION cte_max_recursion_depth = 1000000; INSERT INTO d.a WITH RECURSIVE s (n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM s WHERE n < 30000) SELECT n, RANDOM_BYTES(1000) FROM s")
+	_, at, err := s.Discover(within(t), connector.Selector{Patterns: []string{"d.*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sp, err := parsePosition(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set, ok, err := s.setAt(within(t), sp.place); err != nil || !ok || set.String() != sp.gtids.String() {
+		t.Errorf("%s, %v, %v instead of %s", set, ok, err, sp.gtids)
+	}
+}

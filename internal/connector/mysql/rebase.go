@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -80,7 +81,8 @@ func (s *source) Describe(p position.Position) string {
 }
 
 // scan reads events from a place to the end of the log. f is called for each
-// event that is in the log and ends the scan by returning errDone.
+// event that is in the log and ends the scan by returning errDone. The bodies of events
+// of many packets are left out.
 func (s *source) scan(ctx context.Context, from dumpStart, cur *cursor, f func(h header, body []byte, start uint64) error) error {
 	c, err := s.dial(ctx)
 	if err != nil {
@@ -91,10 +93,17 @@ func (s *source) scan(ctx context.Context, from dumpStart, cur *cursor, f func(h
 	if err := s.startDump(ctx, c, from); err != nil {
 		return err
 	}
+	c.in.split = true
 	err = c.guard(ctx, func() error {
 		for {
 			_ = c.raw.SetReadDeadline(time.Now().Add(silence))
 			event, err := c.nextEvent()
+			if err == errLarge {
+				err = c.skipLarge(cur, f)
+				if err == nil {
+					continue
+				}
+			}
 			if err != nil {
 				return err
 			}
@@ -124,6 +133,27 @@ func (s *source) scan(ctx context.Context, from dumpStart, cur *cursor, f func(h
 		return err
 	}
 	return s.dumpFault(err)
+}
+
+// skipLarge takes an event of several packets for scan, but for its body.
+func (c *conn) skipLarge(cur *cursor, f func(h header, body []byte, start uint64) error) error {
+	m := c.in.large(func() error { return c.raw.SetReadDeadline(time.Now().Add(silence)) })
+	front := make([]byte, 1+headerBytes)
+	if _, err := io.ReadFull(m, front); err != nil {
+		return short(err)
+	}
+	if _, err := io.Copy(io.Discard, m); err != nil {
+		return err
+	}
+	h := headerOf(front[1:])
+	if front[0] != 0 || h.artificial() {
+		return errMalformed
+	}
+	start, err := cur.advance(h)
+	if err != nil {
+		return fault.New(fault.SourceProtocol, "the log cannot be understood").At("%s %s", c.src.where(), cur.at).By(err)
+	}
+	return f(h, nil, start)
 }
 
 // Rebase returns the same places in the log that the server has now.

@@ -227,7 +227,8 @@ func TestExpression_when_it_is_wrong(t *testing.T) {
 		}
 	}
 	p, _ := Parse("n > 0 and\n  day == 'x'")
-	if _, err := p.Condition(Of(sample)); err.(*Error).Line != 2 || err.(*Error).Column != 7 {
+	_, err := p.Condition(Of(sample))
+	if bad := (*Error)(nil); !errors.As(err, &bad) || bad.Line != 2 || bad.Column != 7 {
 		t.Error(err)
 	}
 }

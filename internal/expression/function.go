@@ -127,7 +127,7 @@ func (c *compiler) textual(n ast.Node, name string, args []*Expression) (*Expres
 		if len(args) != 1 {
 			return nil, c.takes(n, name, args, texts)
 		}
-		return c.asText(n, args[0])
+		return c.asText(args[0])
 	case "concat":
 		return c.concat(n, args)
 	case "replace":
@@ -195,7 +195,7 @@ func (c *compiler) concat(n ast.Node, args []*Expression) (*Expression, error) {
 	}
 	var all *Expression
 	for _, a := range args {
-		t, err := c.asText(n, a)
+		t, err := c.asText(a)
 		if err != nil {
 			return nil, err
 		}
@@ -209,7 +209,7 @@ func (c *compiler) concat(n ast.Node, args []*Expression) (*Expression, error) {
 }
 
 // asText is any value as a text.
-func (c *compiler) asText(n ast.Node, a *Expression) (*Expression, error) {
+func (c *compiler) asText(a *Expression) (*Expression, error) {
 	t := Type{class: text}
 	switch of := a.typ.class; of {
 	case nothing:

@@ -175,11 +175,10 @@ func pair(b *row.Batch, sec *row.Section, i int) bool {
 func (s *Session) judgeBefore(p *path, b *row.Batch, sec *row.Section, i int, old expression.Known) (row.Op, part, error) {
 	op := row.Delete
 	if pair(b, sec, i) {
-		now, err := s.holds(p, b, sec, i+1)
-		if err != nil {
-			return op, leftOut, nil // the update itself is refused
-		}
-		if now == expression.True {
+		switch now, err := s.holds(p, b, sec, i+1); {
+		case err != nil: // the update itself is refused
+			return op, leftOut, nil //nolint:nilerr // with what it says
+		case now == expression.True:
 			op = row.Before
 		}
 	} else {

@@ -394,7 +394,7 @@ func TestBatch_when_rows_are_refused(t *testing.T) {
 	b := x.Finish(at(7), 0)
 	var apart []string
 	got, err := New(rules(t, `  - {set: {note: "int(note) * 2"}}`)).Open().Batch(b, func(s *row.Section, i int, reason *fault.Error) error {
-		apart = append(apart, fmt.Sprint(b.Order(i)[1:] == b.Order(i)[1:], s.Table.Name, reason.Code))
+		apart = append(apart, fmt.Sprint(s.Table.Name, reason.Code))
 		return nil
 	})
 	if err != nil || fmt.Sprint(lines(got)) != "[1 i 0 1 2 3 i 2 1 4 6 i 5 1 6]" || len(apart) != 3 {

@@ -296,7 +296,7 @@ func (d *decoder) readCell(x *row.Builder, c *column) error {
 	} else {
 		p = d.bare()
 	}
-	ok := true
+	var ok bool
 	switch c.form {
 	case formDateTime:
 		var w uint64

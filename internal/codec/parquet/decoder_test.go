@@ -82,7 +82,7 @@ func drainTo(f codec.Codec, s codec.Shape, p []byte, to io.Writer) (int, error) 
 			for span := range b.Spans(&b.Sections()[i]) {
 				for r := span.Row; to != nil && r < span.Row+span.Rows; r++ {
 					words, flags := b.Cells(&b.Sections()[i], r)
-					fmt.Fprintln(to, d.Incarnation(), b.Op(r), b.Order(r), span.Txn, words[0], b.Data(words[1]), flags)
+					fmt.Fprintln(to, d.Incarnation(), b.Op(r), b.Order(r), span.Txn, words[0], string(b.Data(words[1])), string(flags))
 				}
 			}
 		}

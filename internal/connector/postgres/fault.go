@@ -54,8 +54,8 @@ const (
 // serverFault gives an error of the server its code.
 func serverFault(e *pgconn.PgError, where string) error {
 	r := refusal{e}
-	of := func(code fault.Code, format string, args ...any) *fault.Error {
-		return fault.New(code, format, args...).At("%s", where).By(r)
+	of := func(code fault.Code, what string) *fault.Error {
+		return fault.New(code, "%s", what).At("%s", where).By(r)
 	}
 	switch {
 	case e.Code == statePrivilege:

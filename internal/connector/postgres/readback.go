@@ -42,11 +42,11 @@ func (s *sink) Stored(t *row.Table) *row.Table {
 
 // Store implements connector.Readable.
 func (s *sink) Store(x *row.Builder, b *row.Batch, t *row.Table, column int, word uint64, flag row.Flag) {
-	switch {
-	case flag == row.Null:
+	switch flag {
+	case row.Null:
 		x.Null()
 		return
-	case flag == row.Absent:
+	case row.Absent:
 		x.Absent()
 		return
 	}

@@ -35,9 +35,8 @@ type arg struct {
 	binary bool
 }
 
-func text(s string) arg                  { return arg{data: []byte(s)} }
-func packed(oid uint32, data []byte) arg { return arg{data: data, oid: oid, binary: true} }
-func bytea(b []byte) arg                 { return arg{data: append([]byte{}, b...), oid: oidBytea, binary: true} }
+func text(s string) arg  { return arg{data: []byte(s)} }
+func bytea(b []byte) arg { return arg{data: append([]byte{}, b...), oid: oidBytea, binary: true} }
 func (c *session) usable() bool {
 	return c.broken == nil && c.status == 'I' && c.queued == 0 && !c.copying
 }

@@ -45,7 +45,6 @@ type kitWorld struct {
 	cfg   config
 	judge *pgconn.PgConn
 	mu    *sync.Mutex // of the judge, which all worlds share
-	plant func(net.Conn) net.Conn
 }
 
 var worlds atomic.Int64

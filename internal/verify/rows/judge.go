@@ -22,7 +22,6 @@ type trial struct {
 	id             []byte
 	source, target state
 	before         *trial // what it was the round before
-	confirmed      int
 }
 
 // judgeAll judges every suspect again.
@@ -77,7 +76,7 @@ func (v *comparison) judge(ctx context.Context, ids [][]byte) error {
 	for i, id := range ids {
 		open[i] = &trial{id: id}
 	}
-	lagging := false
+	var lagging bool
 	var at look
 	for range rounds {
 		var err error

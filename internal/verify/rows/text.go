@@ -31,10 +31,10 @@ func textsOf(s *seen) []string {
 // text returns a value so that two that differ look different: texts are quoted, and
 // what cannot be seen in them is escaped.
 func text(t row.Type, b *row.Batch, word uint64, flag row.Flag) string {
-	switch {
-	case flag == row.Null:
+	switch flag {
+	case row.Null:
 		return null
-	case flag == row.Absent:
+	case row.Absent:
 		return "not in the log"
 	}
 	switch t.Kind {

@@ -37,7 +37,7 @@ func TestStatus_when_the_job_is_named(t *testing.T) {
 	none.engine.status = func(*job.Spec) (watch.StatusReport, error) { return watch.StatusReport{}, nil }
 	none.want(2, "", "known: none yet")
 	flag := newTry(t, "run", "job.yaml", "--agian")
-	flag.want(2, "", `did you mean "--again"? known: --again, --color, --confirm, --help, --json, --memory, --no-input, --parallel,`)
+	flag.want(2, "", `did you mean "--again"? known: --again, --color, --confirm, --dry-run, --help, --json, --memory, --no-input, --parallel,`)
 	newTry(t, "status", "missing.yaml").want(2, "", "the job file cannot be read")
 }
 

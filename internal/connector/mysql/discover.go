@@ -355,7 +355,7 @@ func (r *shapeReader) labelsOf(ctx context.Context, t row.Name, c *row.Column) (
 func (r *shapeReader) labelOf(ctx context.Context, t row.Name, c *row.Column, at uint64) (string, error) {
 	set := []string{fmt.Sprintf("BEGIN NOT ATOMIC DECLARE v TYPE OF %s.%s; SET v = %d; SET @godwit = HEX(CONVERT(v USING utf8mb4)); END", tableName(t), quoteName(c.Name), at)}
 	if r.c.mysql {
-		own := tableName(row.Name{Space: t.Space, Table: "godwit label"})
+		own := tableName(row.Name{Space: t.Space, Table: "godwit_label"})
 		set = []string{
 			fmt.Sprintf("CREATE TEMPORARY TABLE %s (PRIMARY KEY (k)) SELECT 1 AS k, %s AS v FROM %s LIMIT 0", own, quoteName(c.Name), tableName(t)),
 			fmt.Sprintf("INSERT INTO %s VALUES (1, %d)", own, at),

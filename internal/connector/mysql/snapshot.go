@@ -326,6 +326,9 @@ func (s *source) readRows(ctx context.Context, snap *snapshot, split connector.S
 	if err != nil {
 		return err
 	}
+	if err := orderKept(split.Tables[0], table, &bounds); err != nil {
+		return err
+	}
 	if err := emit(row.Mark(snap.mark, 0)); err != nil {
 		return err
 	}
@@ -424,6 +427,26 @@ func (s *source) pinShape(ctx context.Context, snap *snapshot, planned *row.Tabl
 	now.Generation = planned.Generation
 	s.altered[planned.Name] = now
 	return now, nil
+}
+
+// orderKept refuses a chunk whose key is ordered otherwise by now than when the table was
+// divided: between chunks that were read before and after that, rows would fall through,
+// or be read twice.
+func orderKept(planned, now *row.Table, bounds *keyRange) error {
+	if bounds.whole() {
+		return nil
+	}
+	for _, name := range bounds.columns {
+		i, k := planned.Column(name), now.Column(name)
+		if i >= 0 && k >= 0 {
+			if was, is := planned.Columns[i].Type, now.Columns[k].Type; was.Kind == is.Kind && was.Collation == is.Collation {
+				continue
+			}
+		}
+		return fault.New(fault.ResyncNeeded, "column %s of %s, by which its snapshot is divided, was altered while chunks were read", name, now.Name).
+			Try("read the table again: godwit run --again; on a server godwit job resync")
+	}
+	return nil
 }
 
 func tableName(n row.Name) string { return quoteName(n.Space) + "." + quoteName(n.Table) }

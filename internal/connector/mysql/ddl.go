@@ -50,6 +50,7 @@ type action struct {
 	specs  []*ast.AlterTableSpec
 	reason string
 	ifNot  bool // create: only if it does not exist
+	made   bool // stop: the statement makes the table
 	// charset and collation are a database's defaults; whole: what is not given
 	// is the server's.
 	charset, collation string
@@ -174,7 +175,7 @@ func (x *statementReader) readCreate(w *words, text, database string, mode uint6
 	}
 	made := x.readParsed(text, database, mode, name)
 	for i := range made {
-		made[i].ifNot = ifNot
+		made[i].ifNot, made[i].made = ifNot, true
 	}
 	return append(out, made...)
 }

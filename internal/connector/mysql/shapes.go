@@ -120,8 +120,11 @@ func (x *shapes) apply(ctx context.Context, a action, q queryEvent) (*row.Schema
 		return nil, x.setSpace(ctx, a, q)
 	}
 	if t == nil {
-		if a.deed == deedReread && chosen {
+		switch {
+		case a.deed == deedReread && chosen:
 			return x.reread(ctx, nil, a)
+		case a.deed == deedStop && a.made && chosen:
+			return x.unread(ctx, a.name, "it was made in a way that cannot be followed: "+a.reason)
 		}
 		return nil, nil
 	}
@@ -245,15 +248,20 @@ func (x *shapes) rename(ctx context.Context, t *row.Table, a action) (*row.Schem
 	case !in:
 		return nil, nil
 	}
-	after, err := x.catalogue(ctx, a.to)
+	return x.unread(ctx, a.to, fmt.Sprintf("it was renamed from %s, which is not among the tables read", a.name))
+}
+
+// unread returns the change by which a chosen table comes that is marked at once.
+func (x *shapes) unread(ctx context.Context, n row.Name, why string) (*row.SchemaChange, error) {
+	after, err := x.catalogue(ctx, n)
 	if err != nil {
 		return nil, err
 	}
 	if after == nil {
-		after = &row.Table{Name: a.to}
+		after = &row.Table{Name: n}
 	}
 	after.Number, after.Version, after.Rows, after.Bytes = 0, 1, -1, -1
-	after.Stopped = fmt.Sprintf("resync needed: it was renamed from %s, which is not among the tables read", a.name)
+	after.Stopped = "resync needed: " + why
 	return &row.SchemaChange{Kind: row.Stop, After: after}, nil
 }
 

@@ -100,6 +100,9 @@ type sink struct {
 	swept bool // files that were never closed were looked for
 	// tables are the folders this process knows of, to look for what was staged.
 	tables map[string]bool
+	// suffixes are what tells the folder of a table under a name from that of another one which
+	// had the name before; empty: nothing does.
+	suffixes map[nameOf]string
 	// generations are those of tables by number, as far as they were prepared.
 	generations map[uint32]uint32
 	// retired are those before which nothing is left, by number.
@@ -139,7 +142,7 @@ func newSink(st store.Store, c config, env connector.Env) (*sink, error) {
 		append:  c.Append,
 		path:    c.Path, names: names{path: c.Path},
 		codec: c.Codec, roll: c.Roll, memory: defaultMemory, files: maxOpen, grace: grace, spread: maxSpread,
-		tables: map[string]bool{deadDir: true}, generations: map[uint32]uint32{}, retired: map[uint32]uint32{},
+		tables: map[string]bool{deadDir: true}, suffixes: map[nameOf]string{}, generations: map[uint32]uint32{}, retired: map[uint32]uint32{},
 	}
 	if c.Path.text != defaultPath {
 		s.mine.Path = c.Path.text
@@ -163,6 +166,9 @@ const leastMemory = 4 << 20
 // tables come with their first file.
 func (s *sink) Prepare(ctx context.Context, tables []*row.Table) error {
 	if err := s.claimTarget(ctx); err != nil {
+		return err
+	}
+	if err := s.history.settle(ctx, s, tables); err != nil {
 		return err
 	}
 	for _, t := range tables {
@@ -194,7 +200,7 @@ func (s *sink) knowStreamed(t *row.Table) string {
 
 // folder is know with s.mu held.
 func (s *sink) folder(t *row.Table, generation uint32) string {
-	f := s.names.folder(t.Name.Space, t.Name.Table)
+	f := s.names.folder(t.Name.Space, t.Name.Table, s.suffixes[nameOf{t.Number, t.Name}])
 	if s.mine.Layout == layoutAppend {
 		f += generationFolder(generation)
 	}
@@ -251,7 +257,7 @@ func (s *sink) Plan(ctx context.Context, t *row.Table) (connector.Target, error)
 		return connector.Target{}, err
 	}
 	s.mu.Lock()
-	folder := s.names.folder(t.Name.Space, t.Name.Table)
+	folder := s.names.folder(t.Name.Space, t.Name.Table, s.suffixes[nameOf{t.Number, t.Name}])
 	s.mu.Unlock()
 	return connector.Target{
 		Name:    folder,

@@ -36,7 +36,7 @@ func generationOf(path string) uint32 {
 func (s *sink) base(t *row.Table) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.names.folder(t.Name.Space, t.Name.Table)
+	return s.names.folder(t.Name.Space, t.Name.Table, s.suffixes[nameOf{t.Number, t.Name}])
 }
 
 // retire removes the files of generations before that of t, which is whole. They are

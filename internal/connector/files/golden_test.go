@@ -52,11 +52,18 @@ func TestOwner_golden(t *testing.T) {
 }
 
 func TestVersion_golden(t *testing.T) {
-	b, err := json.MarshalIndent(version{Version: versionVersion, Folder: "shop/orders/", Since: "0000", Renamed: map[string]string{"b": "a"},
+	v := version{Version: 1, Folder: "shop/orders/", Since: "0000", Renamed: map[string]string{"b": "a"},
 		Table: &row.Table{Name: row.Name{Space: "shop", Table: "orders"}, Number: 1, Version: 2, Key: []int{0},
-			Columns: []row.Column{{Name: "b", Type: row.Type{Kind: row.Int, Size: 4, Native: "int(11)"}}}}}, "", " ")
-	if err != nil {
-		t.Fatal(err)
+			Columns: []row.Column{{Name: "b", Type: row.Type{Kind: row.Int, Size: 4, Native: "int(11)"}}}}}
+	for _, file := range []string{"testdata/table-v1.json", "testdata/table-v2.json"} {
+		b, err := json.MarshalIndent(v, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden.Same(t, file, append(b, '\n'))
+		if back, err := decodeVersion(b); err != nil || !reflect.DeepEqual(*back, v) {
+			t.Fatalf("read back %+v, %v", back, err)
+		}
+		v.Version, v.Folder, v.Own = versionVersion, "shop/orders~1/", "~1"
 	}
-	golden.Same(t, "testdata/table-v1.json", append(b, '\n'))
 }

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	versionVersion  = 1
+	versionVersion  = 2 // with Own; 1 without it
 	maxVersionBytes = 16 << 20
 	maxVersions     = 1 << 20
 )
@@ -29,6 +29,9 @@ type version struct {
 	Version int        `json:"version"`
 	Table   *row.Table `json:"table"`
 	Folder  string     `json:"folder"`
+	// Own is what the last part of the folder has behind the table's name, because files
+	// of a table that had the name before lie in the folder of the plain name.
+	Own string `json:"own,omitempty"`
 	// Since is the _pos before which rows have an earlier shape; empty for the
 	// first version.
 	Since   string            `json:"since,omitempty"`
@@ -56,11 +59,78 @@ func (h *history) evolve(ctx context.Context, s *sink, c *row.SchemaChange, plac
 	if c.After == nil {
 		return nil
 	}
+	if _, err := h.choose(ctx, s, c.After); err != nil {
+		return err
+	}
 	return h.add(ctx, s, &version{Table: c.After, Since: s.status.pos(place.Order()), Renamed: c.Renamed})
 }
 
+// nameOf is a name that a table had.
+type nameOf struct {
+	number uint32
+	name   row.Name
+}
+
+// settle chooses the folders of tables that begin, and keeps it with their shapes where
+// it is not that of the name.
+func (h *history) settle(ctx context.Context, s *sink, tables []*row.Table) error {
+	for _, t := range tables {
+		own, err := h.choose(ctx, s, t)
+		if err == nil && own {
+			err = h.add(ctx, s, &version{Table: t})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// choose gives a table a folder of its own that has a name which another one had before
+// and gave up: their rows must not be taken for one table's.
+func (h *history) choose(ctx context.Context, s *sink, t *row.Table) (own bool, err error) {
+	if err := h.load(ctx, s); err != nil {
+		return false, err
+	}
+	if t.Number == 0 || h.named(t) || !h.givenUp(s, t) {
+		return false, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.suffixes[nameOf{t.Number, t.Name}] = fmt.Sprintf("~%d", t.Number)
+	return true, nil
+}
+
+// named reports whether a version of t had its name already.
+func (h *history) named(t *row.Table) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.tables[t.Number], func(v *version) bool { return v.Table.Name == t.Name })
+}
+
+// givenUp reports whether another table had its files in the folder of t's name, and has
+// another name by now. (One that was dropped under the name has a row that ends it.)
+func (h *history) givenUp(s *sink, t *row.Table) bool {
+	plain := s.base(&row.Table{Name: t.Name})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for number, vs := range h.tables {
+		had := func(v *version) bool { return s.base(v.Table) == plain }
+		if number != t.Number && slices.ContainsFunc(vs, had) && !had(vs[len(vs)-1]) {
+			return true
+		}
+	}
+	return false
+}
+
 func (h *history) add(ctx context.Context, s *sink, v *version) error {
-	v.Version, v.Folder = versionVersion, s.know(v.Table)
+	v.Version, v.Folder = 1, s.know(v.Table)
+	s.mu.Lock()
+	v.Own = s.suffixes[nameOf{v.Table.Number, v.Table.Name}]
+	s.mu.Unlock()
+	if v.Own != "" {
+		v.Version = versionVersion
+	}
 	b, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
 		return fault.New(fault.Internal, "the shape of %s cannot be kept", v.Table.Name).By(err)
@@ -73,10 +143,13 @@ func (h *history) add(ctx context.Context, s *sink, v *version) error {
 	if v, err = decodeVersion(kept); err != nil {
 		return at(err, key)
 	}
+	s.mu.Lock()
+	s.suffixes[nameOf{v.Table.Number, v.Table.Name}] = v.Own // somebody may have been first
+	s.mu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.loaded {
-		h.note(v)
+		h.note(s, v)
 	}
 	return nil
 }
@@ -93,7 +166,12 @@ func decodeVersion(b []byte) (*version, error) {
 }
 
 // note puts v in its place; h.mu is held.
-func (h *history) note(v *version) {
+func (h *history) note(s *sink, v *version) {
+	if v.Own != "" {
+		s.mu.Lock()
+		s.suffixes[nameOf{v.Table.Number, v.Table.Name}] = v.Own
+		s.mu.Unlock()
+	}
 	vs := h.tables[v.Table.Number]
 	i, found := slices.BinarySearchFunc(vs, v, func(a, b *version) int { return cmp.Compare(a.Table.Version, b.Table.Version) })
 	if !found {
@@ -131,7 +209,7 @@ func (h *history) load(ctx context.Context, s *sink) error {
 		if err != nil {
 			return at(err, o.Key)
 		}
-		h.note(v)
+		h.note(s, v)
 	}
 	h.loaded = true
 	return nil

@@ -76,9 +76,10 @@ func (n names) plain(c byte) bool {
 	return false
 }
 
-// folder returns the folder of a table's files, with a trailing "/".
-func (n names) folder(space, table string) string {
-	return n.path.folder(n, space, table)
+// folder returns the folder of a table's files, with a trailing "/". suffix tells it from
+// that of another table which had the name before; no name becomes one with "~" and digits.
+func (n names) folder(space, table, suffix string) string {
+	return n.path.folder(n, space, table, suffix)
 }
 
 // fileName returns the name of file seq of an epoch of a task. Both count up and

@@ -139,7 +139,7 @@ func isForm(s string) bool {
 }
 
 // folder returns the folder of a table's files, with a trailing "/".
-func (p *pattern) folder(n names, space, table string) string {
+func (p *pattern) folder(n names, space, table, suffix string) string {
 	var b strings.Builder
 	for _, g := range p.base {
 		b.WriteString(g.before)
@@ -147,7 +147,7 @@ func (p *pattern) folder(n names, space, table string) string {
 		case fieldDatabase:
 			b.WriteString(n.escape(space))
 		case fieldTable:
-			b.WriteString(n.escape(table))
+			b.WriteString(n.escape(table) + suffix)
 		}
 		b.WriteString(g.after + "/")
 	}

@@ -30,7 +30,7 @@ func TestPath_when_read(t *testing.T) {
 		"{database}/{table}/all/p={column:kind}":        "a/b/",
 		"{database}/{table}/{column:at:hour}":           "a/b/",
 	} {
-		if got := pathOf(t, text).folder(names{}, "a", "b"); got != want {
+		if got := pathOf(t, text).folder(names{}, "a", "b", ""); got != want {
 			t.Errorf("%s: %s", text, got)
 		}
 	}
@@ -62,7 +62,7 @@ func TestPath_when_values_are_hostile(t *testing.T) {
 	for range 3000 {
 		n := names{fold: r.IntN(2) == 0, path: p}
 		name, v := row.Name{Space: text(), Table: text()}, text()
-		base := p.folder(n, name.Space, name.Table)
+		base := p.folder(n, name.Space, name.Table, "")
 		k := strings.ToLower(base)
 		if n.fold && tables[k] != (row.Name{}) && tables[k] != name {
 			t.Fatalf("%q and %q have the folder %s", tables[k], name, base)

@@ -15,10 +15,25 @@ var telling = []string{"ca", "cert", "certificate", "key", "file", "path", "dir"
 // sayings are words with which the help of a path is likely to begin.
 var sayings = []string{"file", "pem", "path", "the file", "the path", "folder", "the folder", "directory"}
 
-// harmless are options with such names that are no paths.
+// harmless are the ends of the ways to options with such names that are no paths of this
+// machine.
 var harmless = map[string]string{
-	"list_version": "a number of the protocol",
-	"list":         "an object; its file is declared",
+	"list_version":     "a number of the protocol",
+	"list":             "an object; its file is declared",
+	"hdfs.path":        "a folder in HDFS",
+	"hdfs.file_mode":   "rights in HDFS",
+	"hdfs.folder_mode": "rights in HDFS",
+	"files.path":       "how folders below the target are called",
+	"rules.key":        "names of columns",
+}
+
+func isHarmless(way string) bool {
+	for end := range harmless {
+		if way == end || strings.HasSuffix(way, "."+end) {
+			return true
+		}
+	}
+	return false
 }
 
 // everyField calls each with all fields of all job files and their way there.
@@ -40,7 +55,7 @@ func TestFields_when_a_name_is_that_of_a_path(t *testing.T) {
 		if f.Machine.IsPath() {
 			paths[way] = true
 		}
-		if f.Machine != 0 || f.Kind == option.Secret || harmless[f.Name] != "" {
+		if f.Machine != 0 || f.Kind == option.Secret || isHarmless(way) {
 			return // the value of a Secret is the secret itself
 		}
 		if slices.ContainsFunc(strings.Split(f.Name, "_"), func(w string) bool {

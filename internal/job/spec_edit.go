@@ -73,6 +73,9 @@ func (s *Spec) Kept() Kept {
 // addRules remembers what was said of rules: an option that later versions know is no
 // edit.
 func (k Kept) addRules(at string, v option.Values) {
+	if !slices.ContainsFunc(v.Fields(), func(f option.Field) bool { return f.Name == "rules" }) {
+		return // of a spec that was not parsed
+	}
 	for i, r := range v.Objects("rules") {
 		path := fmt.Sprintf("%srules[%d]", at, i)
 		k[path] = "set"

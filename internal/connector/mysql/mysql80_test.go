@@ -34,7 +34,6 @@ func TestMySQL_when_the_kit_runs(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // it waits for servers most of the time
 			sourcetest.Run(t, sourcetest.Harness{
 				Start: func(t testing.TB) sourcetest.Server { return kitServer{mysql.Start(t, options...)} },
 				Open:  openForKit, Dialect: sourcetest.MySQL(),
@@ -43,11 +42,18 @@ func TestMySQL_when_the_kit_runs(t *testing.T) {
 	}
 }
 
+// hammered makes the tables of hammer, and returns h.t and the place from which the log
+// has all its rows.
+func hammered(t testing.TB, srv *mysql.Server, s *source) ([]*row.Table, position.Position) {
+	t.Helper()
+	srv.Exec(t, "CREATE DATABASE h; CREATE TABLE h.t (w INT, n INT, PRIMARY KEY (w, n)); CREATE TABLE h.other (w INT, n INT)")
+	return discover(t, s, "h.t"), head(t, s)
+}
+
 // hammer writes rows (writer, number) into h.t, each a transaction of its own, from so
 // many connections, until stopped.
 func hammer(t testing.TB, srv *mysql.Server, writers int) (stop func()) {
 	t.Helper()
-	srv.Exec(t, "CREATE DATABASE h; CREATE TABLE h.t (w INT, n INT, PRIMARY KEY (w, n)); CREATE TABLE h.other (w INT, n INT)")
 	done := make(chan struct{})
 	var ended sync.WaitGroup
 	for w := range writers {
@@ -137,10 +143,9 @@ func TestMySQL_snapshot_holds_exactly_what_its_mark_says_under_writers(t *testin
 	for name, options := range map[string][]string{"GTID": nil, "no GTID": mysql.NoGTID, "synced": {"--sync-binlog=1"}} {
 		t.Run(name, func(t *testing.T) {
 			srv := mysql.Start(t, options...)
-			stop := hammer(t, srv, 6)
 			s := sourceOf(t, srv, nil)
-			tables := discover(t, s, "h.t")
-			from := head(t, s)
+			tables, from := hammered(t, srv, s)
+			stop := hammer(t, srv, 6)
 			type seen struct {
 				mark position.Position
 				view map[int]int
@@ -155,7 +160,7 @@ func TestMySQL_snapshot_holds_exactly_what_its_mark_says_under_writers(t *testin
 				snap.close()
 			}
 			stop()
-			all := append(beforeThat(t, s, tables, from), logOf(t, s, tables, from, head(t, s))...)
+			all := logOf(t, s, tables, from, head(t, s))
 			marks := map[string]bool{}
 			for _, x := range snaps {
 				marks[x.mark.Order()] = true
@@ -170,26 +175,14 @@ func TestMySQL_snapshot_holds_exactly_what_its_mark_says_under_writers(t *testin
 	}
 }
 
-// beforeThat returns the rows of h.t that the log has before a place.
-func beforeThat(t testing.TB, s *source, tables []*row.Table, to position.Position) []written {
-	t.Helper()
-	at, err := parsePosition(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := at.place
-	first.file, first.offset = 1, 4
-	return logOf(t, s, tables, s.position(first, unknownGTIDs, lastTxn{}), to)
-}
-
 // A place that the end of the log names is ahead of what is committed: a snapshot
 // opened then may lack what stands before it. The place that Discover gives is not, and
 // its GTIDs are exactly what stands before it.
 func TestMySQL_place_of_Discover_is_behind_no_snapshot(t *testing.T) {
 	srv := mysql.Start(t, "--sync-binlog=1")
-	stop := hammer(t, srv, 6)
 	s := sourceOf(t, srv, nil)
-	tables := discover(t, s, "h.t")
+	tables, from := hammered(t, srv, s)
+	stop := hammer(t, srv, 6)
 	type seen struct {
 		at   position.Position
 		view map[int]int
@@ -213,7 +206,10 @@ func TestMySQL_place_of_Discover_is_behind_no_snapshot(t *testing.T) {
 	}
 	stop()
 	last := head(t, s)
-	all := beforeThat(t, s, tables, last)
+	all := logOf(t, s, tables, from, last)
+	if len(all) == 0 {
+		t.Fatal("the log has no rows")
+	}
 	for _, x := range places {
 		for w, n := range upTo(all, x.at.Order()) {
 			if x.view[w] < n {
@@ -607,10 +603,9 @@ func TestMySQL_snapshot_without_the_right_to_lock(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv := mysql.Start(t, append([]string{"--sync-binlog=1"}, options...)...)
 			srv.Exec(t, "CREATE USER low@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO low@'127.0.0.1'")
-			stop := hammer(t, srv, 3)
 			s := sourceOf(t, srv, map[string]any{"user": "low", "password": secret.New("pw")})
-			tables := discover(t, s, "h.t")
-			from := head(t, s)
+			tables, from := hammered(t, srv, s)
+			stop := hammer(t, srv, 3)
 			views := map[position.Position]map[int]int{}
 			for range 6 {
 				snap, err := s.openSnapshot(within(t), tables[0].Name)
@@ -627,7 +622,7 @@ func TestMySQL_snapshot_without_the_right_to_lock(t *testing.T) {
 			if (name == "no GTID") != (len(views) == 0) {
 				t.Fatalf("%d snapshots of 6 were opened", len(views))
 			}
-			all := append(beforeThat(t, s, tables, from), logOf(t, s, tables, from, head(t, s))...)
+			all := logOf(t, s, tables, from, head(t, s))
 			for mark, got := range views {
 				if want := upTo(all, mark.Order()); !sameView(got, want) {
 					t.Errorf("at %s the snapshot has %v, the log before it %v", s.Describe(mark), got, want)

@@ -438,10 +438,11 @@ func orderKept(planned, now *row.Table, bounds *keyRange) error {
 	}
 	for _, name := range bounds.columns {
 		i, k := planned.Column(name), now.Column(name)
-		if i >= 0 && k >= 0 {
-			if was, is := planned.Columns[i].Type, now.Columns[k].Type; was.Kind == is.Kind && was.Collation == is.Collation {
-				continue
-			}
+		if i < 0 || k < 0 {
+			continue // the query says so
+		}
+		if was, is := planned.Columns[i].Type, now.Columns[k].Type; was.Kind == is.Kind && was.Collation == is.Collation {
+			continue
 		}
 		return fault.New(fault.ResyncNeeded, "column %s of %s, by which its snapshot is divided, was altered while chunks were read", name, now.Name).
 			Try("read the table again: godwit run --again; on a server godwit job resync")

@@ -177,7 +177,7 @@ func (s *Session) judgeBefore(p *path, b *row.Batch, sec *row.Section, i int, ol
 	if pair(b, sec, i) {
 		switch now, err := s.holds(p, b, sec, i+1); {
 		case err != nil: // the update itself is refused
-			return op, leftOut, nil
+			return op, leftOut, nil //nolint:nilerr // with what it says
 		case now == expression.True:
 			op = row.Before
 		}

@@ -133,7 +133,7 @@ func broken(format string, args ...any) *fault.Error {
 
 // decodeJSON reads one of the control folder's documents into v, refusing what a
 // newer version wrote before anything else is looked at.
-func decodeJSON(b []byte, version int, v any) error { //nolint:unparam // each document has a version of its own
+func decodeJSON(b []byte, version int, v any) error {
 	var head struct {
 		Version int `json:"version"`
 	}

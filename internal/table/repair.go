@@ -66,6 +66,10 @@ func (e Engine) Repair(ctx context.Context, s *job.Spec, o engine.Options, each 
 
 // note keeps a row that may be mended.
 func (m *repair) note(s *flow.SinkState, t *row.Table, f rows.Finding) {
+	if to, err := s.Sink.Route.Table(t); err != nil || to != t {
+		m.done.Left++ // what rules make of a table is not mended row by row
+		return
+	}
 	if n := len(m.wrong); n == 0 || m.wrong[n-1].sink != s || m.wrong[n-1].table != t {
 		m.wrong = append(m.wrong, &wrong{sink: s, table: t})
 	}

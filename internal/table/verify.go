@@ -163,7 +163,13 @@ func (v *verification) table(ctx context.Context, s *flow.SinkState, t *row.Tabl
 	target, ok := s.Sink.Sink.(connector.Readable)
 	now := v.present[t.Name]
 	why := s.Unreadable(t)
+	to, err := s.Sink.Route.Table(t)
+	if err == nil && to == nil {
+		return nil // the rules leave it out
+	}
 	switch {
+	case err != nil:
+		why = "its rules do not fit it: " + err.Error()
 	case why != "":
 	case !ok:
 		why = "rows cannot be read back from this kind of sink"
@@ -208,8 +214,12 @@ func (v *verification) compare(ctx context.Context, s *flow.SinkState, t *row.Ta
 // config says what to compare.
 func (v *verification) config(s *flow.SinkState, t *row.Table, target connector.Readable) rows.Config {
 	h, ok := s.Sink.Sink.(connector.Historian)
+	source := v.source
+	if to, err := s.Sink.Route.Table(t); err == nil && to != t {
+		source, t = &ruled{v.source, s.Sink.Route, t, to}, to
+	}
 	return rows.Config{
-		Source: v.source, Target: target, History: ok && h.History(), Table: t, Seed: v.seed,
+		Source: source, Target: target, History: ok && h.History(), Table: t, Seed: v.seed,
 		Place: func(ctx context.Context) (p rows.Place, err error) {
 			p.At, p.Incarnation, err = v.flow.Place(ctx, s.Sink)
 			return p, err
@@ -233,7 +243,7 @@ func (v *verification) changes(ctx context.Context, name string, from, to positi
 	for _, s := range states {
 		if s.Sink.Name == name && s.At == from {
 			split := connector.Split{ID: connector.StreamSplit, Tables: s.Streamed(), Selector: v.spec.Tables, Until: connector.Until{Place: to}}
-			return v.source.Read(ctx, split, from, visit)
+			return v.source.Read(ctx, split, from, through(s.Sink.Route, visit))
 		}
 	}
 	return errMoved

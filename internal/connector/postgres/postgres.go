@@ -22,9 +22,10 @@ import (
 // Driver returns the driver named postgres.
 func Driver() connector.SinkDriver {
 	return connector.SinkDriver{
-		Name:    "postgres",
-		Help:    "Tables of PostgreSQL 13 and later, kept as the source has them. Rows and the place they reach are one transaction.",
-		Options: options(),
+		Name:     "postgres",
+		Discards: true,
+		Help:     "Tables of PostgreSQL 13 and later, kept as the source has them. Rows and the place they reach are one transaction.",
+		Options:  options(),
 		Open: func(_ context.Context, v option.Values, env connector.Env) (connector.Sink, error) {
 			c, err := readConfig(v)
 			if err != nil {

@@ -209,6 +209,7 @@ func (g *group) finish(readErr error) error {
 func (l *lane) consume(ctx context.Context, a applier) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	defer l.idle.Store(true) // it has come to its end
 	for {
 		began := time.Now()
 		wake := time.Hour

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,18 +30,24 @@ func TestRun_when_nodes_of_hdfs_go_away(t *testing.T) {
 		t.Fatalf("godwit ended\n%s", clip(p.said()))
 	}
 	p.goesOn(t, "the beginning")
-	for _, a := range []struct {
+	type act struct {
 		name string
 		do   []string // commands, parts divided by spaces
-	}{
+	}
+	acts := []act{
 		{"the active name node ends", []string{"stop-namenode 0", "activate 1"}},
 		{"it comes back", []string{"start-namenode 0"}},
 		{"safe mode", []string{"safemode on", "wait", "safemode off"}},
 		{"a data node ends", []string{"stop-datanode 0"}},
-		{"nobody is active", []string{"standby 1", "wait", "activate 0"}},
 		{"the data node comes back", []string{"start-datanode 0"}},
 		{"all is killed", []string{"kill"}},
-	} {
+	}
+	if soak() {
+		// With a data node gone it may take minutes until the node that takes over has heard
+		// of the last blocks: docs/stores.md.
+		acts = slices.Insert(acts, 4, act{"nobody is active", []string{"standby 1", "wait", "activate 0"}})
+	}
+	for _, a := range acts {
 		for _, c := range a.do {
 			obey(t, cluster, c)
 		}

@@ -24,19 +24,21 @@ var rooms = map[string][]string{
 
 	// their implementations
 	"internal/store/s3":           {"leaves", "internal/store", "self"},
-	"internal/store/local":        {"leaves", "internal/store", "internal/store/namesort", "self"},
-	"internal/store/hdfs":         {"leaves", "internal/store", "internal/store/namesort", "self"},
+	"internal/store/local":        {"leaves", "internal/store", "internal/store/namesort", "internal/store/staged", "self"},
+	"internal/store/hdfs":         {"leaves", "internal/store", "internal/store/namesort", "internal/store/staged", "self"},
 	"internal/store/mem":          {"leaves", "internal/store", "self"},
 	"internal/codec/text":         {"leaves", "internal/codec", "self"},
 	"internal/codec/csv":          {"leaves", "internal/codec", "internal/codec/text", "self"},
 	"internal/codec/json":         {"leaves", "internal/codec", "internal/codec/text", "self"},
 	"internal/codec/parquet":      {"leaves", "internal/codec", "internal/codec/text", "self"},
-	"internal/connector/mysql":    {"leaves", "internal/connector", "internal/store", "internal/codec", "self"},
+	"internal/connector/mysql":    {"leaves", "internal/connector", "internal/connector/tlsmode", "internal/store", "internal/codec", "self"},
 	"internal/connector/files":    {"leaves", "internal/connector", "internal/store", "internal/codec", "self"},
-	"internal/connector/postgres": {"leaves", "internal/connector", "self"},
+	"internal/connector/postgres": {"leaves", "internal/connector", "internal/connector/tlsmode", "self"},
 
 	// what they share
-	"internal/store/namesort": {"leaves"},
+	"internal/store/namesort":    {"leaves"},
+	"internal/store/staged":      {"leaves", "internal/store"},
+	"internal/connector/tlsmode": {"leaves"},
 
 	// the one line per system
 	"internal/connector/all": {"leaves", "internal/connector", "internal/store", "internal/codec"},

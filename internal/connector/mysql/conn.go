@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -16,76 +15,9 @@ import (
 	"github.com/go-mysql-org/go-mysql/client"
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 
+	"godwit/internal/connector/tlsmode"
 	"godwit/internal/fault"
-	"godwit/internal/option"
 )
-
-// tlsConfig is how connections are encrypted.
-type tlsConfig struct {
-	mode string
-	conf *tls.Config // nil when mode is off
-}
-
-func readTLS(v option.Values, c config) (tlsConfig, error) {
-	t := tlsConfig{mode: v.Text("mode")}
-	if t.mode == "" {
-		t.mode = tlsPreferred
-	}
-	if t.mode == tlsPreferred && c.network == "unix" {
-		t.mode = tlsOff
-	}
-	ca, cert, key := v.Text("ca"), v.Text("cert"), v.Text("key")
-	if t.mode == tlsOff {
-		return t, nil
-	}
-	t.conf = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: v.Text("server_name")}
-	if t.conf.ServerName == "" {
-		t.conf.ServerName = c.host
-	}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return t, fault.New(fault.SourceTLS, "the certificates in %s cannot be read", ca).At("%s", v.Place("ca")).By(err)
-		}
-		t.conf.RootCAs = x509.NewCertPool()
-		if !t.conf.RootCAs.AppendCertsFromPEM(pem) {
-			return t, fault.New(fault.SourceTLS, "%s holds no certificate in PEM form", ca).At("%s", v.Place("ca"))
-		}
-	}
-	if (cert == "") != (key == "") {
-		return t, fault.New(fault.JobValue, "tls needs cert and key together").At("%s", v.Place("cert"))
-	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return t, fault.New(fault.SourceTLS, "the certificate %s and its key cannot be used", cert).At("%s", v.Place("cert")).By(err)
-		}
-		t.conf.Certificates = []tls.Certificate{pair}
-	}
-	switch t.mode {
-	case tlsPreferred, tlsRequired:
-		t.conf.InsecureSkipVerify = true // encrypted, the peer unproved: what the mode says
-	case tlsVerifyCA:
-		t.conf.InsecureSkipVerify = true // the chain is proved below, the name is not
-		t.conf.VerifyConnection = verifyChain(t.conf.RootCAs)
-	}
-	return t, nil
-}
-
-// verifyChain proves that the server's certificate was signed by one of roots.
-func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
-	return func(s tls.ConnectionState) error {
-		if len(s.PeerCertificates) == 0 {
-			return errors.New("the server showed no certificate")
-		}
-		o := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-		for _, c := range s.PeerCertificates[1:] {
-			o.Intermediates.AddCert(c)
-		}
-		_, err := s.PeerCertificates[0].Verify(o)
-		return err
-	}
-}
 
 // conn is one logged-in connection. It is used by one goroutine at a time; only
 // close may be called from another.
@@ -127,9 +59,9 @@ func (c *conn) session() string {
 func (s *source) dial(parent context.Context) (*conn, error) {
 	ctx, cancel := context.WithTimeout(parent, s.cfg.connect)
 	defer cancel()
-	encrypt := s.cfg.tls.conf != nil && !(s.cfg.tls.mode == tlsPreferred && s.plain.Load())
+	encrypt := s.cfg.tls.Conf != nil && !(s.cfg.tls.Mode == tlsmode.Preferred && s.plain.Load())
 	c, err := s.login(ctx, encrypt)
-	if err != nil && encrypt && s.cfg.tls.mode == tlsPreferred && noTLS(err) {
+	if err != nil && encrypt && s.cfg.tls.Mode == tlsmode.Preferred && noTLS(err) {
 		s.plain.Store(true)
 		c, err = s.login(ctx, false)
 	}
@@ -193,7 +125,7 @@ func (s *source) login(ctx context.Context, encrypt bool) (c *conn, err error) {
 		g.SetAttributes(map[string]string{"program_name": "godwit"})
 		g.UnsetCapability(gomysql.CLIENT_QUERY_ATTRIBUTES) // the commands are written here, without the prefix it asks for
 		if encrypt {
-			g.SetTLSConfig(s.cfg.tls.conf.Clone())
+			g.SetTLSConfig(s.cfg.tls.Conf.Clone())
 		}
 		return g.SetCollation("utf8mb4_general_ci")
 	})
@@ -224,7 +156,7 @@ func (s *source) dialFault(err error) error {
 		}
 		return f
 	case errors.As(err, &known), errors.As(err, &record), noTLS(err), strings.Contains(err.Error(), "tls:"), strings.Contains(err.Error(), "x509:"):
-		return fault.New(fault.SourceTLS, "no encrypted connection to the server").At("%s", s.where()).By(rootOf(err)).Try("tls.mode is %s: give `ca` and `server_name`, or another mode", s.cfg.tls.mode)
+		return fault.New(fault.SourceTLS, "no encrypted connection to the server").At("%s", s.where()).By(rootOf(err)).Try("tls.mode is %s: give `ca` and `server_name`, or another mode", s.cfg.tls.Mode)
 	case strings.Contains(err.Error(), "auth plugin"):
 		return fault.New(fault.SourceAuth, "user %s has an authentication plugin that is not supported", s.cfg.user).At("%s", s.where()).By(rootOf(err)).
 			Try("ALTER USER %s IDENTIFIED VIA mysql_native_password USING PASSWORD('…')", quoteText(s.cfg.user))

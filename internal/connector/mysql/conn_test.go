@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"godwit/internal/connector"
+	"godwit/internal/connector/tlsmode"
 	"godwit/internal/fault"
 	"godwit/internal/option"
 	"godwit/internal/secret"
@@ -91,14 +92,14 @@ func TestDial_tells_why_it_failed(t *testing.T) {
 		{"cut packet", map[string]any{"address": long, "user": "gw", "password": secret.New(canary), "connect_timeout": 300 * time.Millisecond}, fault.SourceUnreachable},
 		{"no such host", map[string]any{"address": "no-such-host.invalid:1", "user": "gw", "password": secret.New(canary)}, fault.SourceUnreachable},
 		{"no such socket", map[string]any{"socket": "/nowhere/s.sock", "user": "gw", "password": secret.New(canary)}, fault.SourceUnreachable},
-		{"TLS where there is none", map[string]any{"address": srv.Addr(), "user": srv.User, "password": secret.New(srv.Password), "tls": tlsOption(map[string]any{"mode": tlsRequired})}, fault.SourceTLS},
+		{"TLS where there is none", map[string]any{"address": srv.Addr(), "user": srv.User, "password": secret.New(srv.Password), "tls": tlsOption(map[string]any{"mode": tlsmode.Required})}, fault.SourceTLS},
 		{"no address", map[string]any{"user": "gw"}, fault.JobValue},
 		{"both", map[string]any{"user": "gw", "address": "a", "socket": "b"}, fault.JobValue},
 		{"bad address", map[string]any{"user": "gw", "address": "a:b:c"}, fault.JobValue},
 		{"no port", map[string]any{"user": "gw", "address": "127.0.0.1:"}, fault.JobValue},
 		{"no such port", map[string]any{"user": "gw", "address": "127.0.0.1:65536"}, fault.JobValue},
 		{"port 0", map[string]any{"user": "gw", "address": "[::1]:0"}, fault.JobValue},
-		{"no CA", map[string]any{"address": srv.Addr(), "user": "gw", "tls": tlsOption(map[string]any{"mode": tlsVerifyCA, "ca": "/nowhere/ca.pem"})}, fault.SourceTLS},
+		{"no CA", map[string]any{"address": srv.Addr(), "user": "gw", "tls": tlsOption(map[string]any{"mode": tlsmode.VerifyCA, "ca": "/nowhere/ca.pem"})}, fault.SourceTLS},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -218,16 +219,16 @@ func TestDial_over_TLS(t *testing.T) {
 		encrypted bool
 		code      fault.Code
 	}{
-		{"off", map[string]any{"mode": tlsOff}, false, ""},
+		{"off", map[string]any{"mode": tlsmode.Off}, false, ""},
 		{"preferred", nil, true, ""},
-		{"required", map[string]any{"mode": tlsRequired}, true, ""},
-		{"CA", map[string]any{"mode": tlsVerifyCA, "ca": ca}, true, ""},
-		{"wrong CA", map[string]any{"mode": tlsVerifyCA, "ca": otherCA}, false, fault.SourceTLS},
-		{"system CAs", map[string]any{"mode": tlsVerifyCA}, false, fault.SourceTLS},
-		{"name", map[string]any{"mode": tlsVerifyIdentity, "ca": ca, "server_name": "db.example"}, true, ""},
-		{"wrong name", map[string]any{"mode": tlsVerifyIdentity, "ca": ca}, false, fault.SourceTLS},
-		{"own certificate", map[string]any{"mode": tlsRequired, "cert": cert, "key": key}, true, ""},
-		{"half a certificate", map[string]any{"mode": tlsRequired, "cert": cert}, false, fault.JobValue},
+		{"required", map[string]any{"mode": tlsmode.Required}, true, ""},
+		{"CA", map[string]any{"mode": tlsmode.VerifyCA, "ca": ca}, true, ""},
+		{"wrong CA", map[string]any{"mode": tlsmode.VerifyCA, "ca": otherCA}, false, fault.SourceTLS},
+		{"system CAs", map[string]any{"mode": tlsmode.VerifyCA}, false, fault.SourceTLS},
+		{"name", map[string]any{"mode": tlsmode.VerifyIdentity, "ca": ca, "server_name": "db.example"}, true, ""},
+		{"wrong name", map[string]any{"mode": tlsmode.VerifyIdentity, "ca": ca}, false, fault.SourceTLS},
+		{"own certificate", map[string]any{"mode": tlsmode.Required, "cert": cert, "key": key}, true, ""},
+		{"half a certificate", map[string]any{"mode": tlsmode.Required, "cert": cert}, false, fault.JobValue},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -242,7 +243,7 @@ func TestDial_over_TLS(t *testing.T) {
 			}
 		})
 	}
-	s := sourceOf(t, srv, map[string]any{"tls": tlsOption(map[string]any{"mode": tlsVerifyCA, "ca": ca})})
+	s := sourceOf(t, srv, map[string]any{"tls": tlsOption(map[string]any{"mode": tlsmode.VerifyCA, "ca": ca})})
 	if rows, _ := readAll(t, s, discover(t, s, "d.t")[0], 1<<20); len(rows) != 20000 {
 		t.Error(len(rows), "rows")
 	}

@@ -22,7 +22,7 @@ type account struct {
 func accountOf(c config, tls option.Values) account {
 	return account{
 		network: c.network, address: c.address, user: c.user, password: c.password,
-		mode: c.tls.mode, ca: tls.Text("ca"), cert: tls.Text("cert"), key: tls.Text("key"), name: tls.Text("server_name"),
+		mode: c.tls.Mode, ca: tls.Text("ca"), cert: tls.Text("cert"), key: tls.Text("key"), name: tls.Text("server_name"),
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"godwit/internal/connector"
+	"godwit/internal/connector/tlsmode"
 	"godwit/internal/fault"
 	"godwit/internal/option"
 	"godwit/internal/row"
@@ -26,17 +27,6 @@ import (
 
 // defaultPort is where a server listens when the address has no port.
 const defaultPort = "3306"
-
-// Modes of TLS. Preferred is the default: MariaDB 10.11 comes without a
-// certificate, so that requiring TLS would refuse most servers as installed,
-// and never asking for it would send rows in the clear to those that have one.
-const (
-	tlsOff            = "off"
-	tlsPreferred      = "preferred"
-	tlsRequired       = "required"
-	tlsVerifyCA       = "verify_ca"
-	tlsVerifyIdentity = "verify_identity"
-)
 
 // Driver returns the driver named mysql.
 func Driver() connector.SourceDriver {
@@ -57,14 +47,7 @@ func options() []option.Field {
 		{Name: "socket", Kind: option.Text, Machine: option.DataPath, Help: "Path of the server's unix socket, instead of `address`.", Example: "/run/mysqld/mysqld.sock"},
 		{Name: "user", Kind: option.Text, Required: true, Help: "The user to log in as. It needs SELECT on the tables, and REPLICATION SLAVE and BINLOG MONITOR (on MySQL: REPLICATION CLIENT, and LOCK TABLES on the tables) for their changes.", Example: "godwit"},
 		{Name: "password", Kind: option.Secret, Help: "The user's password, best as a reference.", Example: "${env:SHOP_PASSWORD}"},
-		{Name: "tls", Kind: option.Object, Help: "Encryption of the connections.", Fields: []option.Field{
-			{Name: "mode", Kind: option.Enum, Values: []string{tlsOff, tlsPreferred, tlsRequired, tlsVerifyCA, tlsVerifyIdentity}, Default: tlsPreferred,
-				Help: "`preferred` encrypts when the server can; `required` refuses a server that cannot; `verify_ca` also proves the server's certificate by `ca`; `verify_identity` also that it was issued for the server's name. Over a unix socket `preferred` does not encrypt."},
-			{Name: "ca", Kind: option.Text, Machine: option.SecretPath, Help: "File with the certificates (PEM) that may sign the server's; the system's own when it is left out."},
-			{Name: "cert", Kind: option.Text, Machine: option.SecretPath, Help: "File with the certificate (PEM) that this side shows."},
-			{Name: "key", Kind: option.Text, Machine: option.SecretPath, Help: "File with the key (PEM) of `cert`."},
-			{Name: "server_name", Kind: option.Text, Help: "The name that the server's certificate must have, when it is not the host of `address`."},
-		}},
+		tlsmode.Field(false),
 		{Name: "server_id", Kind: option.Int, Min: 0, Max: 1<<32 - 1, Help: "The id under which the log is read; it must differ from that of every other reader of this server. 0: a random one for each connection."},
 		{Name: "connect_timeout", Kind: option.Duration, Default: 10 * time.Second, Min: int64(100 * time.Millisecond), Max: int64(15 * time.Second), Help: "How long to try to connect and log in."},
 	}
@@ -77,7 +60,7 @@ type config struct {
 	host     string // for the name in a certificate
 	user     string
 	password secret.Text
-	tls      tlsConfig
+	tls      tlsmode.Config
 	serverID uint32 // 0: random for each connection
 	connect  time.Duration
 }
@@ -143,7 +126,7 @@ func readConfig(v option.Values) (config, error) {
 		c.connect = 10 * time.Second
 	}
 	var err error
-	c.tls, err = readTLS(v.Object("tls"), c)
+	c.tls, err = tlsmode.Read(v.Object("tls"), c.host, c.network == "unix", fault.SourceTLS)
 	return c, err
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"godwit/internal/connector"
 	"godwit/internal/connector/sourcetest"
+	"godwit/internal/connector/tlsmode"
 	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
@@ -503,12 +504,12 @@ func TestMySQL_dial_by_every_way_of_login(t *testing.T) {
 		with := func(mode string) map[string]any {
 			return map[string]any{"tls": tlsOption(map[string]any{"mode": mode, "ca": filepath.Join(srv.Binlog(), "ca.pem")})}
 		}
-		login("by the server's key", false, with(tlsOff))
-		login("known to the server by now", false, with(tlsOff))
+		login("by the server's key", false, with(tlsmode.Off))
+		login("known to the server by now", false, with(tlsmode.Off))
 		srv.Exec(t, "FLUSH PRIVILEGES") // it forgets
 		login("encrypted", true, nil)
-		login("encrypted, known", true, with(tlsRequired))
-		login("proved", true, with(tlsVerifyCA))
+		login("encrypted, known", true, with(tlsmode.Required))
+		login("proved", true, with(tlsmode.VerifyCA))
 		srv.Exec(t, "FLUSH PRIVILEGES")
 		if plugin != "sha256_password" { // which the library and the server understand differently there
 			login("by socket", false, map[string]any{"socket": srv.Socket})

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"godwit/internal/connector"
+	"godwit/internal/connector/tlsmode"
 	"godwit/internal/fault"
 	"godwit/internal/option"
 	"godwit/internal/row"
@@ -69,7 +70,7 @@ func TestDial_when_it_is_refused(t *testing.T) {
 		{map[string]any{"password": secret.New("wrong")}, fault.TargetAuth, `refuses user "postgres"`},
 		{map[string]any{"database": "absent"}, fault.TargetAuth, `no database "absent"`},
 		{map[string]any{"database": "latin"}, fault.TargetRefused, "encoding LATIN1"},
-		{map[string]any{"tls": option.Of(tlsFields(), map[string]any{"mode": tlsRequired})}, fault.TargetTLS, "has no TLS"},
+		{map[string]any{"tls": option.Of(tlsFields(), map[string]any{"mode": tlsmode.Required})}, fault.TargetTLS, "has no TLS"},
 	} {
 		_, err := testConfig(t, s, c.given).dial(context.Background())
 		if !fault.Has(err, c.code) || !strings.Contains(err.Error(), c.say) || strings.Contains(err.Error()+fault.Of(err).Hint, "wrong") {

@@ -7,80 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"godwit/internal/connector/tlsmode"
 	"godwit/internal/fault"
-	"godwit/internal/option"
 )
-
-// tlsConfig is how connections are encrypted.
-type tlsConfig struct {
-	mode string
-	conf *tls.Config // nil when mode is off
-}
-
-func readTLS(v option.Values, c config) (tlsConfig, error) {
-	t := tlsConfig{mode: v.Text("mode")}
-	if t.mode == tlsPreferred && c.unix {
-		t.mode = tlsOff
-	}
-	ca, cert, key := v.Text("ca"), v.Text("cert"), v.Text("key")
-	if t.mode == tlsOff {
-		return t, nil
-	}
-	t.conf = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: v.Text("server_name")}
-	if t.conf.ServerName == "" {
-		t.conf.ServerName = c.host
-	}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return t, fault.New(fault.TargetTLS, "the certificates in %s cannot be read", ca).At("%s", v.Place("ca")).By(err)
-		}
-		t.conf.RootCAs = x509.NewCertPool()
-		if !t.conf.RootCAs.AppendCertsFromPEM(pem) {
-			return t, fault.New(fault.TargetTLS, "%s holds no certificate in PEM form", ca).At("%s", v.Place("ca"))
-		}
-	}
-	if (cert == "") != (key == "") {
-		return t, fault.New(fault.JobValue, "tls needs cert and key together").At("%s", v.Place("cert"))
-	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return t, fault.New(fault.TargetTLS, "the certificate %s and its key cannot be used", cert).At("%s", v.Place("cert")).By(err)
-		}
-		t.conf.Certificates = []tls.Certificate{pair}
-	}
-	switch t.mode {
-	case tlsPreferred, tlsRequired:
-		t.conf.InsecureSkipVerify = true // encrypted, the peer unproved: what the mode says
-	case tlsVerifyCA:
-		t.conf.InsecureSkipVerify = true // the chain is proved below, the name is not
-		t.conf.VerifyConnection = verifyChain(t.conf.RootCAs)
-	}
-	return t, nil
-}
-
-// verifyChain proves that the server's certificate was signed by one of roots.
-func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
-	return func(s tls.ConnectionState) error {
-		if len(s.PeerCertificates) == 0 {
-			return errors.New("the server showed no certificate")
-		}
-		o := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-		for _, c := range s.PeerCertificates[1:] {
-			o.Intermediates.AddCert(c)
-		}
-		_, err := s.PeerCertificates[0].Verify(o)
-		return err
-	}
-}
 
 // dialer makes connections of the network.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
@@ -99,9 +34,9 @@ func (c config) dial(ctx context.Context) (*session, error) {
 	}
 	conf.Host, conf.Port, conf.Database, conf.User, conf.Password = c.host, c.port, c.database, c.user, c.password.Reveal()
 	conf.Fallbacks = nil
-	if c.tls.conf != nil {
-		conf.TLSConfig = c.tls.conf.Clone()
-		if c.tls.mode == tlsPreferred {
+	if c.tls.Conf != nil {
+		conf.TLSConfig = c.tls.Conf.Clone()
+		if c.tls.Mode == tlsmode.Preferred {
 			conf.Fallbacks = []*pgconn.FallbackConfig{{Host: c.host, Port: c.port}}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"godwit/internal/connector/tlsmode"
 	"godwit/internal/fault"
 	"godwit/internal/option"
 	"godwit/internal/secret"
@@ -15,16 +16,6 @@ import (
 
 // defaultPort is where a server listens when the address has no port.
 const defaultPort = "5432"
-
-// Modes of TLS. Preferred is the default: a server as installed may have no
-// certificate, and one that has it is never spoken to in the clear.
-const (
-	tlsOff            = "off"
-	tlsPreferred      = "preferred"
-	tlsRequired       = "required"
-	tlsVerifyCA       = "verify_ca"
-	tlsVerifyIdentity = "verify_identity"
-)
 
 // What becomes of a value that the target's type does not know, such as the date
 // 0000-00-00.
@@ -47,14 +38,7 @@ func options() []option.Field {
 		{Name: "database", Kind: option.Text, Required: true, Help: "The database to write to. Its encoding must be UTF8.", Example: "shop"},
 		{Name: "user", Kind: option.Text, Required: true, Help: "The user to log in as. It needs CREATE on the database, or on the schemas that are there already.", Example: "godwit"},
 		{Name: "password", Kind: option.Secret, Live: true, Help: "The user's password, best as a reference.", Example: "${env:LAKE_PASSWORD}"},
-		{Name: "tls", Kind: option.Object, Live: true, Help: "Encryption of the connections.", Fields: []option.Field{
-			{Name: "mode", Kind: option.Enum, Live: true, Values: []string{tlsOff, tlsPreferred, tlsRequired, tlsVerifyCA, tlsVerifyIdentity}, Default: tlsPreferred,
-				Help: "`preferred` encrypts when the server can; `required` refuses a server that cannot; `verify_ca` also proves the server's certificate by `ca`; `verify_identity` also that it was issued for the server's name. Over a unix socket `preferred` does not encrypt."},
-			{Name: "ca", Kind: option.Text, Live: true, Machine: option.SecretPath, Help: "File with the certificates (PEM) that may sign the server's; the system's own when it is left out."},
-			{Name: "cert", Kind: option.Text, Live: true, Machine: option.SecretPath, Help: "File with the certificate (PEM) that this side shows."},
-			{Name: "key", Kind: option.Text, Live: true, Machine: option.SecretPath, Help: "File with the key (PEM) of `cert`."},
-			{Name: "server_name", Kind: option.Text, Live: true, Help: "The name that the server's certificate must have, when it is not the host of `address`."},
-		}},
+		tlsmode.Field(true),
 		{Name: "schema", Kind: option.Text, Help: "The schema of all tables. Left out, each table is in the schema that has the name of its database in the source.", Example: "shop"},
 		{Name: "control_schema", Kind: option.Text, Default: "godwit", Help: "The schema of godwit's own tables, which hold the positions. Several jobs may share it."},
 		{Name: "unrepresentable", Kind: option.Enum, Default: unrepresentableError, Values: []string{unrepresentableText, unrepresentableNull, unrepresentableError},
@@ -80,7 +64,7 @@ type config struct {
 	database string
 	user     string
 	password secret.Text
-	tls      tlsConfig
+	tls      tlsmode.Config
 
 	schema          string // "": the database of the source
 	control         string
@@ -124,7 +108,7 @@ func readConfig(v option.Values) (config, error) {
 		c.host, c.port = host, port
 	}
 	var err error
-	c.tls, err = readTLS(v.Object("tls"), c)
+	c.tls, err = tlsmode.Read(v.Object("tls"), c.host, c.unix, fault.TargetTLS)
 	return c, err
 }
 

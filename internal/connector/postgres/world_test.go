@@ -18,6 +18,7 @@ import (
 
 	"godwit/internal/connector"
 	"godwit/internal/connector/sinktest"
+	"godwit/internal/connector/tlsmode"
 	"godwit/internal/fault"
 	"godwit/internal/option"
 	"godwit/internal/position"
@@ -55,7 +56,7 @@ func newWorlds(t *testing.T, s *postgres.Server) func() sinktest.World {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = judge.Close(context.Background()) })
-	base := testConfig(t, s, map[string]any{"tls": option.Of(tlsFields(), map[string]any{"mode": tlsOff})})
+	base := testConfig(t, s, map[string]any{"tls": option.Of(tlsFields(), map[string]any{"mode": tlsmode.Off})})
 	var mu sync.Mutex
 	return func() sinktest.World {
 		n := worlds.Add(1)

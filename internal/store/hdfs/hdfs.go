@@ -22,6 +22,7 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
+	"godwit/internal/store/staged"
 )
 
 // Defaults.
@@ -143,7 +144,7 @@ func (s *Store) begin(ctx context.Context, key string) error {
 }
 
 func nonce() (string, error) {
-	var b [nonceBytes]byte
+	var b [staged.NonceBytes]byte
 	if _, err := io.ReadFull(rand.Reader, b[:]); err != nil {
 		return "", fault.New(fault.Internal, "no random numbers").By(err)
 	}

@@ -1,16 +1,14 @@
 package hdfs
 
 import (
-	"encoding/hex"
 	"path"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/zeebo/xxh3"
-
 	"godwit/internal/fault"
 	"godwit/internal/store"
+	"godwit/internal/store/staged"
 )
 
 // What a name node takes unless it is set otherwise.
@@ -76,62 +74,8 @@ func show(s string) string {
 	return strconv.Quote(s)
 }
 
-// A staged file is called s-<hash of the key>-<nonce>-<size>-<checksum>, all in
-// hex: its name is its receipt, and no other file can be named by one. The token of
-// the receipt is the file's id, which it keeps when it is renamed.
-const (
-	stagedMark = "s-"
-	tmpMark    = "t-"
-	nonceBytes = 12
-	sumPrefix  = "xxh3:"
-	sumDigits  = 32
-	sizeDigits = 16
-	stagedSize = len(stagedMark) + sumDigits + 1 + 2*nonceBytes + 1 + sizeDigits + 1 + sumDigits
-)
-
-func stagedPrefix(key string) string {
-	return stagedMark + hexSum(xxh3.HashString128(key)) + "-"
-}
-
-func hexSum(u xxh3.Uint128) string {
-	b := u.Bytes()
-	return hex.EncodeToString(b[:])
-}
-
-func stagedName(key, nonce string, size int64, sum string) string {
-	digits := strconv.FormatInt(size, 16)
-	return stagedPrefix(key) + nonce + "-" + strings.Repeat("0", sizeDigits-len(digits)) + digits + "-" + sum
-}
-
-// parseStaged reads a receipt, but for its token, from the name of a staged file of
-// key.
-func parseStaged(key, name string) (store.Receipt, bool) {
-	prefix := stagedPrefix(key)
-	if len(name) != stagedSize || !strings.HasPrefix(name, prefix) {
-		return store.Receipt{}, false
-	}
-	part := strings.Split(name[len(prefix):], "-")
-	if len(part) != 3 || len(part[0]) != 2*nonceBytes || len(part[1]) != sizeDigits || len(part[2]) != sumDigits {
-		return store.Receipt{}, false
-	}
-	if !isHex(part[0]) || !isHex(part[1]) || !isHex(part[2]) {
-		return store.Receipt{}, false
-	}
-	size, err := strconv.ParseInt(part[1], 16, 64)
-	if err != nil {
-		return store.Receipt{}, false
-	}
-	return store.Receipt{Key: key, Staged: name, Size: size, Checksum: sumPrefix + part[2]}, true
-}
-
-func isHex(s string) bool {
-	for _, c := range []byte(s) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
+// tmpMark begins the names of files that are being written.
+const tmpMark = "t-"
 
 // stagedKey returns where the staged file of a receipt is, which may come from a
 // damaged record: nothing but a staged file of exactly that key is named.
@@ -139,7 +83,7 @@ func (s *Store) stagedKey(r store.Receipt) (string, error) {
 	if err := s.check(r.Key); err != nil {
 		return "", fault.New(fault.TargetBroken, "a receipt is damaged: its key cannot be one").At("%s", s.Where()).By(err)
 	}
-	if p, ok := parseStaged(r.Key, r.Staged); !ok || p.Size != r.Size || p.Checksum != r.Checksum {
+	if p, ok := staged.Parse(r.Key, r.Staged); !ok || p.Size != r.Size || p.Checksum != r.Checksum {
 		return "", fault.New(fault.TargetBroken, "the receipt of %s is damaged: key, size and checksum are not those of its staged file", show(r.Key)).
 			At("%s", s.where(r.Key))
 	}

@@ -16,6 +16,7 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
+	"godwit/internal/store/staged"
 )
 
 // Stage implements store.Stager. It keeps what Put keeps.
@@ -88,13 +89,13 @@ func (g *staging) seal() error {
 	if err != nil {
 		return err
 	}
-	sum := hexSum(g.sum.Sum128())
-	name := stagedName(g.f.key, g.f.nonce, g.f.size, sum)
+	sum := staged.Hex(g.sum.Sum128())
+	name := staged.Name(g.f.key, g.f.nonce, g.f.size, sum)
 	if err := s.place(g.f.ctx, g.f.path, s.staging+"/"+name, st.GetFileId(), false); err != nil {
 		return s.fail("stage", g.f.key, err)
 	}
 	g.f.path = s.path(s.staging + "/" + name)
-	g.receipt = store.Receipt{Key: g.f.key, Staged: name, Size: g.f.size, Checksum: sumPrefix + sum, Token: token(st)}
+	g.receipt = store.Receipt{Key: g.f.key, Staged: name, Size: g.f.size, Checksum: staged.SumPrefix + sum, Token: token(st)}
 	return nil
 }
 
@@ -188,7 +189,7 @@ func (s *Store) same(ctx context.Context, st *hdfs.FileStatus, r store.Receipt) 
 	if _, err := io.Copy(h, rc); err != nil {
 		return false, err
 	}
-	return sumPrefix+hexSum(h.Sum128()) == r.Checksum, nil
+	return staged.SumPrefix+staged.Hex(h.Sum128()) == r.Checksum, nil
 }
 
 // Staged implements store.Stager: closed ones only.
@@ -197,12 +198,12 @@ func (s *Store) Staged(ctx context.Context, key string) ([]store.Receipt, error)
 		return nil, err
 	}
 	var out []store.Receipt
-	prefix := stagedPrefix(key)
+	prefix := staged.Prefix(key)
 	err := s.inStaging(ctx, prefix, func(name string, st *hdfs.FileStatus) (bool, error) {
 		if !strings.HasPrefix(name, prefix) {
 			return false, nil // names of ASCII are in order
 		}
-		if r, ok := parseStaged(key, name); ok {
+		if r, ok := staged.Parse(key, name); ok {
 			r.Token = token(st)
 			out = append(out, r)
 		}
@@ -214,12 +215,12 @@ func (s *Store) Staged(ctx context.Context, key string) ([]store.Receipt, error)
 // StagedAny returns what is staged for any of keys, in no order. It reads the
 // staging folder once, however many keys there are, and holds the names in it.
 func (s *Store) StagedAny(ctx context.Context, keys iter.Seq[string]) ([]store.Receipt, error) {
-	type staged struct{ name, token string }
-	names := map[string][]staged{} // by what a key's staged names begin with
-	cut := len(stagedPrefix(""))
+	type found struct{ name, token string }
+	names := map[string][]found{} // by what a key's staged names begin with
+	cut := len(staged.Prefix(""))
 	err := s.inStaging(ctx, "", func(name string, st *hdfs.FileStatus) (bool, error) {
-		if len(name) == stagedSize {
-			names[name[:cut]] = append(names[name[:cut]], staged{name, token(st)})
+		if len(name) == staged.Size {
+			names[name[:cut]] = append(names[name[:cut]], found{name, token(st)})
 		}
 		return true, nil
 	})
@@ -228,8 +229,8 @@ func (s *Store) StagedAny(ctx context.Context, keys iter.Seq[string]) ([]store.R
 	}
 	var out []store.Receipt
 	for key := range keys {
-		for _, n := range names[stagedPrefix(key)] {
-			if r, ok := parseStaged(key, n.name); ok {
+		for _, n := range names[staged.Prefix(key)] {
+			if r, ok := staged.Parse(key, n.name); ok {
 				r.Token = n.token
 				out = append(out, r)
 			}

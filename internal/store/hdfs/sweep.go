@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/colinmarc/hdfs/v2"
+
+	"godwit/internal/store/staged"
 )
 
 // Sweep removes files that writers left behind when they died before they had closed
@@ -28,7 +30,7 @@ func (s *Store) Sweep(ctx context.Context, grace time.Duration) (int, error) {
 			return false, nil
 		}
 		at := time.UnixMilli(int64(st.GetModificationTime()))
-		if len(name) != len(tmpMark)+2*nonceBytes || now.Sub(at) < grace {
+		if len(name) != len(tmpMark)+2*staged.NonceBytes || now.Sub(at) < grace {
 			return true, nil
 		}
 		path := s.path(s.staging + "/" + name)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
 	"github.com/colinmarc/hdfs/v2"
@@ -123,7 +122,7 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, o store.Pu
 		}
 	}()
 	h := store.NewChecker(o.Sums)
-	err = s.pour(ctx, key, body, func(p []byte) error {
+	err = store.Pour(ctx, s.where(key), body, func(p []byte) error {
 		h.Add(p)
 		return f.write(p)
 	})
@@ -142,41 +141,6 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, o store.Pu
 	}
 	done = true
 	return s.whole(key, st)
-}
-
-// pour gives the body, which must have the size it says, piece by piece to write.
-func (s *Store) pour(ctx context.Context, key string, body store.Body, write func([]byte) error) error {
-	r, err := body.Open(0)
-	if err != nil {
-		return fmt.Errorf("body of %s: %w", key, err)
-	}
-	defer r.Close()
-	buf := make([]byte, min(max(body.Size, 0)+1, 256<<10))
-	size := int64(0)
-	for {
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: %w", s.where(key), context.Cause(ctx))
-		}
-		n, err := io.ReadFull(r, buf)
-		if size += int64(n); size > body.Size {
-			break
-		}
-		if n > 0 {
-			if werr := write(buf[:n]); werr != nil {
-				return werr
-			}
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("body of %s: %w", key, err)
-		}
-	}
-	if size != body.Size {
-		return fault.New(fault.Internal, "the body of %s has not the %d bytes it says", show(key), body.Size).At("%s", s.where(key))
-	}
-	return nil
 }
 
 // Delete implements store.Store. Folders stay.

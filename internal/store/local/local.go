@@ -20,6 +20,7 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
+	"godwit/internal/store/staged"
 )
 
 // Options of a store. The zero Options are the defaults.
@@ -269,7 +270,7 @@ func (s *Store) forget() {
 }
 
 func (s *Store) nonce() (string, error) {
-	var b [nonceBytes]byte
+	var b [staged.NonceBytes]byte
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := io.ReadFull(s.rand, b[:]); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
+	"godwit/internal/store/staged"
 )
 
 // An upload is two files in the staging folder: u-<hash of the key>-<nonce>, into
@@ -25,7 +26,7 @@ import (
 // upload is named by its file.
 const (
 	recordEnd  = ".parts"
-	uploadSize = len(uploadMark) + sumDigits + 1 + 2*nonceBytes
+	uploadSize = len(uploadMark) + staged.SumDigits + 1 + 2*staged.NonceBytes
 	recordMost = 64 << 20 // bytes of a record that are read
 	partsMost  = 2_000    // of which PartSize makes no more
 )
@@ -56,8 +57,8 @@ func (s *Store) PartSize(size, least int64) int64 {
 }
 
 func (s *Store) uploadPath(key, upload string) (string, error) {
-	prefix := uploadMark + stagedPrefix(key)[len(stagedMark):]
-	if len(upload) != uploadSize || !strings.HasPrefix(upload, prefix) || !isHex(upload[len(prefix):]) {
+	prefix := uploadMark + staged.Prefix(key)[len(staged.Mark):]
+	if len(upload) != uploadSize || !strings.HasPrefix(upload, prefix) || !staged.IsHex(upload[len(prefix):]) {
 		return "", fmt.Errorf("upload %s of %w", show(upload), notFound(s.where(key)))
 	}
 	return s.staging + "/" + upload, nil
@@ -82,7 +83,7 @@ func (s *Store) Begin(ctx context.Context, key string, size int64, o store.PutOp
 	if err != nil {
 		return "", err
 	}
-	upload := uploadMark + stagedPrefix(key)[len(stagedMark):] + nonce
+	upload := uploadMark + staged.Prefix(key)[len(staged.Mark):] + nonce
 	head, err := line(header{Size: size, Attributes: o.Attributes, Sums: o.Sums})
 	if err != nil {
 		return "", err
@@ -119,13 +120,13 @@ func line(v any) ([]byte, error) {
 	if err != nil {
 		return nil, fault.New(fault.Internal, "cannot write a record of parts").By(err)
 	}
-	return fmt.Appendf(nil, "\n%s %s\n", b, hexSum(xxh3.Hash128(b))), nil
+	return fmt.Appendf(nil, "\n%s %s\n", b, staged.Hex(xxh3.Hash128(b))), nil
 }
 
 // parseLine returns the JSON of a line that is whole.
 func parseLine(b []byte) ([]byte, bool) {
-	i := len(b) - sumDigits - 1
-	if i < 0 || b[i] != ' ' || hexSum(xxh3.Hash128(b[:i])) != string(b[i+1:]) {
+	i := len(b) - staged.SumDigits - 1
+	if i < 0 || b[i] != ' ' || staged.Hex(xxh3.Hash128(b[:i])) != string(b[i+1:]) {
 		return nil, false
 	}
 	return b[:i], true
@@ -255,7 +256,7 @@ func (s *Store) writePart(ctx context.Context, root Root, at, key string, off in
 	}
 	defer w.Close()
 	h := store.XXH3.New()
-	err = s.pour(ctx, key, b, func(p []byte) error {
+	err = store.Pour(ctx, s.where(key), b, func(p []byte) error {
 		_, _ = h.Write(p)
 		n, err := w.WriteAt(p, off)
 		if err == nil && n < len(p) {

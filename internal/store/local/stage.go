@@ -13,6 +13,7 @@ import (
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
+	"godwit/internal/store/staged"
 )
 
 // Stage implements store.Stager. It keeps what Put keeps.
@@ -133,8 +134,8 @@ func (g *staging) seal() error {
 		return err
 	}
 	nonce := g.t.name[len(s.staging)+1+len(tmpMark):]
-	sum := hexSum(g.sum.Sum128())
-	name := stagedName(g.t.key, nonce, g.size, sum)
+	sum := staged.Hex(g.sum.Sum128())
+	name := staged.Name(g.t.key, nonce, g.size, sum)
 	to := s.staging + "/" + name
 	if err := g.t.root.Rename(g.t.name, to); err != nil {
 		return s.fail("stage", g.t.key, err)
@@ -143,7 +144,7 @@ func (g *staging) seal() error {
 	if err := s.syncDir(g.t.root, s.staging); err != nil {
 		return err
 	}
-	g.receipt = store.Receipt{Key: g.t.key, Staged: name, Size: g.size, Checksum: sumPrefix + sum}
+	g.receipt = store.Receipt{Key: g.t.key, Staged: name, Size: g.size, Checksum: staged.SumPrefix + sum}
 	return nil
 }
 
@@ -277,7 +278,7 @@ func checksum(ctx context.Context, r io.Reader) (string, error) {
 		n, err := r.Read(buf)
 		_, _ = h.Write(buf[:n])
 		if err == io.EOF {
-			return sumPrefix + hexSum(h.Sum128()), nil
+			return staged.SumPrefix + staged.Hex(h.Sum128()), nil
 		}
 		if err != nil {
 			return "", err
@@ -291,10 +292,10 @@ func (s *Store) Staged(ctx context.Context, key string) ([]store.Receipt, error)
 		return nil, err
 	}
 	var out []store.Receipt
-	prefix := stagedPrefix(key)
+	prefix := staged.Prefix(key)
 	err := s.inStaging(ctx, func(_ Root, _ Dir, name string) error {
 		if strings.HasPrefix(name, prefix) {
-			if r, ok := parseStaged(key, name); ok {
+			if r, ok := staged.Parse(key, name); ok {
 				out = append(out, r)
 			}
 		}
@@ -307,9 +308,9 @@ func (s *Store) Staged(ctx context.Context, key string) ([]store.Receipt, error)
 // staging folder once, however many keys there are, and holds the names in it.
 func (s *Store) StagedAny(ctx context.Context, keys iter.Seq[string]) ([]store.Receipt, error) {
 	names := map[string][]string{} // by what a key's staged names begin with
-	cut := len(stagedPrefix(""))
+	cut := len(staged.Prefix(""))
 	err := s.inStaging(ctx, func(_ Root, _ Dir, name string) error {
-		if len(name) == stagedSize {
+		if len(name) == staged.Size {
 			names[name[:cut]] = append(names[name[:cut]], name)
 		}
 		return nil
@@ -319,8 +320,8 @@ func (s *Store) StagedAny(ctx context.Context, keys iter.Seq[string]) ([]store.R
 	}
 	var out []store.Receipt
 	for key := range keys {
-		for _, name := range names[stagedPrefix(key)] {
-			if r, ok := parseStaged(key, name); ok {
+		for _, name := range names[staged.Prefix(key)] {
+			if r, ok := staged.Parse(key, name); ok {
 				out = append(out, r)
 			}
 		}

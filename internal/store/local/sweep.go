@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"strings"
 	"time"
+
+	"godwit/internal/store/staged"
 )
 
 // Sweep removes files that writers left behind when they died before they had
@@ -33,8 +35,8 @@ func (s *Store) Sweep(ctx context.Context, grace time.Duration) (int, error) {
 	}
 	n := 0
 	err = s.inStaging(ctx, func(root Root, d Dir, name string) error {
-		batch := strings.HasPrefix(name, batchMark) && len(name) == len(batchMark)+2*nonceBytes
-		if !batch && !strings.HasPrefix(name, tmpMark) || !batch && len(name) != len(tmpMark)+2*nonceBytes {
+		batch := strings.HasPrefix(name, batchMark) && len(name) == len(batchMark)+2*staged.NonceBytes
+		if !batch && !strings.HasPrefix(name, tmpMark) || !batch && len(name) != len(tmpMark)+2*staged.NonceBytes {
 			return nil
 		}
 		i, err := d.Stat(name)

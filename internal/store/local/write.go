@@ -213,7 +213,7 @@ func (s *Store) replace(t *tmp, key string) error {
 // and sets the file's attributes. It syncs nothing.
 func (s *Store) fill(ctx context.Context, t *tmp, body store.Body, o store.PutOptions) (Info, error) {
 	h := store.NewChecker(o.Sums)
-	err := s.pour(ctx, t.key, body, func(p []byte) error {
+	err := store.Pour(ctx, s.where(t.key), body, func(p []byte) error {
 		h.Add(p)
 		return t.write(p)
 	})
@@ -231,41 +231,6 @@ func (s *Store) fill(ctx context.Context, t *tmp, body store.Body, o store.PutOp
 		return Info{}, s.fail("write", t.key, err)
 	}
 	return i, nil
-}
-
-// pour gives the body, which must have the size it says, piece by piece to write.
-func (s *Store) pour(ctx context.Context, key string, body store.Body, write func([]byte) error) error {
-	r, err := body.Open(0)
-	if err != nil {
-		return fmt.Errorf("body of %s: %w", key, err)
-	}
-	defer r.Close()
-	buf := make([]byte, min(max(body.Size, 0)+1, 256<<10))
-	size := int64(0)
-	for {
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: %w", s.where(key), context.Cause(ctx))
-		}
-		n, err := io.ReadFull(r, buf)
-		if size += int64(n); size > body.Size {
-			break
-		}
-		if n > 0 {
-			if werr := write(buf[:n]); werr != nil {
-				return werr
-			}
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("body of %s: %w", key, err)
-		}
-	}
-	if size != body.Size {
-		return fault.New(fault.Internal, "the body of %s has not the %d bytes it says", show(key), body.Size).At("%s", s.where(key))
-	}
-	return nil
 }
 
 // mark sets those attributes that a file has. What this user or this file system

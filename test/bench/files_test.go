@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -246,7 +247,7 @@ func done(name string, samples map[string][]sample) workload {
 func TestJudge_when_figures_say_so(t *testing.T) {
 	own, again := godwitLabel, godwitLabel+" "+control
 	find := func(name string, memory bool) goal {
-		for _, g := range goals() {
+		for _, g := range fileGoals() {
 			if g.workload == name && strings.Contains(g.text, "memory") == memory {
 				return g
 			}
@@ -284,8 +285,28 @@ func TestJudge_when_figures_say_so(t *testing.T) {
 	}
 }
 
+func TestJudge_when_the_goal_is_a_figure(t *testing.T) {
+	most := goal{workload: "up-large", of: seconds, against: itself, most: 2}
+	for own, want := range map[float64]string{2: "met", 2.1: "**not met**"} {
+		w := done("up-large", map[string][]sample{godwitLabel: measured(own), godwitLabel + " " + control: measured(1)})
+		if got := most.judge(&w); got.word != want || got.other != 2 {
+			t.Errorf("%v: %+v, want %s", own, got, want)
+		}
+	}
+	alone := goal{workload: "up-large", of: seconds, against: pipeName, most: 1}
+	w := done("up-large", map[string][]sample{godwitLabel: measured(2), godwitLabel + " " + control: measured(2), pipeName: measured(3)})
+	if got := alone.judge(&w); got.word != "met" || got.rival != pipeName {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestGoals_when_named(t *testing.T) {
-	for _, g := range goals() {
+	for _, g := range tableGoals() {
+		if !slices.Contains(tableNames(), g.workload) {
+			t.Errorf("%s is no workload", g.workload)
+		}
+	}
+	for _, g := range fileGoals() {
 		if !(options{only: partFiles}).selects(g.workload) || !strings.Contains(strings.Join(fileNames(), " "), g.workload) {
 			t.Errorf("%s is no workload", g.workload)
 		}
@@ -331,7 +352,7 @@ func TestFileTable_when_a_rival_runs_alone(t *testing.T) {
 
 func TestGoalTable_when_a_part_was_measured(t *testing.T) {
 	var p strings.Builder
-	goalTable(&p, []workload{done("up-large", map[string][]sample{godwitLabel: measured(2), godwitLabel + " " + control: measured(2), "s5cmd": measured(3)})})
+	goalTable(&p, fileGoals(), []workload{done("up-large", map[string][]sample{godwitLabel: measured(2), godwitLabel + " " + control: measured(2), "s5cmd": measured(3)})})
 	for _, want := range []string{
 		"| large uploads: within 1.05× of the fastest | 2.00 | s5cmd 3.00 | 0.67× | met |\n",
 		"| small uploads: 1.5× as fast as the fastest | – | – | – | not measured |\n",

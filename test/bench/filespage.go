@@ -29,7 +29,7 @@ measured for %.0f s or more over all rounds, and a run counts only if no object 
 `, o.small.objects, perFolder, o.large.objects, o.steady.Seconds())
 	o.machine(&p)
 	fmt.Fprintf(&p, "Load of the machine at the end: %s. Versions: %s.\n\nSettings: %s.\n\n", load(), o.versions(), settings(all))
-	goalTable(&p, all)
+	goalTable(&p, fileGoals(), all)
 	for i := range all {
 		fileTable(&p, &all[i])
 	}

@@ -75,6 +75,8 @@ func (b *bench) tablesPart(all []workload) string {
 	for _, w := range all {
 		table(&p, w)
 	}
+	fmt.Fprintln(&p)
+	goalTable(&p, tableGoals(), all)
 	return p.String()
 }
 

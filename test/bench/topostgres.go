@@ -69,7 +69,7 @@ func (b *bench) postgres(ctx context.Context) (workload, error) {
 			check: same("bench.lineitem"),
 		},
 		{
-			name: "pipe", setting: "`mariadb --quick -B | psql COPY`: the table with its key is there, nothing is checked",
+			name: pipeName, setting: "`mariadb --quick -B | psql COPY`: the table with its key is there, nothing is checked",
 			prepare: func(context.Context) error {
 				return errors.Join(b.freshDatabase("template0"), b.target.In("run").Run(pgLineitem()))
 			},
@@ -88,6 +88,9 @@ func (b *bench) freshDatabase(template string) error {
 func (b *bench) pgSink() string {
 	return fmt.Sprintf("postgres: {address: %q, database: run, user: %s, password: \"${env:BENCH_TARGET}\"}", b.target.Addr(), b.target.User)
 }
+
+// pipeName is the contestant that moves rows and does nothing else.
+const pipeName = "pipe"
 
 // pipe is the shortest way there is without a program of one's own.
 func (b *bench) pipe(ctx context.Context, _ string) (call, error) {

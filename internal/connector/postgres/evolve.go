@@ -260,11 +260,12 @@ func (x *alteration) renames() {
 		return
 	}
 	if !exchanged && slices.ContainsFunc(all, func(p pair) bool { return x.has(p.to) }) {
-		// A chunk was ahead and made the column: each row has its value in one of both.
+		// A chunk was ahead and made the column. Rows of chunks that were ahead have null
+		// in the old one, all others their value.
 		for _, p := range all {
 			if x.has(p.from) && x.has(p.to) {
-				x.statements = append(x.statements, fmt.Sprintf("UPDATE %s SET %s = %s::%s WHERE %[2]s IS NULL AND %[5]s IS NOT NULL",
-					x.after.qualified, quote(p.to), quote(p.from), x.column(p.to).sql, quote(p.from)))
+				x.statements = append(x.statements, fmt.Sprintf("UPDATE %s SET %s = %s::%s WHERE %[3]s IS NOT NULL",
+					x.after.qualified, quote(p.to), quote(p.from), x.column(p.to).sql))
 			}
 		}
 		return // the old ones are dropped as any that is not wanted
@@ -297,18 +298,34 @@ func (x *alteration) field(i int) {
 	c := x.column(f.name)
 	if c == nil {
 		d := x.after.table.Columns[i].Default
-		if d == nil {
+		if d == nil || x.maybeRenamed(i) {
 			x.add("ADD COLUMN %s %s", f.quoted, f.sql)
 			return
 		}
-		// Rows that are there show it, later ones bring their own.
+		// Rows that are there show it. Later ones bring their own, but for those that
+		// the stream adds before it comes to a change which a chunk was ahead with.
 		x.add("ADD COLUMN %s %s DEFAULT %s", f.quoted, f.sql, f.literal(*d))
-		x.add("ALTER COLUMN %s DROP DEFAULT", f.quoted)
+		if !x.ahead {
+			x.add("ALTER COLUMN %s DROP DEFAULT", f.quoted)
+		}
 		return
+	}
+	if c.filled && !x.ahead && !slices.ContainsFunc(x.before.fields, func(b field) bool { return b.name == f.name }) {
+		x.add("ALTER COLUMN %s DROP DEFAULT", f.quoted)
 	}
 	if c.sql != f.printed() {
 		x.add("ALTER COLUMN %s TYPE %s USING %s", f.quoted, f.sql, f.converted(c))
 	}
+}
+
+// maybeRenamed reports whether a column that a chunk found may be an older one under a
+// new name, whose rows must not show the default where they have null: then it is
+// filled when the stream tells.
+func (x *alteration) maybeRenamed(i int) bool {
+	if !x.ahead || !x.after.table.Columns[i].Nullable {
+		return false
+	}
+	return slices.ContainsFunc(x.before.fields, func(b field) bool { return !x.wanted(b.name) && b.sql == x.after.fields[i].sql })
 }
 
 // printed is the type as the catalogue prints it.

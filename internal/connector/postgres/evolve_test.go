@@ -148,3 +148,32 @@ func TestEvolve_when_a_chunk_is_ahead(t *testing.T) {
 	r.wants("SELECT id, w, n FROM shop.t ORDER BY id", "1|ONE|10", "3|three|3", "4|four|4", "5|five|5")
 	r.columns("shop.t", "id|integer|t", "n|text|f", "w|text|f")
 }
+
+// Columns that a chunk found before the stream did: rows that the stream adds in the
+// older shape show their defaults, as those do that were there, and rows of columns
+// that were renamed show what they had.
+func TestEvolve_when_a_chunk_found_columns_with_defaults(t *testing.T) {
+	five, six, it := "5", "6", "it's"
+	number := row.Type{Kind: row.Int, Size: 4, Native: "int(11)"}
+	table := plainTable("t", true, "id", "v")
+	table.Columns = append(table.Columns, row.Column{Name: "old", Type: number, Default: &six}, row.Column{Name: "may", Type: row.Type{Kind: row.Date, Native: "date"}, Nullable: true})
+	r := newRig(t, postgres.Start(t), nil, table)
+	stream := r.w
+	r.must(r.write(table, change{row.Insert, cells(1, "one", 1, nil)}, change{row.Insert, cells(2, "two", 2, nil)}))
+	day := "2001-02-03"
+	after := altered(table, func(t *row.Table) {
+		t.Columns[2].Name = "new"
+		t.Columns[3].Name, t.Columns[3].Default = "might", &day
+		t.Columns = append(t.Columns, row.Column{Name: "n", Type: number, Default: &five}, row.Column{Name: "s", Type: row.Type{Kind: row.Text, Native: "varchar(10)"}, Nullable: true, Default: &it})
+	})
+	w, _, err := r.sink.Open(context.Background(), connector.Shard{Job: "shop", Sink: "lake", Task: "1.1.2"}, connector.Claim{Run: 1})
+	r.must(err)
+	r.w = w
+	r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: table, After: after}))
+	r.must(r.write(after, change{row.Read, cells(3, "three", 3, nil, 33, nil)}))
+	r.w = stream
+	r.must(r.write(table, change{row.Insert, cells(4, "four", 4, nil)}, change{row.Before, cells(2, "two", 2, nil)}, change{row.Update, cells(9, "two", 2, nil)}))
+	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: after, Renamed: map[string]string{"new": "old", "might": "may"}})
+	r.wants("SELECT * FROM shop.t ORDER BY id", "1|one|1|∅|5|it's", "3|three|3|∅|33|∅", "4|four|4|∅|5|it's", "9|two|2|∅|5|it's")
+	r.wants("SELECT count(*) FROM pg_attrdef WHERE adrelid = 'shop.t'::regclass", "0")
+}

@@ -192,11 +192,12 @@ type column struct {
 	oid    uint32
 	sql    string
 	needed bool // it may not be left out
+	filled bool // it has a default
 }
 
 func columnsOf(ctx context.Context, c *session, g *target) ([]column, error) {
-	r, err := c.query(ctx, `SELECT attname, atttypid, format_type(atttypid, atttypmod), attnotnull AND NOT atthasdef AND attidentity = '' AND attgenerated = ''
- FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, text(g.qualified))
+	r, err := c.query(ctx, `SELECT attname, atttypid, format_type(atttypid, atttypmod), attnotnull AND NOT atthasdef AND attidentity = '' AND attgenerated = '',
+ atthasdef AND attgenerated = '' FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, text(g.qualified))
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +207,7 @@ func columnsOf(ctx context.Context, c *session, g *target) ([]column, error) {
 		if err != nil {
 			return nil, fault.New(fault.TargetBroken, "the catalogue has a type %q", v[1]).By(err)
 		}
-		out = append(out, column{string(v[0]), uint32(oid), string(v[2]), string(v[3]) == "t"})
+		out = append(out, column{string(v[0]), uint32(oid), string(v[2]), string(v[3]) == "t", string(v[4]) == "t"})
 	}
 	return out, nil
 }

@@ -41,6 +41,7 @@ type Server struct {
 	settings []string
 	lock     *os.File // held as long as the owner of Dir lives
 	run      *process.Process
+	gone     <-chan struct{} // closed when no process of the server is left, and its log is whole
 }
 
 // Launch starts a server with more settings, such as "wal_level=logical", which win
@@ -141,13 +142,17 @@ func (s *Server) start() error {
 	if err != nil {
 		return errors.Join(err, read.Close(), out.Close())
 	}
-	ready := make(chan struct{})
-	go follow(read, out, ready)
+	ready, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		follow(read, out, ready)
+		close(gone)
+	}()
 	select {
 	case <-ready:
-		s.run = r
+		s.run, s.gone = r, gone
 		return nil
 	case <-r.Done:
+		await(gone)
 		err = fmt.Errorf("ended while starting: %w", errors.Join(r.Err(), errors.New("see its log")))
 	case <-time.After(startLimit):
 		err = fmt.Errorf("not ready after %s", startLimit)
@@ -155,6 +160,14 @@ func (s *Server) start() error {
 	r.Kill()
 	text, _ := os.ReadFile(s.logFile())
 	return fmt.Errorf("PostgreSQL on port %d: %w\n%s", s.Port, err, tail(text))
+}
+
+// await waits until no process of a server is left.
+func await(gone <-chan struct{}) {
+	select {
+	case <-gone:
+	case <-time.After(stopLimit):
+	}
 }
 
 // follow copies what the server prints to its log, until all its processes are
@@ -191,13 +204,18 @@ func (s *Server) Pid() int {
 func (s *Server) Shutdown() error { return s.end(syscall.SIGINT) }
 
 // Crash ends the server and the processes of its sessions with SIGKILL: left alone
-// these would finish what they are at. Its data stays for Boot.
+// these would finish what they are at. It returns when all are gone; the data stays for
+// Boot.
 func (s *Server) Crash() error {
+	if s.run == nil {
+		return nil
+	}
 	children := s.children()
 	err := s.end(syscall.SIGKILL)
 	for _, pid := range children {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have seen by itself that the server is gone
 	}
+	await(s.gone)
 	return err
 }
 
@@ -238,8 +256,8 @@ func (s *Server) Boot(settings ...string) error {
 		return errors.New("the server runs")
 	}
 	s.settings = append(s.settings, settings...)
-	// A server that was killed leaves processes, which end when they see that; until
-	// then their memory keeps the folder taken.
+	// Memory of a server that was killed keeps the folder taken until the kernel has
+	// given it back.
 	var err error
 	for range 50 {
 		if err = s.start(); err == nil || !strings.Contains(err.Error(), "still in use") {

@@ -20,6 +20,7 @@ const apartRounds = 10
 // left out and taken in again while the source changes, and kills the server each time
 // in the middle of it. At each kill what is together is exact; at the end everything is.
 func TestApart_when_killed(t *testing.T) {
+	t.Parallel()
 	lives := 1
 	if soak() {
 		lives = 200 / apartRounds
@@ -184,6 +185,7 @@ func isWhole(lake string) bool {
 // TestRun_when_tables_are_edited: what a later run is to have more is copied and joins,
 // what it is to have less leaves, and what was written of it stays.
 func TestRun_when_tables_are_edited(t *testing.T) {
+	t.Parallel()
 	for mode, until := range map[string]string{"snapshot_and_changes": "head", "snapshot": ""} {
 		t.Run(mode, func(t *testing.T) { runEdited(t, mode, until) })
 	}

@@ -222,6 +222,7 @@ func readCSV(t testing.TB, path string) [][]string {
 // TestAppend kills a job that writes each row once, at any time, while rows change and
 // take other keys.
 func TestAppend(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	if n, err := strconv.ParseUint(os.Getenv("GODWIT_SEED"), 10, 64); err == nil {
 		seed = n

@@ -85,6 +85,7 @@ func (s *served) eventually(name, what string, so func() bool) {
 // TestServe_when_one_of_two_sinks_breaks: the other one goes on at once, the broken one
 // catches up when it is mended, and then both share a reader again.
 func TestServe_when_one_of_two_sinks_breaks(t *testing.T) {
+	t.Parallel()
 	s := &served{t: t, r: rand.New(rand.NewPCG(1, 3)), w: &world{server: one(t)}, state: filepath.Join(t.TempDir(), "state")}
 	j := newJob(t, s.w.server, "name", "two", "until", "", "sinks", "second", "roll", "{size: 64KiB, every: 1s}")
 	s.data = append(s.data, j.dir)
@@ -153,6 +154,7 @@ const asideRounds = 10
 // kills the server in the middle of it. The other sink is exact at each kill, both are
 // at the end.
 func TestAside_when_killed(t *testing.T) {
+	t.Parallel()
 	lives := 1
 	if soak() {
 		lives = 200 / asideRounds

@@ -20,6 +20,7 @@ const bucketRounds = 10
 // TestKill_when_target_is_a_bucket is a life with a bucket of MinIO as the target, in a
 // soak many: after each kill what is visible and what the last commits name is exact.
 func TestKill_when_target_is_a_bucket(t *testing.T) {
+	t.Parallel()
 	lives := 1
 	if soak() {
 		lives = 200 / bucketRounds
@@ -32,12 +33,10 @@ func TestKill_when_target_is_a_bucket(t *testing.T) {
 
 func liveInBucket(t *testing.T, seed uint64) {
 	server := servers.MinIO(t)
-	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey,
-		"AWS_ENDPOINT_URL_S3": server.Endpoint, "AWS_REGION": "us-east-1"} {
-		t.Setenv(name, value)
-	}
+	env := []string{"AWS_ACCESS_KEY_ID=" + server.AccessKey, "AWS_SECRET_ACCESS_KEY=" + server.SecretKey,
+		"AWS_ENDPOINT_URL_S3=" + server.Endpoint, "AWS_REGION=us-east-1"}
 	b := &bucket{t: t, server: server, name: server.Bucket(t)}
-	liveAfar(t, seed, distant{"s3://" + b.name + "/" + lakePrefix, b.download, server.SecretKey})
+	liveAfar(t, seed, distant{"s3://" + b.name + "/" + lakePrefix, b.download, server.SecretKey, env})
 }
 
 // distant is a target that is not on this machine.
@@ -45,19 +44,20 @@ type distant struct {
 	url      string
 	download func(dir string) // makes dir what the target is
 	hidden   string           // must not be shown
+	env      []string         // how it is reached
 }
 
 // liveAfar is a life of a target, killed again and again.
 func liveAfar(t *testing.T, seed uint64, target distant) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 2))
-	w := newWorld(t, seed)
+	w, who := newWorld(t, seed), caller{env: target.env}
 	j := newJob(t, w.server, "url", target.url, "until", "", "roll", "{size: 64KiB, every: 1s}", "chunk_size", "64MiB")
 	w.write()
 	var seen verdict
 	waiting := 0
 	for n := range bucketRounds {
-		p := start(t, w.server.Password, "run", j.file(), "--state", filepath.Join(j.dir, fmt.Sprint("state", n%3)), "--json")
+		p := who.start(t, w.server.Password, "run", j.file(), "--state", filepath.Join(j.dir, fmt.Sprint("state", n%3)), "--json")
 		if n > 2 && !p.until("the stream", phase("stream")) {
 			t.Fatalf("round %d: godwit ended\n%s", n, clip(p.said()))
 		}
@@ -80,7 +80,7 @@ func liveAfar(t *testing.T, seed uint64, target distant) {
 	w.halt()
 	j.set("until", "head")
 	for range 2 {
-		code, said := run(t, w.server.Password, j.args()...)
+		code, said := who.run(t, w.server.Password, j.args()...)
 		want(t, code, said, 0, strings.TrimSuffix(target.url, "/"))
 		if target.hidden != "" && strings.Contains(said, target.hidden) {
 			t.Error("the secret key is shown")

@@ -149,6 +149,7 @@ func taskOf(s spec.State, id string) (out spec.TaskState) {
 // down at first, it is paused in its snapshot and in its stream, one table for a while,
 // and it is drained, while the source changes. What arrives is exact.
 func TestDriven_when_all_happens_to_it(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	w := newWorld(t, 11)

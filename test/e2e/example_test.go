@@ -13,6 +13,7 @@ import (
 // TestExample_of_a_warehouse runs examples/warehouse.yaml on the example's shop, changes
 // that, runs it again and verifies.
 func TestExample_of_a_warehouse(t *testing.T) {
+	t.Parallel()
 	s, pg := mariadb.Start(t), newShop(t)
 	for _, file := range []string{"shop.sql", "shop-user.sql"} {
 		sql, err := os.ReadFile(filepath.Join("../../examples", file))
@@ -22,8 +23,7 @@ func TestExample_of_a_warehouse(t *testing.T) {
 		s.Exec(t, string(sql))
 	}
 	pg.server.Exec(t, "CREATE DATABASE warehouse; CREATE USER godwit PASSWORD 'of-the-warehouse'; GRANT CREATE ON DATABASE warehouse TO godwit")
-	t.Setenv("SHOP_PASSWORD", "choose-your-own")
-	t.Setenv("WAREHOUSE_PASSWORD", "of-the-warehouse")
+	who := caller{env: []string{"SHOP_PASSWORD=choose-your-own", "WAREHOUSE_PASSWORD=of-the-warehouse"}}
 	text, err := os.ReadFile("../../examples/warehouse.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -35,11 +35,11 @@ func TestExample_of_a_warehouse(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask := func(args ...string) string {
-		code, said := run(t, "", append(args, file, "--state", filepath.Join(dir, "state"))...)
+		code, said := who.run(t, "", append(args, file, "--state", filepath.Join(dir, "state"))...)
 		want(t, code, said, 0)
 		return said
 	}
-	code, said := run(t, "", "preview", file)
+	code, said := who.run(t, "", "preview", file)
 	want(t, code, said, 0)
 	ask("run")
 	s.Exec(t, "UPDATE shop.orders SET status = 'new' WHERE id % 50 = 0; UPDATE shop.customers SET name = CONCAT(name, '!') WHERE id < 100; DELETE FROM shop.order_items LIMIT 500")

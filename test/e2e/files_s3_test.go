@@ -13,6 +13,7 @@ import (
 // bucket, on into another, and back into a folder. Each way is killed at random
 // progress in every round, and at the end the two folders are equal.
 func TestFiles_when_killed_on_the_way_through_s3(t *testing.T) {
+	t.Parallel()
 	server, err := s3.Launch("minio")
 	if err != nil {
 		t.Fatal(err)

@@ -207,6 +207,7 @@ func TestFiles_when_objects_fail(t *testing.T) {
 // TestFiles_when_killed kills runs at random progress and goes on; at each stop
 // nothing in the target is half there, and at the end everything is.
 func TestFiles_when_killed(t *testing.T) {
+	t.Parallel()
 	rounds := 10
 	if soak() {
 		rounds = 200

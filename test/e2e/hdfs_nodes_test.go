@@ -16,16 +16,16 @@ import (
 // It must go on each time without being started again, and is killed in the middle of
 // the last failover; at the end the files are equal to the source.
 func TestRun_when_nodes_of_hdfs_go_away(t *testing.T) {
+	t.Parallel()
 	cluster := hdfs.Start(t, hdfs.Options{HA: true, DataNodes: 3})
 	folder := cluster.Folder(t, "lark")
-	t.Setenv("HADOOP_CONF_DIR", configuration(t, cluster))
-	t.Setenv("HADOOP_USER_NAME", "lark")
+	who := caller{env: []string{"HADOOP_CONF_DIR=" + configuration(t, cluster), "HADOOP_USER_NAME=lark"}}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	w := newWorld(t, seed)
 	j := newJob(t, w.server, "url", "hdfs://lake"+folder, "until", "", "roll", "{size: 64KiB, every: 1s}")
 	w.write()
-	p := start(t, w.server.Password, j.args()...)
+	p := who.start(t, w.server.Password, j.args()...)
 	if !p.until("the stream", phase("stream")) {
 		t.Fatalf("godwit ended\n%s", clip(p.said()))
 	}
@@ -62,7 +62,7 @@ func TestRun_when_nodes_of_hdfs_go_away(t *testing.T) {
 	}
 	w.halt()
 	j.set("until", "head")
-	code, said := run(t, w.server.Password, j.args()...)
+	code, said := who.run(t, w.server.Password, j.args()...)
 	want(t, code, said, 0)
 	fetch(t, cluster, folder, j.lake())
 	if wrong := w.judgeEnd(j); wrong != "" {

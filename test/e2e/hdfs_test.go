@@ -16,6 +16,7 @@ import (
 // into a bucket, and back into a folder by way of HDFS again. Each way is killed at
 // random progress, and at the end the two folders are equal.
 func TestFiles_when_killed_on_the_way_through_hdfs(t *testing.T) {
+	t.Parallel()
 	cluster, server := hdfs.Shared(t), s3.MinIO(t)
 	rounds := 3
 	if soak() {
@@ -61,6 +62,7 @@ func TestFiles_when_killed_on_the_way_through_hdfs(t *testing.T) {
 // TestKill_when_target_is_hdfs is a life with a folder of HDFS as the target; what is
 // there is fetched by Hadoop's own client.
 func TestKill_when_target_is_hdfs(t *testing.T) {
+	t.Parallel()
 	lives := 1
 	if soak() {
 		lives = 200 / bucketRounds
@@ -70,8 +72,10 @@ func TestKill_when_target_is_hdfs(t *testing.T) {
 		t.Run(fmt.Sprint("life ", n+1), func(t *testing.T) {
 			cluster := hdfs.Shared(t)
 			folder := cluster.Folder(t, "lark")
-			t.Setenv("HADOOP_USER_NAME", "lark")
-			liveAfar(t, seed+uint64(n), distant{url: "hdfs://" + cluster.NameNodes[0] + folder, download: func(dir string) { fetch(t, cluster, folder, dir) }})
+			liveAfar(t, seed+uint64(n), distant{
+				url: "hdfs://" + cluster.NameNodes[0] + folder, env: []string{"HADOOP_USER_NAME=lark"},
+				download: func(dir string) { fetch(t, cluster, folder, dir) },
+			})
 		})
 	}
 }

@@ -19,11 +19,13 @@ func aims() []string {
 // TestKill kills the binary again and again, at progress drawn from a seed, while
 // the source changes, and judges what each kill left.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	kills(t, 2, mariaDB) // one with tables of one chunk, one with tables of many
 }
 
 // TestKill_of_MySQL is TestKill with a log that MySQL compresses.
 func TestKill_of_MySQL(t *testing.T) {
+	t.Parallel()
 	kills(t, 1, mySQL, "--binlog-transaction-compression=ON")
 }
 
@@ -239,7 +241,7 @@ func (k *killer) linger(most int) bool {
 func (k *killer) fence() bool {
 	first := k.p
 	k.p = start(k.t, k.w.server.Password, "run", k.j.file(), "--state", filepath.Join(k.j.dir, "other"), "--json")
-	code := first.wait(30 * time.Second)
+	code := first.wait(time.Minute)
 	want(k.t, code, first.said(), 1, "FENCED")
 	n := k.record()
 	return k.look(func() bool { return k.record() > n+1 })
@@ -248,7 +250,7 @@ func (k *killer) fence() bool {
 // look waits until found holds, looking often.
 func (k *killer) look(found func() bool) bool {
 	k.t.Helper()
-	limit := time.Now().Add(20 * time.Second)
+	limit := time.Now().Add(time.Minute)
 	for !found() {
 		select {
 		case <-k.p.ended:

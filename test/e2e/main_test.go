@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,7 +22,20 @@ import (
 // godwit is the binary that the tests run, built once.
 var godwit string
 
+// beside is how many tests run side by side. They wait most of the time: for a source
+// to change, for a log to be read, for somebody to come back.
+const beside = 3
+
+// TestMain builds the binary. Tests that measure time or memory, and those that are
+// short, run alone and first; the others, which call t.Parallel, beside each other.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if !given("test.parallel") {
+		if err := flag.Set("test.parallel", strconv.Itoa(beside)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	dir, err := os.MkdirTemp("", "godwit-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -43,6 +58,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(code)
+}
+
+// given reports whether the command line has a flag.
+func given(name string) (found bool) {
+	flag.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
 }
 
 func soak() bool { return os.Getenv("GODWIT_SOAK") == "1" }
@@ -106,14 +127,26 @@ type process struct {
 // start runs godwit with the password in its environment.
 func start(t testing.TB, password string, args ...string) *process {
 	t.Helper()
-	return startAs(t, nil, password, args...)
+	return caller{}.start(t, password, args...)
 }
 
 func startAs(t testing.TB, who *syscall.Credential, password string, args ...string) *process {
 	t.Helper()
+	return caller{who: who}.start(t, password, args...)
+}
+
+// caller is who starts godwit. Tests that run side by side say here what they want in
+// the environment: that of this process is everybody's.
+type caller struct {
+	who *syscall.Credential // nil: who runs the test
+	env []string            // NAME=value, beside what this process has
+}
+
+func (c caller) start(t testing.TB, password string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(godwit, args...), ended: make(chan struct{}), moved: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "E2E_PASSWORD="+password)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: who}
+	p.cmd.Env = append(append(os.Environ(), c.env...), "E2E_PASSWORD="+password)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: c.who}
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +275,12 @@ func phase(name string) func(event) bool {
 // run runs godwit to its end and returns the exit code and all output.
 func run(t testing.TB, password string, args ...string) (int, string) {
 	t.Helper()
-	p := start(t, password, args...)
+	return caller{}.run(t, password, args...)
+}
+
+func (c caller) run(t testing.TB, password string, args ...string) (int, string) {
+	t.Helper()
+	p := c.start(t, password, args...)
 	code := p.wait(120 * time.Second)
 	return code, p.said()
 }

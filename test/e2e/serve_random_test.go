@@ -17,6 +17,7 @@ import (
 //
 // It takes some 20 s, in a soak 30 minutes or GODWIT_SOAK_MINUTES.
 func TestServe_when_life_is_random(t *testing.T) {
+	t.Parallel()
 	long := 15 * time.Second
 	if soak() {
 		long = 30 * time.Minute

@@ -20,6 +20,7 @@ const serveRounds = 10
 // lives. After each kill a target is exact, jobs go on by themselves at the next start,
 // and what was wanted of them still is; at the end every target is what its source is.
 func TestServe_when_killed(t *testing.T) {
+	t.Parallel()
 	lives := 1
 	if soak() {
 		lives = 200 / serveRounds
@@ -131,7 +132,7 @@ func (s *served) start() {
 	began := time.Now()
 	_ = os.Remove(filepath.Join(s.state, "serve.json")) // of the one before
 	s.p = start(s.t, s.w.server.Password, "serve", "--listen", "127.0.0.1:0", "--state", s.state, "--allow-env", "E2E_PASSWORD", "--data", strings.Join(s.data, ","))
-	for end := time.After(30 * time.Second); ; {
+	for end := time.After(time.Minute); ; {
 		var f struct{ URL string }
 		if b, err := os.ReadFile(filepath.Join(s.state, "serve.json")); err == nil && json.Unmarshal(b, &f) == nil {
 			if resp, err := http.Get(f.URL + "/healthz"); err == nil {
@@ -178,7 +179,7 @@ func (s *served) wanted(name, desired string) {
 // lists waits until all tables of a job are known, whether they are copied or carried on.
 func (s *served) lists(name string) {
 	s.t.Helper()
-	for end := time.After(30 * time.Second); ; {
+	for end := time.After(time.Minute); ; {
 		said := s.ask("tables", name)
 		if strings.Count(said, "app.") >= len(tables()) {
 			return

@@ -18,18 +18,19 @@ import (
 
 // shop is a database of PostgreSQL that a job writes to.
 type shop struct {
+	caller // has its password
+
 	t      testing.TB
 	server *postgres.Server
 }
 
 const shopSink = "  - name: shop\n    postgres: {address: \"%s\", database: %s, user: %s, password: \"${env:SHOP_PASSWORD}\", commit: {every: 300ms}}\n"
 
-// newShop starts a server, whose password the environment then has.
+// newShop starts a server.
 func newShop(t *testing.T, settings ...string) *shop {
 	t.Helper()
-	s := &shop{t: t, server: postgres.Start(t, settings...)}
-	t.Setenv("SHOP_PASSWORD", s.server.Password)
-	return s
+	server := postgres.Start(t, settings...)
+	return &shop{caller: caller{env: []string{"SHOP_PASSWORD=" + server.Password}}, t: t, server: server}
 }
 
 func (s *shop) sink() string {
@@ -150,6 +151,7 @@ const shopRounds = 10
 // of PostgreSQL, again and again while the source changes. Each kill leaves both targets
 // as the source was at the place that each has committed.
 func TestKill_when_sinks_are_Parquet_and_PostgreSQL(t *testing.T) {
+	t.Parallel()
 	lives := 1
 	if soak() {
 		lives = 200 / shopRounds
@@ -169,7 +171,7 @@ func liveInShop(t *testing.T, seed uint64) {
 	w.write()
 	var lake, shop verdict
 	for n := range shopRounds {
-		p := start(t, w.server.Password, "run", j.file(), "--state", filepath.Join(j.dir, fmt.Sprint("state", n%3)), "--json")
+		p := s.start(t, w.server.Password, "run", j.file(), "--state", filepath.Join(j.dir, fmt.Sprint("state", n%3)), "--json")
 		if n > 2 && !p.until("the stream", phase("stream")) {
 			t.Fatalf("round %d: godwit ended\n%s", n, clip(p.said()))
 		}
@@ -193,7 +195,7 @@ func liveInShop(t *testing.T, seed uint64) {
 	w.halt()
 	j.set("until", "head")
 	for range 2 {
-		code, said := run(t, w.server.Password, j.args()...)
+		code, said := s.run(t, w.server.Password, j.args()...)
 		want(t, code, said, 0)
 		if strings.Contains(said, s.server.Password) {
 			t.Error("the password is shown")
@@ -257,7 +259,7 @@ func TestBank_when_read_while_it_changes(t *testing.T) {
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	reads, moved := 0, 0
 	for range 4 {
-		p := start(t, source.Password, "run", j.file(), "--state", j.state(), "--json")
+		p := s.start(t, source.Password, "run", j.file(), "--state", j.state(), "--json")
 		for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
 			var b strings.Builder
 			for range 50 {
@@ -280,7 +282,7 @@ func TestBank_when_read_while_it_changes(t *testing.T) {
 		p.kill()
 	}
 	j.set("until", "head")
-	code, said := run(t, source.Password, j.args()...)
+	code, said := s.run(t, source.Password, j.args()...)
 	want(t, code, said, 0)
 	got, want := s.server.Query(t, "SELECT id, balance FROM app.accounts"), source.Query(t, "SELECT id, balance FROM app.accounts")
 	if wrong := differ(got, want); wrong != "" {

@@ -21,6 +21,7 @@ var departments = []string{"legal", "sales", "design"}
 // rolled out at the next start; the job that refuses it goes on as it was; and all
 // folders are copied in the end.
 func TestTemplate_when_the_server_is_killed(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 5))

@@ -54,12 +54,12 @@ const (
 	partServe                 = "serve"
 	lineitemName, changesName = "lineitem", "changes"
 	parquetName, postgresName = "parquet", "postgres"
-	applyName                 = "apply"
+	applyName, verifyName     = "apply", "verify"
 )
 
 // tableNames are the workloads of table jobs.
 func tableNames() []string {
-	return []string{lineitemName, parquetName, postgresName, changesName, applyName}
+	return []string{lineitemName, parquetName, postgresName, changesName, applyName, verifyName}
 }
 
 // fileNames are the workloads of file jobs.
@@ -193,7 +193,7 @@ func (b *bench) tables(ctx context.Context) (err error) {
 	for _, next := range []struct {
 		name    string
 		prepare func(context.Context) (workload, error)
-	}{{lineitemName, b.lineitem}, {parquetName, b.parquet}, {postgresName, b.postgres}, {changesName, b.changes}, {applyName, b.applied}} {
+	}{{lineitemName, b.lineitem}, {parquetName, b.parquet}, {postgresName, b.postgres}, {changesName, b.changes}, {applyName, b.applied}, {verifyName, b.verified}} {
 		if !b.selects(next.name) {
 			continue
 		}
@@ -250,7 +250,7 @@ type bench struct {
 // pids are the servers whose time counts in a workload.
 func (b *bench) pids(workload string) []int {
 	out := []int{b.server.Pid()}
-	if b.target != nil && (workload == postgresName || workload == applyName) {
+	if b.target != nil && (workload == postgresName || workload == applyName || workload == verifyName) {
 		out = append(out, b.target.Pid())
 	}
 	if b.origin != nil && workload == applyName {

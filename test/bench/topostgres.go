@@ -94,7 +94,7 @@ const pipeName = "pipe"
 
 // pipe is the shortest way there is without a program of one's own.
 func (b *bench) pipe(ctx context.Context, _ string) (call, error) {
-	client, err := mariadb.Command("mariadb", "--no-defaults", "-h127.0.0.1", fmt.Sprintf("-P%d", b.server.Port), "-u"+b.server.User, "--quick", "-B", "-N", "bench", "-e", "SELECT * FROM lineitem")
+	client, err := b.sourceClient()
 	if err != nil {
 		return call{}, err
 	}
@@ -103,6 +103,11 @@ func (b *bench) pipe(ctx context.Context, _ string) (call, error) {
 	cmd := exec.CommandContext(ctx, "bash", append([]string{"-o", "pipefail", "-c", script, "bash"}, client.Args...)...)
 	cmd.Env = append(append(append(os.Environ(), client.Env...), target.Env...), "MYSQL_PWD="+b.server.Password)
 	return call{cmd}, nil
+}
+
+// sourceClient is the server's own client that reads all of lineitem.
+func (b *bench) sourceClient() (*exec.Cmd, error) {
+	return mariadb.Command("mariadb", "--no-defaults", "-h127.0.0.1", fmt.Sprintf("-P%d", b.server.Port), "-u"+b.server.User, "--quick", "-B", "-N", "bench", "-e", "SELECT * FROM lineitem")
 }
 
 func quoted(args []string) string {

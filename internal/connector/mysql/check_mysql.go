@@ -34,20 +34,25 @@ func (k *checker) order(context.Context) error {
 	return nil
 }
 
-// documents looks for JSON that would be logged in part.
+// documents looks for changes of JSON that are logged without what they change.
 func (k *checker) documents(context.Context) error {
-	if k.set["binlog_row_value_options"] == "" || !k.logged() {
+	v := k.set["binlog_row_value_options"]
+	if v == "" || !k.logged() {
 		return nil
 	}
-	f := setting("binlog_row_value_options is PARTIAL_JSON: what of a document did not change is not in the log, and tables with such changes need a resync").
+	if k.set["binlog_row_image"] == "FULL" {
+		k.add("JSON", v, nil)
+		return nil
+	}
+	f := setting("binlog_row_value_options is PARTIAL_JSON and binlog_row_image is %s: the log has what changed of a document, not the document, and tables with such changes need a resync", k.set["binlog_row_image"]).
 		Try("SET GLOBAL binlog_row_value_options = ''; -- and in the server's configuration; sessions that are open keep the old one")
 	for _, t := range k.tables {
 		if slices.ContainsFunc(t.Columns, func(c row.Column) bool { return c.Type.Kind == row.JSON }) {
-			k.add("JSON", "PARTIAL_JSON", f)
+			k.add("JSON", v, f)
 			return nil
 		}
 	}
-	k.warn("JSON", "PARTIAL_JSON", f)
+	k.warn("JSON", v, f)
 	return nil
 }
 

@@ -87,8 +87,10 @@ type field struct {
 	whole  uint8 // decimal: digits before the point
 	size   int
 	pad    int
-	conv   *charset // nil: UTF-8 already
-	labels []string
+	// document is the number of a column among those of JSON.
+	document int
+	conv     *charset // nil: UTF-8 already
+	labels   []string
 }
 
 // length returns how many bytes the value at the front of b takes, its prefix
@@ -119,9 +121,10 @@ func (f *field) length(b []byte) int {
 // layout is what a worker needs to decode the rows of one table map: it is
 // immutable and shared.
 type layout struct {
-	table  *row.Table
-	fields []field
-	key    []int
+	table     *row.Table
+	fields    []field
+	key       []int
+	documents int // columns of JSON
 }
 
 var (
@@ -137,6 +140,7 @@ type span struct{ at, end int32 }
 type decoder struct {
 	x      *row.Builder
 	before []span
+	diffs  []byte // a bit for each document of the row: what changed of it is logged; nil: none
 	text   []byte // scratch of conversions
 	packed unpacker
 	rows   []byte // scratch of compressed events
@@ -207,12 +211,21 @@ func (d *decoder) update(l *layout, e rowsEvent, n, m int, rows []byte) ([]byte,
 		return nil, err
 	}
 	old, rows := rows[:size], rows[size:]
+	var diffs []byte
+	if e.partial {
+		if diffs, rows, err = l.diffs(rows); err != nil {
+			return nil, err
+		}
+	}
 	if len(l.key) == 0 || d.moved(l, e, m, old, rows) {
 		if _, err := d.image(l, row.Before, e.present, n, old, nil, nil); err != nil {
 			return nil, err
 		}
 	}
-	return d.image(l, row.Update, e.after, m, rows, d.before, old)
+	d.diffs = diffs
+	rows, err = d.image(l, row.Update, e.after, m, rows, d.before, old)
+	d.diffs = nil
+	return rows, err
 }
 
 // scan notes where each column of the image at the front of b lies and returns
@@ -328,7 +341,11 @@ func (d *decoder) image(l *layout, op row.Op, present []byte, n int, b []byte, b
 		if w < 0 {
 			return nil, errImage
 		}
-		d.value(f, rest[:w])
+		if f.how == howJSON && d.diffs != nil && bit(d.diffs, f.document) {
+			d.changed(before[i], old, rest[f.prefix:w])
+		} else {
+			d.value(f, rest[:w])
+		}
 		rest = rest[w:]
 	}
 	return rest, nil

@@ -108,6 +108,8 @@ func isRows(kind byte) (op byte, v2, compressed, ok bool) {
 		return kind - evWriteV1, false, false, true
 	case kind >= evWrite && kind <= evDelete:
 		return kind - evWrite, true, false, true
+	case kind == evPartialUpdate:
+		return opUpdate, true, false, true
 	case kind >= evWriteV1Compressed && kind <= evDeleteCompressed:
 		n := kind - evWriteV1Compressed
 		return n % 3, n >= 3, true, true
@@ -457,6 +459,7 @@ type rowsEvent struct {
 	flags      uint16
 	op         byte
 	compressed bool
+	partial    bool // what changed of a JSON document may stand for the document
 	width      int
 	present    []byte // columns in the (first) image
 	after      []byte // update: columns in the second image
@@ -486,7 +489,7 @@ func (f format) parseRows(kind byte, body []byte) (rowsEvent, error) {
 		return rowsEvent{}, errors.New("not a row event")
 	}
 	r := bodyReader{b: body}
-	e := rowsEvent{op: op, compressed: compressed}
+	e := rowsEvent{op: op, compressed: compressed, partial: kind == evPartialUpdate}
 	if int(kind) <= len(f.post) && f.post[kind-1] == 6 {
 		e.table = r.uint(4)
 	} else {

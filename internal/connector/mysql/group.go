@@ -135,8 +135,6 @@ func (r *streamer) member(h header, body []byte) error {
 		return nil
 	case evPayload:
 		return r.payload(bytes.NewReader(body))
-	case evPartialUpdate:
-		return r.partial(body)
 	}
 	if _, _, _, ok := isRows(h.kind); ok {
 		return r.rows(h, body)
@@ -237,6 +235,9 @@ func (r *streamer) take(m *mapped, kind byte, body []byte) error {
 	if m.misfit == nil && len(body) <= 64+len(m.layout.fields)/8 && columnless(r.format, kind, body) {
 		r.stop(m.table, "resync needed: a row was logged without any of its columns")
 	}
+	if m.misfit == nil && kind == evPartialUpdate && baseless(r.format, m.layout, body) {
+		r.stop(m.table, "resync needed: the log has only what changed of JSON documents (binlog_row_value_options=PARTIAL_JSON), and not what they were before (binlog_row_image is not FULL)")
+	}
 	if r.stopping(m.table) || g.events <= g.taken {
 		return nil
 	}
@@ -267,6 +268,21 @@ func (r *streamer) take(m *mapped, kind byte, body []byte) error {
 func columnless(f *format, kind byte, body []byte) bool {
 	e, err := f.parseRows(kind, body)
 	return err == nil && count(e.present, e.width) == 0
+}
+
+// baseless reports whether a partial update may have changes of documents that are not
+// in the images of its rows before.
+func baseless(f *format, l *layout, body []byte) bool {
+	e, err := f.parseRows(evPartialUpdate, body)
+	if err != nil || e.width != len(l.fields) {
+		return false // the decoder says what is wrong
+	}
+	for i := range l.fields {
+		if l.fields[i].how == howJSON && bit(e.after, i) && !bit(e.present, i) {
+			return true
+		}
+	}
+	return false
 }
 
 // dummyTable is the number of a row event without rows, which only ends a

@@ -30,7 +30,10 @@ const (
 // jsonDepth is how deep documents may be; servers refuse deeper ones.
 const jsonDepth = 100
 
-var errJSON = errors.New("a JSON document has an unknown form")
+var (
+	errJSON       = errors.New("a JSON document has an unknown form")
+	errJSONChange = errors.New("a change of a JSON document does not fit it")
+)
 
 // appendJSON appends the text of a binary document, as the server prints it.
 func appendJSON(dst, v []byte) ([]byte, error) {
@@ -116,45 +119,33 @@ func jsonBytes(v []byte) ([]byte, error) {
 	return nil, errJSON
 }
 
-// jsonContainer appends an object or an array: behind the number of its members and its
-// size stand, for an object, place and length of each key, then kind and place of each
-// value; small values stand there themselves. Places count from the front of v.
+// jsonContainer appends an object or an array.
 func jsonContainer(dst []byte, kind byte, v []byte, depth int) ([]byte, error) {
-	object := kind == jsonSmallObject || kind == jsonLargeObject
-	width := 2
-	if kind == jsonLargeObject || kind == jsonLargeArray {
-		width = 4
+	c, err := openJSON(kind, v)
+	if err != nil {
+		return dst, err
 	}
-	if len(v) < 2*width {
-		return dst, errJSON
-	}
-	n, size := int(littleEndian(v[:width])), int(littleEndian(v[width:2*width]))
-	entries := 2 * width
-	values := entries
-	if object {
-		values += n * (width + 2)
-	}
-	if n > len(v) || size > len(v) || values+n*(width+1) > size {
-		return dst, errJSON
-	}
-	v = v[:size]
-	dst = append(dst, "[{"[b2i(object)])
-	for i := range n {
+	dst = append(dst, "[{"[b2i(c.object)])
+	for i := range c.n {
 		if i > 0 {
 			dst = append(dst, ", "...)
 		}
-		if object {
-			var err error
-			if dst, err = jsonKey(dst, v, v[entries+i*(width+2):], width); err != nil {
+		if c.object {
+			key, err := c.key(i)
+			if err != nil {
 				return dst, err
 			}
+			dst = append(appendQuoted(dst, key), ": "...)
 		}
-		var err error
-		if dst, err = jsonMember(dst, v, v[values+i*(width+1):], width, depth); err != nil {
+		kind, v, err := c.value(i)
+		if err != nil {
+			return dst, err
+		}
+		if dst, err = jsonValue(dst, kind, v, depth+1); err != nil {
 			return dst, err
 		}
 	}
-	return append(dst, "]}"[b2i(object)]), nil
+	return append(dst, "]}"[b2i(c.object)]), nil
 }
 
 func b2i(b bool) int {
@@ -164,24 +155,61 @@ func b2i(b bool) int {
 	return 0
 }
 
-func jsonKey(dst, v, entry []byte, width int) ([]byte, error) {
-	at, n := int(littleEndian(entry[:width])), int(littleEndian(entry[width:width+2]))
-	if at+n > len(v) {
-		return dst, errJSON
-	}
-	return append(appendQuoted(dst, v[at:at+n]), ": "...), nil
+// jsonEntries are the members of an object or an array. In its bytes stand, behind their
+// number and the size of it all, for an object place and length of each key, then kind
+// and place of each value; small values stand there themselves. Places count from the
+// front.
+type jsonEntries struct {
+	v            []byte
+	object       bool
+	n            int // members
+	width        int // bytes of a number
+	keys, values int // where the entries of keys and of values begin
 }
 
-func jsonMember(dst, v, entry []byte, width, depth int) ([]byte, error) {
-	kind := entry[0]
-	if n := jsonSize(kind); n > 0 && n <= width {
-		return jsonScalar(dst, kind, entry[1:1+width])
+// openJSON reads the front of an object or an array whose bytes begin at that of v.
+func openJSON(kind byte, v []byte) (jsonEntries, error) {
+	c := jsonEntries{object: kind == jsonSmallObject || kind == jsonLargeObject, width: 2}
+	if kind == jsonLargeObject || kind == jsonLargeArray {
+		c.width = 4
 	}
-	at := int(littleEndian(entry[1 : 1+width]))
-	if at >= len(v) {
-		return dst, errJSON
+	if len(v) < 2*c.width {
+		return c, errJSON
 	}
-	return jsonValue(dst, kind, v[at:], depth+1)
+	size := int(littleEndian(v[c.width : 2*c.width]))
+	c.n, c.keys = int(littleEndian(v[:c.width])), 2*c.width
+	c.values = c.keys
+	if c.object {
+		c.values += c.n * (c.width + 2)
+	}
+	if c.n > len(v) || size > len(v) || c.values+c.n*(c.width+1) > size {
+		return c, errJSON
+	}
+	c.v = v[:size]
+	return c, nil
+}
+
+func (c *jsonEntries) key(i int) ([]byte, error) {
+	entry := c.v[c.keys+i*(c.width+2):]
+	at, n := int(littleEndian(entry[:c.width])), int(littleEndian(entry[c.width:c.width+2]))
+	if at+n > len(c.v) {
+		return nil, errJSON
+	}
+	return c.v[at : at+n], nil
+}
+
+// value returns the kind of a value and bytes at whose front it begins.
+func (c *jsonEntries) value(i int) (kind byte, v []byte, err error) {
+	entry := c.v[c.values+i*(c.width+1):]
+	kind = entry[0]
+	if n := jsonSize(kind); n > 0 && n <= c.width {
+		return kind, entry[1 : 1+c.width], nil
+	}
+	at := int(littleEndian(entry[1 : 1+c.width]))
+	if at >= len(c.v) {
+		return kind, nil, errJSON
+	}
+	return kind, c.v[at:], nil
 }
 
 // jsonOther appends a value of a column's type that JSON itself does not have.

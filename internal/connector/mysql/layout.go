@@ -39,6 +39,10 @@ func fit(t *row.Table, m *tableMap) (*layout, error) {
 			}
 			numeric++
 		}
+		if f.how == howJSON {
+			f.document = l.documents
+			l.documents++
+		}
 		l.fields[i] = f
 	}
 	return l, nil

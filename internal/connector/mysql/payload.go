@@ -227,16 +227,3 @@ func wholeEvent(in *bufio.Reader, scratch []byte) ([]byte, error) {
 	}
 	return out.Bytes(), nil
 }
-
-// partial takes a row event that has only what changed of JSON documents.
-func (r *streamer) partial(body []byte) error {
-	id, err := r.format.tableID(evPartialUpdate, body)
-	if err != nil {
-		return r.broken(err)
-	}
-	r.group.events++
-	if m := r.maps[id]; m != nil && m.table != nil {
-		r.stop(m.table, "resync needed: the log has only parts of its JSON documents (binlog_row_value_options=PARTIAL_JSON)")
-	}
-	return nil
-}

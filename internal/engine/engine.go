@@ -42,6 +42,10 @@ type Run struct {
 	// or to come together. What is found again and carries other sinks than before
 	// starts anew.
 	Regroup func()
+	// Healable is called by a stream with tables that are marked and that a copy makes
+	// whole: they are read again, each when its back-off lets it. The stream calls it
+	// again for those that were not.
+	Healable func(tables []string)
 }
 
 // Follower is Work that wants to know how its job stands.

@@ -166,7 +166,7 @@ func (a *streamApplier) halt(ctx context.Context) error {
 		}
 		after := *now
 		after.Version++
-		after.Stopped = a.filter.halted[number]
+		after.Stopped, after.Heals = a.filter.halted[number], true
 		next = next.after(&row.SchemaChange{Kind: row.Stop, Before: now, After: &after})
 		a.floors[number] = beyond
 		a.lane.job.Record.Marked(after.Name.String(), after.Stopped)

@@ -28,6 +28,10 @@ type StreamTask struct {
 	Reached string
 	// Discard is that of a ChunkTask.
 	Discard string
+	// Healable is called, at the beginning and after each commit of other shapes, with the
+	// tables that are marked and that a copy makes whole (row.Table.Heals), if there are
+	// any. Sinks call it side by side; nil: nobody wants to know.
+	Healable func(tables []string)
 }
 
 // Stream applies changes from the least of the sinks' places on, each sink
@@ -87,6 +91,8 @@ func (j *Job) stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 		if err != nil {
 			return err
 		}
+		a.onHealable = t.Healable
+		a.tellHealable()
 		if s.Whole && s.Number == 0 { // tables may have joined since it was told last
 			if err := a.announce(ctx); err != nil {
 				return err
@@ -262,10 +268,12 @@ type streamApplier struct {
 	since  time.Time         // when it became dirty
 	// floors are the marks of tables without a key: their events up to there are
 	// in the chunk and must not be counted again. Stopped tables have beyond.
-	floors  map[uint32]string
-	passing []tableMark // tables whose mark is still ahead, least first
-	filter  *filter     // nil: the sink takes everything
-	reached string
+	floors     map[uint32]string
+	passing    []tableMark // tables whose mark is still ahead, least first
+	filter     *filter     // nil: the sink takes everything
+	reached    string
+	onHealable func(tables []string) // StreamTask.Healable
+	told       *shapes               // of which onHealable was told last
 	// taken are the names of tables that stand apart and whose chunks are not all
 	// passed.
 	taken map[row.Name]bool
@@ -432,7 +440,7 @@ func (a *streamApplier) stopped(ctx context.Context, c *row.SchemaChange) error 
 	}
 	after := *now
 	after.Version++
-	after.Stopped = c.After.Stopped
+	after.Stopped, after.Heals = c.After.Stopped, c.After.Heals
 	own := row.Barrier(&row.SchemaChange{Kind: row.Stop, Before: now, After: &after, Statement: c.Statement}, a.at.Order(), a.at, a.time)
 	return a.barrier(ctx, own)
 }
@@ -499,10 +507,11 @@ func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 	return stopping(b, fmt.Sprintf("it was renamed from %s while its chunks were read", c.Before.Name))
 }
 
-// stopping returns a change as one that marks its table as well.
+// stopping returns a change as one that marks its table as well: another one than its
+// chunks may be of.
 func stopping(b *row.Batch, why string) *row.Batch {
 	after := *b.Change.After
-	after.Stopped = "resync needed: " + why
+	after.Stopped, after.Heals = "resync needed: "+why, true
 	stop := *b.Change
 	stop.Kind, stop.After = row.Stop, &after
 	return row.Barrier(&stop, b.At, b.End, b.EndTime)
@@ -573,10 +582,29 @@ func (a *streamApplier) commit(ctx context.Context) error {
 	a.dirty = false
 	a.passing = a.passing[passed:]
 	a.moved()
+	a.tellHealable()
 	if a.state.Number > 0 {
 		return nil
 	}
 	return a.announce(ctx)
+}
+
+// tellHealable tells of the tables of the committed shapes that a copy makes whole, once
+// of each shapes.
+func (a *streamApplier) tellHealable() {
+	if a.onHealable == nil || a.told == a.shapes {
+		return
+	}
+	a.told = a.shapes
+	var names []string
+	for _, t := range a.shapes.tables {
+		if t.Heals && t.Stopped != "" && a.carries(t.Number) {
+			names = append(names, t.Name.String())
+		}
+	}
+	if len(names) > 0 {
+		a.onHealable(names)
+	}
 }
 
 func (a *streamApplier) announce(ctx context.Context) error {

@@ -16,6 +16,7 @@ const (
 	WorkerLost                          // nothing is heard of its worker any more; it may still work, sinks fence it off
 	CaughtUp                            // the stream of a table that stands apart is where the others are, and goes on
 	Regroup                             // sinks are to part, or to come together: planning tells which tasks carry which
+	Healable                            // Tables that a copy makes whole are marked: each is read again when its back-off lets it
 	TaskFound                           // ID is PlanID; Tasks: some that it found
 	Planned                             // ID is PlanID; Tasks: all that there are, and it is finished
 )

@@ -115,6 +115,15 @@ func defects() map[string]machine {
 		"a job cannot be stopped":     deaf(StopAsked, nil),
 		"an edit changes nothing":     deaf(EditAsked, nil),
 		"a table is never read again": deaf(ResyncAsked, nil),
+		"a table does not heal":       deaf(Healable, nil),
+		"a table heals without a pause": onEvents(func(s State, e *Event) bool {
+			if e.Kind == Healable {
+				for i := range s.Tables {
+					s.Tables[i].Heals = 0 // the test's own: nobody else has this state
+				}
+			}
+			return true
+		}),
 		"everything is cancelled twice": onActions(func(_ *State, _ Event, as []Action) []Action {
 			for _, a := range as {
 				if a.Kind == CancelTask {

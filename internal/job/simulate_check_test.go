@@ -338,7 +338,7 @@ func (c *coverage) note(what ...any) {
 
 // check fails where the simulation never came by something it is to show.
 func (c *coverage) check(t *testing.T) {
-	want := []string{"died", "died before it acted", "late or twice", "endedfinished", "endedfailed", "endedstopped"}
+	want := []string{"died", "died before it acted", "late or twice", "healed too soon", "endedfinished", "endedfailed", "endedstopped"}
 	for k := TaskStarted; k <= Planned; k++ {
 		want = append(want, fmt.Sprint("event", k))
 	}

@@ -26,12 +26,13 @@ type model struct {
 	earliest        map[string]time.Time
 	blamed          map[string]string // tasks: the sink that caused their last failure
 	finishes        int
-	parting         bool // sinks were to part or come together, and nothing was planned since
+	heals           map[string][]time.Time // when tables were read again by themselves, in a row
+	parting         bool                   // sinks were to part or come together, and nothing was planned since
 }
 
 func newModel() model {
 	return model{tables: map[string]bool{}, tasks: map[string]bool{}, most: map[string]uint64{}, found: map[string]Task{},
-		done: map[Task]bool{}, fails: map[string]int{}, earliest: map[string]time.Time{}, blamed: map[string]string{}}
+		done: map[Task]bool{}, fails: map[string]int{}, earliest: map[string]time.Time{}, blamed: map[string]string{}, heals: map[string][]time.Time{}}
 }
 
 func (s *simulation) fail(format string, args ...any) {
@@ -59,6 +60,8 @@ func (s *simulation) accept(e Event) bool {
 	case CaughtUp, Regroup:
 		s.parting = s.parting || e.Kind == Regroup
 		s.replans()
+	case Healable:
+		s.healable(run, e.Tables[0])
 	case TaskProgressed:
 		s.fails[e.ID] = 0
 	case TaskFound, Planned:
@@ -248,6 +251,26 @@ func (s *simulation) resyncs(table string) {
 			delete(s.done, t)
 		}
 	}
+}
+
+// healable has a table read again that a copy makes whole, if its pause is over.
+func (s *simulation) healable(run *attempt, table string) {
+	at := s.heals[table]
+	last := len(at) - 1
+	pause := []int{5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600} // seconds
+	if s.stopped || s.failing || run.outdated || run.gone || s.state.task("(resync) "+table) != nil {
+		return
+	}
+	if last >= 0 {
+		if since := s.now.Sub(at[last]); since >= 0 && since < time.Duration(pause[min(last, len(pause)-1)])*time.Second {
+			s.seen.note("healed too soon")
+			return
+		} else if since > 24*time.Hour {
+			at = nil
+		}
+	}
+	s.heals[table] = append(at, s.now)
+	s.resyncs(table)
 }
 
 func (s *simulation) edited(e Event) {

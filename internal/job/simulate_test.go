@@ -36,7 +36,8 @@ import (
 //  16. Two streams never carry one table for one sink, and nothing starts on a table that is still held by what is to end.
 //  17. When a table leaves the others or joins them, what carries it ends, and planning starts only when it has.
 //  18. A sink has failed only by a failure that it caused, and one that caused it has no other way to stand while nothing else carries it. It runs while something that carries it does.
-//  19. Whatever happened before: when all goes well again and everything is resumed and retried, the job ends and everything is done.
+//  19. A table that a copy makes whole is read again, and again only after its pause.
+//  20. Whatever happened before: when all goes well again and everything is resumed and retried, the job ends and everything is done.
 
 // machine is Step and Resume, or a defect of them.
 type machine struct {
@@ -355,6 +356,8 @@ func (s *simulation) labour(run *attempt) {
 	case n == 50 && run.Task.Kind != Planning && run.Task.Kind != Resync && !s.calm:
 		s.parted = !s.parted
 		say(Event{Kind: Regroup})
+	case n < 54 && run.Task.Kind == Stream && !s.calm:
+		say(Event{Kind: Healable, Tables: []string{s.names[s.IntN(1+s.IntN(len(s.names)))]}}) // some again and again
 	case n < 60 && !s.calm:
 		say(s.failure())
 	case s.cursed && run.Task.Kind == Copy && !s.calm:

@@ -120,6 +120,9 @@ type TableState struct {
 	// sink the sink knows.
 	Generation uint64 `json:"generation,omitempty"`
 	Paused     *Wish  `json:"paused,omitempty"`
+	// Heals is how often in a row it was read again by itself, the last time at HealedAt.
+	Heals    int       `json:"heals,omitempty"`
+	HealedAt time.Time `json:"healed_at,omitzero"`
 }
 
 // Desired is what a job is to do.

@@ -75,7 +75,7 @@ func (s *State) take(e Event) bool {
 	case Tick:
 		s.Wake = time.Time{}
 		return true
-	case TaskStarted, TaskProgressed, TaskFinished, TaskStopped, TaskFailed, WorkerLost, CaughtUp, Regroup, TaskFound, Planned:
+	case TaskStarted, TaskProgressed, TaskFinished, TaskStopped, TaskFailed, WorkerLost, CaughtUp, Regroup, Healable, TaskFound, Planned:
 		t := s.task(e.ID)
 		if t == nil || !t.live() || t.Attempt != e.Attempt {
 			return false
@@ -99,6 +99,8 @@ func (s *State) answered(t *TaskState, e Event) bool {
 		return s.rejoin(t, e.Now)
 	case Regroup:
 		s.replan(e.Now, "sinks part or come together")
+	case Healable:
+		return s.healable(t, e)
 	case TaskFound, Planned:
 		return s.found(t, e)
 	default:

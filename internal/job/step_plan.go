@@ -145,11 +145,14 @@ func (s *State) forget(name string) {
 	}
 }
 
+// resyncID is the ID of the Resync task of a table.
+func resyncID(table string) string { return "(resync) " + table }
+
 // resync has a table read again: what carries it ends, it stands apart, and when
 // that is so its Resync task begins a new generation. A resync that has not ended
 // serves for another one that is asked for.
 func (s *State) resync(name string, now time.Time) {
-	id := "(resync) " + name
+	id := resyncID(name)
 	if name == "" || s.task(id) != nil {
 		s.retry(func(t *TaskState) bool { return t.ID == id }, now)
 		return

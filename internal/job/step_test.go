@@ -250,6 +250,37 @@ func TestStep_when_a_table_is_read_again(t *testing.T) {
 	}
 }
 
+func TestStep_when_copies_make_tables_whole(t *testing.T) {
+	all, others := Task{ID: "s", Kind: Stream, Revision: "AB"}, Task{ID: "s", Kind: Stream, Revision: "A"}
+	own := Task{ID: "s B", Kind: Stream, Table: "B"}
+	l := newLife(t, Options{}).planned(all)
+	tell := func() *life { return l.do(Event{Kind: Healable, ID: "s", Tables: []string{"B"}}) }
+	for _, seconds := range []int{5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600} {
+		pause := time.Duration(seconds) * time.Second
+		if len(tell().did) != 1 {
+			t.Fatalf("before a pause of %v: %v", pause, l.did)
+		}
+		tell().says("") // it is at work
+		l.do(Event{Kind: TaskStopped, ID: "s"}).planned(others).do(Event{Kind: TaskFinished, ID: "(resync) B"}).planned(others, own)
+		l.do(Event{Kind: CaughtUp, ID: "s B"}).do(Event{Kind: TaskStopped, ID: "s B"}).do(Event{Kind: TaskStopped, ID: "s"}).planned(all)
+		l.now = l.now.Add(pause - time.Second)
+		tell().says("")
+		l.now = l.now.Add(time.Second)
+	}
+	l.now = l.now.Add(25 * time.Hour)
+	if tell(); l.state.table("B").Heals != 1 {
+		t.Errorf("%+v", l.state.table("B"))
+	}
+	l = newLife(t, Options{}).planned(all)
+	var names []string
+	for i := range MostApart + 1 {
+		names = append(names, fmt.Sprint("t", i))
+	}
+	if l.do(Event{Kind: Healable, ID: "s", Tables: names}); len(l.state.Apart()) != MostApart {
+		t.Errorf("%d tables stand apart", len(l.state.Apart()))
+	}
+}
+
 func TestStep_when_edited(t *testing.T) {
 	edit := func(version uint64, c Consequence, tables ...string) Event {
 		return Event{Kind: EditAsked, Spec: version, Changed: []Change{{Field: "f", Consequence: c, Tables: tables}}}

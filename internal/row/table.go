@@ -80,6 +80,9 @@ type Table struct {
 	// Stopped tells why the stream left the table at this version ("resync
 	// needed"); empty while it flows. A stopped table has no more rows.
 	Stopped string `json:"stopped,omitempty"`
+	// Heals says of a stopped table that a copy of it is all that it needs: it took the
+	// place of another, or its chunks are of different times. It is read again by itself.
+	Heals bool `json:"heals,omitempty"`
 
 	// Rows and Bytes are the source's estimates at discovery, -1 unknown. They
 	// are not part of the shape and are not stored.

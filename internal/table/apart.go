@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"godwit/internal/connector"
+	"godwit/internal/engine"
 	"godwit/internal/fault"
 	"godwit/internal/flow"
 	"godwit/internal/job"
@@ -172,4 +174,34 @@ func (w *work) resync(ctx context.Context, table string, claim connector.Claim) 
 		return err
 	}
 	return w.flow.Resync(ctx, states, row.Name{Space: space, Table: name}, claim)
+}
+
+// healEvery is how often tables that wait to be read again are told of again.
+const healEvery = 5 * time.Second
+
+// heals tells, while a stream runs, of its tables that a copy makes whole, so that they
+// are read again. While a sink goes alone they wait: it has not come to where they were
+// marked, or lies behind it.
+func (w *work) heals(stream *flow.StreamTask, r engine.Run) (stop func()) {
+	if w.spec.Mode != job.SnapshotAndChanges {
+		return func() {} // there are no copies, or there is nothing beyond them
+	}
+	var mu sync.Mutex
+	var names []string
+	tell := func() bool {
+		mu.Lock()
+		now := slices.Clone(names)
+		mu.Unlock()
+		if len(now) > 0 && !w.anyAlone() {
+			r.Healable(now)
+		}
+		return false
+	}
+	stream.Healable = func(tables []string) {
+		mu.Lock()
+		names = slices.Compact(slices.Sorted(slices.Values(append(names, tables...))))
+		mu.Unlock()
+		tell()
+	}
+	return repeated(healEvery, tell)
 }

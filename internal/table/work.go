@@ -603,6 +603,7 @@ func (w *work) runCopy(ctx context.Context, task *flow.ChunkTask, claim connecto
 }
 
 func (w *work) runStream(ctx context.Context, stream *flow.StreamTask, r engine.Run, claim connector.Claim) error {
+	defer w.heals(stream, r)()
 	if r.Task.Table != "" {
 		return w.runPart(ctx, stream, claim, r.CaughtUp)
 	}

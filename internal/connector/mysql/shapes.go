@@ -248,7 +248,11 @@ func (x *shapes) rename(ctx context.Context, t *row.Table, a action) (*row.Schem
 	case !in:
 		return nil, nil
 	}
-	return x.unread(ctx, a.to, fmt.Sprintf("it was renamed from %s, which is not among the tables read", a.name))
+	c, err := x.unread(ctx, a.to, fmt.Sprintf("it was renamed from %s, which is not among the tables read", a.name))
+	if err == nil {
+		c.After.Heals = true
+	}
+	return c, err
 }
 
 // unread returns the change by which a chosen table comes that is marked at once.

@@ -66,6 +66,7 @@ type mute struct{ engine.Work }
 
 func (w mute) RunTask(ctx context.Context, r engine.Run) (bool, error) {
 	r.CaughtUp = func() {}
+	r.Healable = func([]string) {}
 	return w.Work.RunTask(ctx, r)
 }
 

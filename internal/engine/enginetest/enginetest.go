@@ -71,6 +71,7 @@ func Cases() []Case {
 		{"edited while it runs", edited},
 		{"its work follows", followed},
 		{"a table is read again", readAgain},
+		{"a table is read again by itself", healed},
 		{"crashes after each step was kept", func(ctx context.Context, d Drive) error { return crashes(ctx, d, true, nil) }},
 		{"crashes before each step was kept", func(ctx context.Context, d Drive) error { return crashes(ctx, d, false, nil) }},
 		{"crashes while it fails, after each step was kept", func(ctx context.Context, d Drive) error { return crashes(ctx, d, true, fatal) }},
@@ -348,8 +349,18 @@ func followed(ctx context.Context, d Drive) error {
 	return nil
 }
 
-// readAgain has a table leave the stream of all, read again, and join it.
-func readAgain(ctx context.Context, d Drive) error {
+// readAgain has a table leave the stream of all, read again, and join it, as somebody
+// asks for it.
+func readAgain(ctx context.Context, d Drive) error { return apartAndBack(ctx, d, false) }
+
+// healed is readAgain of a table of which the stream says it.
+func healed(ctx context.Context, d Drive) error { return apartAndBack(ctx, d, true) }
+
+func apartAndBack(ctx context.Context, d Drive, byItself bool) error {
+	var heals []string
+	if byItself {
+		heals = []string{"A"}
+	}
 	together, others, own := stream, stream, job.Task{ID: "stream A", Kind: job.Stream, Table: "A", AfterCopies: true}
 	together.Revision, others.Revision = "AB", "B"
 	t := begin(ctx, d, asServer, &script{
@@ -366,11 +377,14 @@ func readAgain(ctx context.Context, d Drive) error {
 			<-ctx.Done()
 			return ctx.Err()
 		},
+		heals: heals,
 	})
-	if err := t.Await(ctx, running(1)); err != nil {
-		return err
+	if !byItself {
+		if err := t.Await(ctx, running(1)); err != nil {
+			return err
+		}
+		t.Tell(ctx, job.Event{Kind: job.ResyncAsked, Tables: []string{"A"}})
 	}
-	t.Tell(ctx, job.Event{Kind: job.ResyncAsked, Tables: []string{"A"}})
 	if err := errors.Join(t.end(ctx), t.stands(job.Finished)); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ type script struct {
 	plan  func(apart map[string]job.Apart) []job.Task                // in place of tasks; nil: those
 	find  func(n int) error                                          // how the n-th search ends; nil: well
 	run   func(ctx context.Context, id string, attempt uint64) error // nil: well
+	heals []string                                                   // tables that a copy makes whole, says the stream of all
 
 	mu            sync.Mutex
 	searches      int
@@ -54,6 +55,9 @@ func (s *script) RunTask(ctx context.Context, r engine.Run) (bool, error) {
 	s.enter(id, attempt)
 	if r.Task.Kind == job.Stream && r.Task.Table != "" {
 		r.CaughtUp()
+	}
+	if r.Task.ID == stream.ID && attempt == 1 && s.heals != nil {
+		r.Healable(s.heals)
 	}
 	var err error
 	if s.run != nil {

@@ -214,5 +214,11 @@ func (r *runner) carryOut(ctx context.Context, a job.Action, apart map[string]jo
 	if a.Task.Kind == job.Planning {
 		return false, r.work.Find(ctx, apart, func(t job.Task) { tell(job.TaskFound, t) })
 	}
-	return r.work.RunTask(ctx, engine.Run{Task: a.Task, Attempt: a.Attempt, Discard: a.Discard, CaughtUp: func() { tell(job.CaughtUp) }, Regroup: func() { tell(job.Regroup) }})
+	return r.work.RunTask(ctx, engine.Run{
+		Task: a.Task, Attempt: a.Attempt, Discard: a.Discard,
+		CaughtUp: func() { tell(job.CaughtUp) }, Regroup: func() { tell(job.Regroup) },
+		Healable: func(tables []string) {
+			r.send(answer{Event: job.Event{Kind: job.Healable, ID: a.Task.ID, Attempt: a.Attempt, Tables: tables}})
+		},
+	})
 }

@@ -34,6 +34,27 @@ type hdfsWorld struct {
 	t      *testing.T
 	server *servers.Server
 	path   string
+	plant  func(*planted) // a bug between the sink and its store; nil: none
+}
+
+// The kit finds bugs on a real cluster too.
+func TestKit_when_a_bug_is_planted_above_hdfs(t *testing.T) {
+	server := servers.Shared(t)
+	folder := server.Folder(t, "lark")
+	var worlds atomic.Int64
+	for _, name := range []string{"fence ignored", "publish before record"} {
+		h := sinktest.Harness{Job: "shop", Sink: "lake", Publishes: "publish", New: func() sinktest.World {
+			return &hdfsWorld{t: t, server: server, path: fmt.Sprintf("%s/bugs %d", folder, worlds.Add(1)), plant: bugs[name]}
+		}}
+		var found []error
+		played := 0
+		for ; played < 40 && len(found) == 0; played += 4 {
+			_, found = sinktest.Play(h, uint64(played+1), 4)
+		}
+		if t.Logf("%s: found in %d histories", name, played); len(found) == 0 {
+			t.Errorf("%s: not found", name)
+		}
+	}
 }
 
 func (w *hdfsWorld) open() (fullStore, error) {
@@ -53,6 +74,11 @@ func (w *hdfsWorld) Start(p *sinktest.Process) (connector.Sink, error) {
 		return nil, err
 	}
 	w.t.Cleanup(func() { _ = st.Close() })
+	if w.plant != nil {
+		b := &planted{fullStore: &stepped{st, p}, p: p, mine: map[string]uint64{}}
+		w.plant(b)
+		return testSink(b, testConfig())
+	}
 	return testSink(&stepped{st, p}, testConfig())
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,13 +38,9 @@ func TestRun_when_nodes_of_hdfs_go_away(t *testing.T) {
 		{"it comes back", []string{"start-namenode 0"}},
 		{"safe mode", []string{"safemode on", "wait", "safemode off"}},
 		{"a data node ends", []string{"stop-datanode 0"}},
+		{"nobody is active", []string{"standby 1", "wait", "activate 0"}},
 		{"the data node comes back", []string{"start-datanode 0"}},
 		{"all is killed", []string{"kill"}},
-	}
-	if soak() {
-		// With a data node gone it may take minutes until the node that takes over has heard
-		// of the last blocks: docs/stores.md.
-		acts = slices.Insert(acts, 4, act{"nobody is active", []string{"standby 1", "wait", "activate 0"}})
 	}
 	for _, a := range acts {
 		for _, c := range a.do {

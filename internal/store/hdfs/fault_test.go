@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,56 @@ func TestStore_when_nodes_go_away(t *testing.T) {
 		{"the whole cluster", allEnd},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, server, s) })
+	}
+}
+
+// Data nodes tell of their blocks late here. So the active name node is gone while
+// files wait for their end, and the one that takes over has not been told how long
+// they are.
+func TestStaging_when_a_failover_comes_before_its_end(t *testing.T) {
+	server := servers.Start(t, servers.Options{HA: true, Conf: map[string]string{"dfs.blockreport.incremental.intervalMsec": "4000"}})
+	s := at(t, server, server.Folder(t, lark), map[string]any{"block_size": int64(2 << 20)})
+	calls := make(chan struct{}, 1000)
+	s.request = func(context.Context) error {
+		calls <- struct{}{}
+		return nil
+	}
+	must(t, put(s, "told at once", []byte("x"))) // after which nothing is told for a while
+	type staged struct {
+		data []byte
+		r    store.Receipt
+		err  error
+	}
+	ended := make(chan staged, 4)
+	for _, data := range [][]byte{large[:1000], large[:1<<20], large[:2<<20], nil} {
+		go func() {
+			r, err := stage(s, strconv.Itoa(len(data)), data)
+			ended <- staged{data, r, err}
+		}()
+	}
+	none := <-ended
+	for len(calls) > 0 {
+		<-calls
+	}
+	for range 10 { // the others are asked about again and again
+		select {
+		case <-calls:
+		case <-time.After(10 * time.Second):
+			t.Fatal("nothing waits for the data nodes")
+		}
+	}
+	server.Do(t, "standby", "0")
+	server.Do(t, "activate", "1")
+	for _, g := range []staged{none, <-ended, <-ended, <-ended} {
+		if g.err != nil {
+			t.Errorf("%d bytes: %v", len(g.data), g.err)
+			continue
+		}
+		if o, err := s.Publish(t.Context(), g.r); o != store.Published || err != nil {
+			t.Errorf("%d bytes: published %d, %v", len(g.data), o, err)
+			continue
+		}
+		holds(t, s, g.r.Key, g.data)
 	}
 }
 

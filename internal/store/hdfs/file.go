@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/colinmarc/hdfs/v2"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"godwit/internal/fault"
 	"godwit/internal/store"
@@ -25,6 +26,7 @@ type file struct {
 	mode  fs.FileMode
 
 	w      *hdfs.FileWriter
+	holder string // of the lease on it
 	size   int64
 	copies int // it is written with
 }
@@ -88,6 +90,7 @@ func (f *file) refusal(err error) error {
 
 func (f *file) open() error {
 	return f.s.persist(f.ctx, func(l *link) (err error) {
+		f.holder = l.client.Name()
 		f.w, err = l.client.CreateFile(f.path, f.copies, f.s.block, f.mode)
 		return bare(err)
 	})
@@ -151,17 +154,23 @@ func unsuitable(st *hdfs.FileStatus) string {
 	return ""
 }
 
-// write writes p. Should the data nodes of the first block fail it, others are tried.
+// write writes p. Should the data nodes of the first block fail it, others are tried;
+// should no name node be there to choose them, the file is begun again once one is.
 func (f *file) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
 	_, err := f.w.Write(p)
-	for tries := 1; err != nil && f.size == 0 && !isAnswer(err) && tries < pipelineTries; tries++ {
-		f.s.log.Warn("data nodes do not take a block; trying others", "file", f.path, "cause", err)
-		f.s.pipelineFailed()
+	for tries := 1; err != nil && f.size == 0 && tries < pipelineTries; tries++ {
+		if isAnswer(err) && !unanswered(err) {
+			break
+		}
+		if !isAnswer(err) {
+			f.s.log.Warn("data nodes do not take a block; trying others", "file", f.path, "cause", err)
+			f.s.pipelineFailed()
+			f.copies = 1
+		}
 		f.drop()
-		f.copies = 1
 		if err := f.create(); err != nil {
 			return err
 		}
@@ -188,36 +197,85 @@ const (
 	firstWait = 2 * time.Millisecond
 	mostWait  = 400 * time.Millisecond
 	// replicationMost is how long data nodes may take to tell the name node of a last
-	// block. After a failover it may never hear of it: the file is begun anew then.
+	// block. Where they have failed it never comes: the file is begun anew then.
 	replicationMost = 12 * time.Second
 )
 
 // finish closes the file. It returns when the name node says that enough data nodes
 // have all of it.
 func (f *file) finish() error {
-	begin := time.Now()
+	begin, end := time.Now(), f.w.Close
 	for wait := firstWait; ; wait = min(2*wait, mostWait) {
-		err := f.w.Close()
+		err := end()
 		class, _ := exception(err)
+		replicating := errors.Is(err, hdfs.ErrReplicating)
 		switch {
 		case err == nil:
 			return f.replicate()
 		case class == "LeaseExpiredException" || class == "FileNotFoundException":
 			return f.readBack(err)
-		case hdfs.IsErrReplicating(err), unanswered(err), class == "NotReplicatedYetException":
+		case replicating, unanswered(err), class == "NotReplicatedYetException":
 		default:
 			if !isAnswer(err) {
 				f.s.pipelineFailed()
 			}
 			return f.s.fail("end", f.key, f.s.full(f.key, bare(err)))
 		}
-		if waited := time.Since(begin); waited > f.s.patience || hdfs.IsErrReplicating(err) && waited > replicationMost {
+		if waited := time.Since(begin); waited > f.s.patience || replicating && waited > replicationMost {
 			return f.s.fail("end", f.key, bare(err))
 		}
 		if err := pause(f.ctx, wait); err != nil {
 			return err
 		}
+		if blocksEnded(err) {
+			end = f.complete
+		}
 	}
+}
+
+// blocksEnded reports whether an error of closing a file came after all its blocks had
+// ended: from then on the library wraps it.
+func blocksEnded(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p)
+}
+
+// complete asks the name node to end a file whose blocks have ended. It says each time
+// how long the last block is, which the library says once only: a name node that has
+// taken over since then does not know it, and would wait for ever.
+func (f *file) complete() error {
+	last, err := f.last()
+	if err != nil {
+		return err
+	}
+	request := args{"src": f.path, "clientName": f.holder}
+	if last != nil {
+		request["last"] = last
+	}
+	m, err := f.s.call(f.ctx, "complete", request)
+	if err == nil && !fieldOf(m, "result").Bool() {
+		err = hdfs.ErrReplicating
+	}
+	return err
+}
+
+// last returns the file's last block with its length as it was written; nil: the file
+// is empty.
+func (f *file) last() (args, error) {
+	m, err := f.s.call(f.ctx, "getBlockLocations", args{"src": f.path, "offset": uint64(0), "length": uint64(1)})
+	if err != nil || f.size == 0 {
+		return nil, err
+	}
+	located := fieldOf(m, "locations").Message()
+	if !has(located, "lastBlock") {
+		return nil, fault.New(fault.StoreFailed, "the last block of %s is not in HDFS", show(f.key)).At("%s", f.s.where(f.key))
+	}
+	block := fieldOf(fieldOf(located, "lastBlock").Message(), "b").Message()
+	out := args{"numBytes": uint64((f.size-1)%f.s.block + 1)}
+	for _, name := range []protoreflect.Name{"poolId", "blockId", "generationStamp"} {
+		out[name] = fieldOf(block, name).Interface()
+	}
+	return out, nil
 }
 
 // readBack finds out what became of a file when the answer to its end was lost.

@@ -3,6 +3,7 @@ import java.io.File;
 import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.net.BindException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.StandardCopyOption;
@@ -176,7 +177,7 @@ public class Server {
         stopped.put(n, cluster.stopDataNode(n));
         break;
       case "start-datanode":
-        cluster.restartDataNode(stopped.remove(Integer.parseInt(c[1])), true);
+        startDataNode(stopped.remove(Integer.parseInt(c[1])));
         cluster.waitActive();
         break;
       case "stop-namenode":
@@ -229,6 +230,15 @@ public class Server {
         break;
       default:
         throw new IllegalArgumentException("no such command: " + c[0]);
+    }
+  }
+
+  /** startDataNode starts one on the port that it had, if nobody has taken that meanwhile. */
+  private void startDataNode(MiniDFSCluster.DataNodeProperties d) throws Exception {
+    try {
+      cluster.restartDataNode(d, true);
+    } catch (BindException e) {
+      cluster.restartDataNode(d, false);
     }
   }
 

@@ -35,7 +35,7 @@ func (w *writer) evolve(ctx context.Context, c *row.SchemaChange) error {
 		return nil
 	}
 	// One at a time: writers of chunks may come to the same change together.
-	if _, err := w.c.query(ctx, "SELECT pg_advisory_xact_lock($1, hashtext($2))", text(evolveLock), text(w.shard.Job+"/"+w.shard.Sink)); err != nil {
+	if _, err := w.c.query(ctx, "SELECT pg_advisory_xact_lock($1, hashtext($2))", text(evolveLock), text(w.sink.control.schema+"/"+w.shard.Job+"/"+w.shard.Sink)); err != nil {
 		return err
 	}
 	switch c.Kind {
@@ -306,9 +306,21 @@ func (x *alteration) field(i int) {
 		x.add("ALTER COLUMN %s DROP DEFAULT", f.quoted)
 		return
 	}
-	if c.sql != f.printed() {
+	if _, why := f.in(c, x.after.table.Columns[i].Type); c.sql != f.printed() && (why != "" || !x.foreign(f, c)) {
 		x.add("ALTER COLUMN %s TYPE %s USING %s", f.quoted, f.sql, f.converted(c))
 	}
+}
+
+// foreign reports whether a column had another type than ours before the change: that of
+// a table made by somebody else, which stays as long as it holds what comes.
+func (x *alteration) foreign(f *field, c *column) bool {
+	for i := range x.before.fields {
+		old := &x.before.fields[i]
+		if old.name == x.renamedBack([]string{f.name})[0] {
+			return old.printed() != c.sql
+		}
+	}
+	return false
 }
 
 // printed is the type as the catalogue prints it.

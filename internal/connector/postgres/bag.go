@@ -42,25 +42,25 @@ func (f *fold) count(b *row.Batch, s *row.Section, i int) error {
 
 // sendCounts queues the rows that come and go.
 func (f *fold) sendCounts(c *session) {
-	come, leave := f.g.arrays(f.g.all()), f.g.arrays(f.g.all())
-	counts := make([]byte, arrayHeader)
+	var come, leave []int32
+	var counts []byte
 	for k := range f.slots {
 		s := &f.slots[k]
-		cells := f.arena[s.at:s.end]
 		for range s.count {
-			come.add(cells)
+			come = append(come, s.at)
 		}
 		if s.count < 0 && !f.truncate {
-			leave.add(cells)
+			leave = append(leave, s.at)
 			counts = binary.BigEndian.AppendUint64(append(counts, 0, 0, 0, 8), uint64(-s.count))
 		}
 	}
-	if leave.rows > 0 {
-		putHeader(counts, oidInt8, leave.rows)
-		c.queue(f.g.deleteEqual(), append(leave.args(), arg{data: counts, oid: 1016, binary: true})...)
+	all := f.g.all()
+	if len(leave) > 0 {
+		counts = append(appendHeader(nil, oidInt8, len(leave)), counts...)
+		c.queue(f.g.deleteEqual(), append(f.g.arrays(c, all, all, f.arena, leave), arg{data: counts, oid: 1016, binary: true})...)
 	}
-	if come.rows > 0 {
-		c.queue("INSERT INTO "+f.g.qualified+" ("+f.g.names(f.g.all(), "")+") "+f.g.unnest(f.g.all()), come.args()...)
+	if len(come) > 0 {
+		c.queue("INSERT INTO "+f.g.qualified+" ("+f.g.names(all, "")+") "+f.g.unnest(all), f.g.arrays(c, all, all, f.arena, come)...)
 	}
 }
 

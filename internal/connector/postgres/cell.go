@@ -48,6 +48,10 @@ func (f *field) appendCell(dst []byte, b *row.Batch, w uint64) (out []byte, why 
 			return dst, "PostgreSQL has no texts with the character NUL"
 		}
 		return appendBytes(dst, p), ""
+	case asDocument:
+		p := b.Data(w)
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(p)+1))
+		return append(append(dst, jsonbVersion), p...), ""
 	case asUUID:
 		return appendUUID(dst, b.Data(w))
 	case asBits:
@@ -58,6 +62,9 @@ func (f *field) appendCell(dst []byte, b *row.Batch, w uint64) (out []byte, why 
 	}
 	return f.appendMoment(dst, w)
 }
+
+// jsonbVersion begins a document in the binary form of jsonb.
+const jsonbVersion = 1
 
 func appendBytes(dst, p []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(dst, uint32(len(p))), p...)

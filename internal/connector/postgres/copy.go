@@ -30,7 +30,7 @@ func (w *writer) copy(ctx context.Context, b *row.Batch, s *row.Section, from, t
 			return err
 		}
 	}
-	if w.held > 0 { // rows of the stream before those
+	if w.held > 0 || w.posted != nil { // rows of the stream before those
 		if err := w.flush(ctx); err != nil {
 			return err
 		}
@@ -59,14 +59,14 @@ func (w *writer) copy(ctx context.Context, b *row.Batch, s *row.Section, from, t
 func (w *writer) beginCopy(ctx context.Context, g *target) error {
 	sql := "COPY " + g.qualified + " (" + g.names(g.all(), "") + ") FROM STDIN (FORMAT binary)"
 	err := w.c.guard(ctx, func() error {
-		w.c.front.SendQuery(&pgproto3.Query{String: sql})
-		if err := w.c.front.Flush(); err != nil {
+		w.c.add(&pgproto3.Query{String: sql})
+		if err := w.c.flush(); err != nil {
 			return err
 		}
 		return w.c.readyToCopy()
 	})
 	if err != nil {
-		return rowsFault(err, g)
+		return rowsFault(err, g, "")
 	}
 	w.c.copying = true
 	w.copying = &copying{g: g, buf: append(make([]byte, 5, copyMessage+64<<10), signature...)}
@@ -98,7 +98,10 @@ func (w *writer) sendCopy(ctx context.Context) error {
 	}
 	x.buf[0] = 'd'
 	binary.BigEndian.PutUint32(x.buf[1:], uint32(len(x.buf)-1))
-	err := w.c.guard(ctx, func() error { return w.c.front.SendUnbufferedEncodedCopyData(x.buf) })
+	err := w.c.guard(ctx, func() error {
+		_, err := w.c.conn.Write(x.buf)
+		return err
+	})
 	x.buf = x.buf[:5]
 	return err
 }
@@ -114,13 +117,13 @@ func (w *writer) endCopy(ctx context.Context) error {
 		return err
 	}
 	w.copying = nil
-	w.c.front.Send(&pgproto3.CopyDone{})
+	w.c.add(&pgproto3.CopyDone{})
 	w.c.copying = false
 	_, err := w.c.answers(ctx)
 	if stateOf(err) == stateUnique {
 		return w.sink.clash(x.g, err)
 	}
-	return rowsFault(err, x.g)
+	return rowsFault(err, x.g, "")
 }
 
 // clash notes that a table had the key of a row of a chunk: of a source whose

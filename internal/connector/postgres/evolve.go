@@ -35,7 +35,7 @@ func (w *writer) evolve(ctx context.Context, c *row.SchemaChange) error {
 		return nil
 	}
 	// One at a time: writers of chunks may come to the same change together.
-	if _, err := w.c.query(ctx, "SELECT pg_advisory_xact_lock($1, hashtext($2))", text(evolveLock), text(w.shard.Job+"/"+w.shard.Sink)); err != nil {
+	if _, err := w.c.query(ctx, "SELECT pg_advisory_xact_lock($1, hashtext($2))", text(evolveLock), text(w.sink.control.schema+"/"+w.shard.Job+"/"+w.shard.Sink)); err != nil {
 		return err
 	}
 	switch c.Kind {
@@ -313,7 +313,7 @@ func (x *alteration) field(i int) {
 	if c.filled && !x.ahead && !slices.ContainsFunc(x.before.fields, func(b field) bool { return b.name == f.name }) {
 		x.add("ALTER COLUMN %s DROP DEFAULT", f.quoted)
 	}
-	if c.sql != f.printed() {
+	if _, why := f.in(c, x.after.table.Columns[i].Type); c.sql != f.printed() && (why != "" || !x.foreign(f, c)) {
 		x.add("ALTER COLUMN %s TYPE %s USING %s", f.quoted, f.sql, f.converted(c))
 	}
 }
@@ -326,6 +326,18 @@ func (x *alteration) maybeRenamed(i int) bool {
 		return false
 	}
 	return slices.ContainsFunc(x.before.fields, func(b field) bool { return !x.wanted(b.name) && b.sql == x.after.fields[i].sql })
+}
+
+// foreign reports whether a column had another type than ours before the change: that of
+// a table made by somebody else, which stays as long as it holds what comes.
+func (x *alteration) foreign(f *field, c *column) bool {
+	for i := range x.before.fields {
+		old := &x.before.fields[i]
+		if old.name == x.renamedBack([]string{f.name})[0] {
+			return old.printed() != c.sql
+		}
+	}
+	return false
 }
 
 // printed is the type as the catalogue prints it.

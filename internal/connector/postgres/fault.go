@@ -17,7 +17,11 @@ type refusal struct{ *pgconn.PgError }
 func (r refusal) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s (%s)", clip(r.Message, 400), r.Code)
-	for _, more := range []string{r.Detail, r.Hint} {
+	more := []string{r.Detail, r.Hint}
+	if strings.HasPrefix(r.Where, "COPY ") { // it has the column
+		more = append(more, r.Where)
+	}
+	for _, more := range more {
 		if more != "" {
 			fmt.Fprintf(&b, "; %s", clip(more, 400))
 		}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"fmt"
-	"strings"
 
 	"godwit/internal/row"
 )
@@ -15,6 +14,8 @@ const (
 	oidInt4        = 23
 	oidText        = 25
 	oidJSON        = 114
+	oidVarchar     = 1043
+	oidJSONB       = 3802
 	oidFloat4      = 700
 	oidFloat8      = 701
 	oidDate        = 1082
@@ -48,13 +49,13 @@ const (
 	asDateText
 	asTimestampText
 	asInstantText
+	asDocument
 )
 
 // field is how a column is kept.
 type field struct {
 	name, quoted string
 	sql          string // type as in a definition: numeric(20)
-	base         string // the same without arguments: numeric
 	oid, array   uint32
 	form         form
 	size         int // of bits; digits of fraction in texts of times
@@ -66,8 +67,11 @@ type field struct {
 	cast string
 }
 
-func fieldOf(t row.Type, unrepresentable string) field {
+func fieldOf(t row.Type, unrepresentable string, documents bool) field {
 	f := plainField(t)
+	if documents && t.Kind == row.JSON {
+		f = field{sql: "jsonb", oid: oidJSONB, array: 3807, form: asDocument}
+	}
 	f.nulls = unrepresentable == unrepresentableNull
 	if unrepresentable == unrepresentableText {
 		switch f.form {
@@ -79,9 +83,6 @@ func fieldOf(t row.Type, unrepresentable string) field {
 			f = textField(asInstantText)
 		}
 		f.size = max(f.size, t.Scale)
-	}
-	if f.base == "" {
-		f.base, _, _ = strings.Cut(f.sql, "(")
 	}
 	return f
 }
@@ -114,7 +115,7 @@ func plainField(t row.Type) field {
 	case row.DateTime:
 		return field{sql: fmt.Sprintf("timestamp(%d)", t.Scale), oid: oidTimestamp, array: 1115, form: asTimestamp}
 	case row.Timestamp:
-		return field{sql: fmt.Sprintf("timestamp(%d) with time zone", t.Scale), base: "timestamptz", oid: oidTimestampTZ, array: 1185, form: asInstant}
+		return field{sql: fmt.Sprintf("timestamp(%d) with time zone", t.Scale), oid: oidTimestampTZ, array: 1185, form: asInstant}
 	case row.Year:
 		return intField(2)
 	case row.Bits:

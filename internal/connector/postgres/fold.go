@@ -19,8 +19,11 @@ type fold struct {
 	slots    []slot
 	index    map[string]int32 // key, or all cells → slot
 	arena    []byte           // cells: length and binary form
-	moved    []byte           // the old key of the update that follows; nil: none
+	moved    []byte           // the old key of the update that is to follow; nil: none
+	movedAt  string           // the order of its old image, in the log of
+	movedIn  uint16           // that incarnation
 	last     int32            // the slot that was set last
+	key      []byte           // room for one
 }
 
 // slot is what becomes of a key, or of equal rows.
@@ -29,7 +32,8 @@ type slot struct {
 	clear   bool // the row that the target has goes first: it is another one
 	partial bool // some cells are absent
 	at, end int32
-	count   int64 // without a key: rows to come, below zero to go
+	key     string // its cells; empty where rows are counted
+	count   int64  // without a key: rows to come, below zero to go
 	// pos and of are the place and the op of the last row, where rows are put aside.
 	pos string
 	of  row.Op
@@ -48,7 +52,7 @@ func newFold(g *target) *fold { return &fold{g: g, index: map[string]int32{}} }
 
 // reset forgets what was sent.
 func (f *fold) reset() {
-	f.truncate, f.slots, f.arena = false, f.slots[:0], f.arena[:0]
+	f.truncate, f.slots, f.arena, f.moved = false, f.slots[:0], f.arena[:0], nil
 	clear(f.index)
 }
 
@@ -56,6 +60,9 @@ func (f *fold) reset() {
 // was sent.
 func (f *fold) take(b *row.Batch, s *row.Section, i int) (act func(*session), err error) {
 	op := b.Op(i)
+	if f.moved != nil && (op != row.Update || !follows(f.movedAt, b.Order(i))) {
+		f.leave()
+	}
 	if op == row.Truncate {
 		f.reset()
 		f.truncate, f.moved = true, nil
@@ -70,7 +77,7 @@ func (f *fold) take(b *row.Batch, s *row.Section, i int) (act func(*session), er
 			return nil, err
 		}
 		if op == row.Before {
-			f.moved = bytes.Clone(key)
+			f.moved, f.movedAt, f.movedIn = bytes.Clone(key), b.Order(i), b.Incarnation
 			f.arena = f.arena[:len(f.arena)-len(key)]
 			return nil, nil
 		}
@@ -78,6 +85,23 @@ func (f *fold) take(b *row.Batch, s *row.Section, i int) (act func(*session), er
 		return nil, nil
 	}
 	return f.row(b, s, i)
+}
+
+// follows reports whether an order is the next one in the same event.
+func follows(before, order string) bool {
+	n := len(order) - 8
+	return len(before) == len(order) && before[:n] == order[:n] && row.Counter(order) == row.Counter(before)+1
+}
+
+// leave takes an old image for what it says where its update does not follow: then the
+// chunk of the new key has that already.
+func (f *fold) leave() {
+	if f.moved == nil {
+		return
+	}
+	f.arena = append(f.arena, f.moved...)
+	f.set(f.moved, slot{op: gone, at: int32(len(f.arena) - len(f.moved)), end: int32(len(f.arena)), pos: posOf(f.movedIn, f.movedAt), of: row.Before})
+	f.moved = nil
 }
 
 // row takes the new image of a row.
@@ -91,11 +115,11 @@ func (f *fold) row(b *row.Batch, s *row.Section, i int) (act func(*session), err
 	if partial && b.Op(i) == row.Update {
 		now.op = patch
 	}
-	key := f.g.keyCells(nil, f.arena[at:])
-	if key == nil {
+	var whole bool
+	if f.key, whole = f.g.keyCells(f.key[:0], f.arena[at:]); !whole {
 		return nil, fault.New(fault.RowRefused, "%s: a row came without its key", f.g.table.Name)
 	}
-	old := f.moved
+	key, old := f.key, f.moved
 	f.moved = nil
 	if old == nil || bytes.Equal(old, key) {
 		f.merge(key, now)
@@ -133,11 +157,12 @@ func (f *fold) keyOf(b *row.Batch, s *row.Section, i int) ([]byte, error) {
 // set makes the outcome of a key known, whatever it was.
 func (f *fold) set(key []byte, now slot) {
 	if k, ok := f.index[string(key)]; ok {
+		now.key = f.slots[k].key
 		f.slots[k], f.last = now, k
 		return
 	}
-	f.last = int32(len(f.slots))
-	f.index[string(key)] = f.last
+	f.last, now.key = int32(len(f.slots)), string(key)
+	f.index[now.key] = f.last
 	f.slots = append(f.slots, now)
 }
 
@@ -186,9 +211,9 @@ func cellAt(arena []byte, at int32) []byte {
 	return arena[at : at+4+int32(n)]
 }
 
-// keyCells appends the cells of the key of a row; nil when one of them is null or
+// keyCells appends the cells of the key of a row; false when one of them is null or
 // absent.
-func (g *target) keyCells(dst, cells []byte) []byte {
+func (g *target) keyCells(dst, cells []byte) (key []byte, whole bool) {
 	var at [64]int32
 	offsets := at[:0]
 	p := int32(0)
@@ -199,11 +224,11 @@ func (g *target) keyCells(dst, cells []byte) []byte {
 	for _, k := range g.key {
 		c := cellAt(cells, offsets[k])
 		if binary.BigEndian.Uint32(c) >= lengthAbsent {
-			return nil
+			return dst, false
 		}
 		dst = append(dst, c...)
 	}
-	return dst
+	return dst, true
 }
 
 // move changes the key of a row whose other cells only the target has.

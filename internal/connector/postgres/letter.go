@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"time"
 
 	"godwit/internal/connector"
 	"godwit/internal/fault"
@@ -48,12 +49,12 @@ func (w *writer) bury(b *row.Batch, s *row.Section, i int, reason *fault.Error) 
 			texts[c.Name] = &text
 		}
 	}
-	w.aside(connector.Letter{Table: s.Table, Order: posOf(b, i), Op: b.Op(i), Reason: reason}, texts)
+	w.aside(connector.Letter{Table: s.Table, Order: posOf(b.Incarnation, b.Order(i)), Op: b.Op(i), Reason: reason}, texts)
 }
 
 // posOf is the place of a row as dead letters have it.
-func posOf(b *row.Batch, i int) string {
-	return string(row.AppendPos(nil, b.Incarnation, b.Order(i)))
+func posOf(incarnation uint16, order string) string {
+	return string(row.AppendPos(nil, incarnation, order))
 }
 
 func (w *writer) aside(l connector.Letter, texts map[string]*string) {
@@ -83,7 +84,7 @@ func (w *writer) attempt(ctx context.Context, g *target, do func() error) (refus
 	if _, err := w.c.query(ctx, "SAVEPOINT "+savepoint); err != nil {
 		return nil, err
 	}
-	err = rowsFault(do(), g)
+	err = rowsFault(do(), g, "")
 	if err == nil {
 		_, err = w.c.query(ctx, "RELEASE SAVEPOINT "+savepoint)
 		return nil, err
@@ -102,13 +103,7 @@ func (w *writer) attempt(ctx context.Context, g *target, do func() error) (refus
 // sendAside sends what a fold comes to without the rows that are refused: it halves
 // what fails until one is left.
 func (w *writer) sendAside(ctx context.Context, f *fold) error {
-	refused, err := w.attempt(ctx, f.g, func() error {
-		if !f.send(w.c) {
-			return nil
-		}
-		_, err := w.c.sync(ctx)
-		return err
-	})
+	refused, err := w.attempt(ctx, f.g, func() error { return f.sendNow(ctx, w.c) })
 	if refused == nil || err != nil {
 		return err
 	}
@@ -164,7 +159,7 @@ func (f *fold) texts(s *slot) (map[string]*string, error) {
 			values[c], present[c] = bytes.Clone(cell[4:]), true
 		}
 	}
-	r := &reading{g: f.g, stored: f.g.table, x: row.NewBuilder(&row.Pool{})}
+	r := &reading{g: f.g, stored: f.g.table, raw: true, x: row.NewBuilder(&row.Pool{})}
 	if err := r.add(values); err != nil {
 		return nil, err
 	}
@@ -219,4 +214,63 @@ func (w *writer) told() {
 			w.buried(l.Letter)
 		}
 	}
+}
+
+// findWithin bounds the search for the row that was refused.
+const findWithin = 10 * time.Second
+
+// refused says why the server did not take a fold, and which row it was: the halves of
+// it are tried again in a transaction that comes to nothing.
+func (w *writer) refused(ctx context.Context, f *fold, cause error) error {
+	if !fault.Has(cause, fault.RowRefused) || len(f.g.key) == 0 || len(f.slots) == 0 || w.c.broken != nil {
+		return rowsFault(cause, f.g, "")
+	}
+	ctx, cancel := context.WithTimeout(ctx, findWithin)
+	defer cancel()
+	if w.c.script(ctx, "ROLLBACK", "BEGIN") != nil {
+		return rowsFault(cause, f.g, "")
+	}
+	rest := *f
+	for len(rest.slots) > 1 {
+		first, half := rest, len(rest.slots)/2
+		first.slots = rest.slots[:half]
+		refused, err := w.attempt(ctx, f.g, func() error { return first.sendNow(ctx, w.c) })
+		switch {
+		case err != nil:
+			return rowsFault(cause, f.g, "")
+		case refused != nil:
+			rest = first
+		default:
+			rest.slots, rest.truncate = rest.slots[half:], false
+		}
+	}
+	if refused, err := w.attempt(ctx, f.g, func() error { return rest.sendNow(ctx, w.c) }); err != nil || refused == nil {
+		return rowsFault(cause, f.g, "") // it was something else that was there
+	}
+	return rowsFault(cause, f.g, rest.name(&rest.slots[0]))
+}
+
+// sendNow sends what the fold comes to and waits for it.
+func (f *fold) sendNow(ctx context.Context, c *session) error {
+	if !f.send(c) {
+		return nil
+	}
+	_, err := c.sync(ctx)
+	return err
+}
+
+// name names a row for people, by its key.
+func (f *fold) name(s *slot) string {
+	texts, err := f.texts(s)
+	if err != nil {
+		return ""
+	}
+	out := "row"
+	for _, k := range f.g.key {
+		name := f.g.table.Columns[k].Name
+		if text := texts[name]; text != nil {
+			out += " " + name + "=" + clip(*text, maxShown)
+		}
+	}
+	return out
 }

@@ -25,6 +25,12 @@ const (
 	unrepresentableError = "error"
 )
 
+// What columns of JSON are.
+const (
+	jsonText   = "json"
+	jsonBinary = "jsonb"
+)
+
 // What becomes of a table that was dropped in the source.
 const (
 	dropKeep = "keep"
@@ -43,6 +49,8 @@ func options() []option.Field {
 		{Name: "control_schema", Kind: option.Text, Default: "godwit", Help: "The schema of godwit's own tables, which hold the positions. Several jobs may share it."},
 		{Name: "unrepresentable", Kind: option.Enum, Default: unrepresentableError, Values: []string{unrepresentableText, unrepresentableNull, unrepresentableError},
 			Help: "What becomes of dates and times that PostgreSQL does not know, such as `0000-00-00`. `error`: the row is refused. `null`: the cell is null. `text`: columns of dates and times are of type text and hold what the source prints."},
+		{Name: "json", Kind: option.Enum, Default: jsonText, Values: []string{jsonText, jsonBinary},
+			Help: "The type of JSON columns. `json` keeps the text as it is. `jsonb`, in tables with a key, keeps what it says: it can be indexed, and `verify` compares it by what it says."},
 		{Name: "on_drop", Kind: option.Enum, Default: dropKeep, Live: true, Values: []string{dropKeep, dropDrop},
 			Help: "What becomes of a table that was dropped in the source. `keep`: it stays and is empty. `drop`: it is dropped."},
 		{Name: "commit", Kind: option.Object, Live: true, Help: "When commits are made, at the first end of a transaction after it.", Fields: []option.Field{
@@ -69,6 +77,7 @@ type config struct {
 	schema          string // "": the database of the source
 	control         string
 	unrepresentable string
+	json            string
 	onDrop          string
 	every           time.Duration
 	bytes           int64
@@ -83,7 +92,7 @@ func readConfig(v option.Values) (config, error) {
 	commit := v.Object("commit")
 	c := config{
 		database: v.Text("database"), user: v.Text("user"), password: v.Secret("password"),
-		schema: v.Text("schema"), control: v.Text("control_schema"), unrepresentable: v.Text("unrepresentable"), onDrop: v.Text("on_drop"),
+		schema: v.Text("schema"), control: v.Text("control_schema"), unrepresentable: v.Text("unrepresentable"), onDrop: v.Text("on_drop"), json: v.Text("json"),
 		every: commit.Duration("every"), bytes: commit.Int("size"),
 		lock: v.Duration("lock_timeout"), statement: v.Duration("statement_timeout"), connect: v.Duration("connect_timeout"),
 	}

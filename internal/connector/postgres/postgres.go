@@ -49,6 +49,7 @@ type sink struct {
 	cfg       config
 	log       *slog.Logger
 	job, name string
+	held      int // bytes of rows that wait before they are sent, inside a transaction
 	control   control
 
 	targets sync.Map // *row.Table → *target
@@ -71,7 +72,7 @@ func newSink(c config, env connector.Env) *sink {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &sink{cfg: c, log: log, job: env.Job, name: env.Name, control: controlIn(c.control),
+	return &sink{cfg: c, log: log, job: env.Job, name: env.Name, held: mostHeld, control: controlIn(c.control),
 		clashing: map[string]bool{}, seen: map[string]int64{}}
 }
 

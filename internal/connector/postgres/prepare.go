@@ -145,7 +145,7 @@ func (s *sink) adoptable(ctx context.Context, c *session, g *target, st tableSta
 	if err != nil {
 		return err
 	}
-	if why := g.differs(columns); why != "" {
+	if _, why := g.as(columns); why != "" {
 		return refused("does not fit: %s", why)
 	}
 	for _, col := range columns {
@@ -192,12 +192,14 @@ type column struct {
 	oid    uint32
 	sql    string
 	needed bool // it may not be left out
+	made   bool // its values are the target's own
 	filled bool // it has a default
 }
 
 func columnsOf(ctx context.Context, c *session, g *target) ([]column, error) {
 	r, err := c.query(ctx, `SELECT attname, atttypid, format_type(atttypid, atttypmod), attnotnull AND NOT atthasdef AND attidentity = '' AND attgenerated = '',
- atthasdef AND attgenerated = '' FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, text(g.qualified))
+ attgenerated <> '' OR attidentity = 'a', atthasdef AND attgenerated = ''
+ FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, text(g.qualified))
 	if err != nil {
 		return nil, err
 	}
@@ -207,23 +209,9 @@ func columnsOf(ctx context.Context, c *session, g *target) ([]column, error) {
 		if err != nil {
 			return nil, fault.New(fault.TargetBroken, "the catalogue has a type %q", v[1]).By(err)
 		}
-		out = append(out, column{string(v[0]), uint32(oid), string(v[2]), string(v[3]) == "t", string(v[4]) == "t"})
+		out = append(out, column{string(v[0]), uint32(oid), string(v[2]), string(v[3]) == "t", string(v[4]) == "t", string(v[5]) == "t"})
 	}
 	return out, nil
-}
-
-// differs says what keeps rows from being written to these columns; "": nothing.
-func (g *target) differs(columns []column) string {
-	for _, f := range g.fields {
-		i := slices.IndexFunc(columns, func(c column) bool { return c.name == f.name })
-		switch {
-		case i < 0:
-			return "it has no column " + f.quoted
-		case columns[i].oid != f.oid:
-			return fmt.Sprintf("column %s is %s, not %s", f.quoted, columns[i].sql, f.sql)
-		}
-	}
-	return ""
 }
 
 // fits checks, once for a version of a table, that the target has its columns: rows
@@ -235,6 +223,9 @@ func (w *writer) fits(ctx context.Context, t *row.Table) error {
 	if err := w.endCopy(ctx); err != nil {
 		return err
 	}
+	if err := w.settle(ctx); err != nil {
+		return err
+	}
 	g := w.sink.target(t)
 	columns, err := columnsOf(ctx, w.c, g)
 	if err != nil {
@@ -243,7 +234,8 @@ func (w *writer) fits(ctx context.Context, t *row.Table) error {
 	if len(columns) == 0 {
 		return w.sink.missing(g)
 	}
-	if why := g.differs(columns); why != "" {
+	fit, why := g.as(columns)
+	if why != "" {
 		r, err := w.c.query(ctx, "SELECT ahead FROM "+w.sink.control.table+" WHERE schema_name = $1 AND table_name = $2", text(g.schema), text(g.name))
 		if err != nil {
 			return err
@@ -252,13 +244,28 @@ func (w *writer) fits(ctx context.Context, t *row.Table) error {
 			return fault.New(fault.TargetBroken, "table %s was altered by somebody else: %s", g.qualified, why).At("%s", w.sink.Where()).
 				Try("undo that, or drop the table and read it again")
 		}
-		g = g.behind(columns)
+		fit = g.behind(columns)
+	}
+	if g, err = fit.sorting(ctx, w.c); err != nil {
+		return err
 	}
 	if w.known == nil {
 		w.known = map[*row.Table]*target{}
 	}
 	w.known[t] = g
 	return nil
+}
+
+// sorting returns how rows are written that may come in any order. Where another index
+// than that of the key is unique, one row may have to go before another comes.
+func (g *target) sorting(ctx context.Context, c *session) (*target, error) {
+	r, err := c.query(ctx, "SELECT relkind = 'r' AND (SELECT count(*) FROM pg_index WHERE indrelid = c.oid AND (indisunique OR indisexclusion)) <= 1 FROM pg_class AS c WHERE oid = to_regclass($1)", text(g.qualified))
+	if err != nil {
+		return nil, err
+	}
+	own := *g
+	own.sorts = len(g.key) > 0 && len(r.rows) == 1 && string(r.rows[0][0]) == "t"
+	return &own, nil
 }
 
 // behind returns how rows of an older shape are written to the columns there are.
@@ -272,8 +279,12 @@ func (g *target) behind(columns []column) *target {
 		switch {
 		case i < 0:
 			f.left = true
-		case columns[i].oid != f.oid:
-			f.cast = columns[i].sql
+		default:
+			if now, why := f.in(&columns[i], g.table.Columns[k].Type); why == "" {
+				*f = now
+			} else {
+				f.cast = columns[i].sql
+			}
 		}
 	}
 	return &old

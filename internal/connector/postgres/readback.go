@@ -24,7 +24,7 @@ var _ connector.Readable = (*sink)(nil)
 func (s *sink) Stored(t *row.Table) *row.Table {
 	var out *row.Table
 	for i, c := range t.Columns {
-		switch fieldOf(c.Type, s.cfg.unrepresentable).form {
+		switch fieldOf(c.Type, s.cfg.unrepresentable, false).form {
 		case asDateText, asTimestampText, asInstantText:
 			if out == nil {
 				clone := *t
@@ -53,7 +53,7 @@ func (s *sink) Store(x *row.Builder, b *row.Batch, t *row.Table, column int, wor
 	kind := t.Columns[column].Type.Kind
 	switch kind {
 	case row.Date, row.DateTime, row.Timestamp:
-		f := fieldOf(t.Columns[column].Type, s.cfg.unrepresentable)
+		f := fieldOf(t.Columns[column].Type, s.cfg.unrepresentable, false)
 		cell, why := f.appendMoment(nil, word)
 		switch {
 		case why != "":
@@ -63,6 +63,10 @@ func (s *sink) Store(x *row.Builder, b *row.Batch, t *row.Table, column int, wor
 		default:
 			x.Word(word)
 		}
+		return
+	}
+	if kind == row.JSON && s.cfg.documents(t) {
+		x.Bytes(plainDocument(b.Data(word)))
 		return
 	}
 	if kind.InBytes() {
@@ -94,13 +98,14 @@ func (s *sink) ReadBack(ctx context.Context, t *row.Table, keys *row.Batch, emit
 	if err != nil {
 		return err
 	}
-	if why := g.differs(columns); why != "" {
-		return fault.New(fault.TargetBroken, "table %s was altered by somebody else: %s", g.qualified, why).At("%s", s.Where())
+	g, why := g.as(columns)
+	if why != "" {
+		return fault.New(fault.TargetBroken, "table %s was altered by somebody else: %s", s.target(t).qualified, why).At("%s", s.Where())
 	}
 	if err := emit(row.Mark(end, 0)); err != nil {
 		return err
 	}
-	sql, args, err := g.reading(keys)
+	sql, args, err := g.reading(c, keys)
 	if err != nil {
 		return err
 	}
@@ -156,36 +161,34 @@ func apart(set position.Set, number uint32) bool {
 }
 
 // reading is the query of all rows, or of those with one of keys.
-func (g *target) reading(keys *row.Batch) (string, []arg, error) {
+func (g *target) reading(c *session, keys *row.Batch) (string, []arg, error) {
 	sql := "SELECT " + g.names(g.all(), "t.") + " FROM " + g.qualified + " AS t"
 	if keys == nil || len(g.key) == 0 {
 		return sql, nil, nil
 	}
-	a := g.arrays(g.key)
 	sections := keys.Sections()
 	f := newFold(g)
+	var rows []int32
 	for i := range sections {
 		s := &sections[i]
 		for k := s.Row; k < s.Row+s.Rows; k++ {
-			f.arena = f.arena[:0]
-			cells, err := f.keyOf(keys, s, k)
-			if err != nil {
+			rows = append(rows, int32(len(f.arena)))
+			if _, err := f.keyOf(keys, s, k); err != nil {
 				return "", nil, err
 			}
-			a.add(cells)
 		}
 	}
-	return sql + " JOIN (" + g.unnest(g.key) + ") AS u ON " + g.same(g.key), a.args(), nil
+	return sql + " JOIN (" + g.unnest(g.key) + ") AS u ON " + g.same(g.key), g.arrays(c, g.key, g.key, f.arena, rows), nil
 }
 
 // stream runs a query whose rows come in the binary form and are lent to each.
 func (c *session) stream(ctx context.Context, sql string, args []arg, each func([][]byte) error) error {
 	c.enqueue([]int16{1}, sql, args)
-	c.front.SendSync(&pgproto3.Sync{})
+	c.add(&pgproto3.Sync{})
 	var stopped error
 	err := c.guard(ctx, func() error {
 		c.queued = 0
-		if err := c.front.Flush(); err != nil {
+		if err := c.flush(); err != nil {
 			return err
 		}
 		for {
@@ -217,6 +220,7 @@ type reading struct {
 	emit   func(*row.Batch) error
 	x      *row.Builder
 	text   []byte
+	raw    bool // documents as they were written
 }
 
 func (r *reading) row(values [][]byte) error {
@@ -282,6 +286,14 @@ func (r *reading) cell(f *field, v []byte) bool {
 		return err == nil
 	case asUUID:
 		r.x.String(uuidText(v))
+	case asDocument:
+		if len(v) == 0 || v[0] != jsonbVersion {
+			return false
+		}
+		if v = v[1:]; !r.raw {
+			v = plainDocument(v)
+		}
+		r.x.Bytes(v)
 	case asBits:
 		var all [8]byte
 		copy(all[:], v[4:])

@@ -3,70 +3,53 @@ package postgres
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 )
-
-// arrays gathers rows as one array for each of some columns.
-type arrays struct {
-	g       *target
-	columns []int
-	data    [][]byte
-	rows    int
-}
 
 // arrayHeader is the length of what stands before the elements of an array.
 const arrayHeader = 20
 
-func (g *target) arrays(columns []int) *arrays {
-	a := &arrays{g: g, columns: columns, data: make([][]byte, len(columns))}
-	for i := range a.data {
-		a.data[i] = make([]byte, arrayHeader, 1024)
+// arrays returns one array for each of some columns, with the cells of as many rows as
+// there are offsets into cells; these are moved on. The cells of a row are those of the
+// columns of, in their order. What is returned holds until the next call.
+func (g *target) arrays(c *session, columns, of []int, cells []byte, rows []int32) []arg {
+	out := make([]arg, 0, len(columns))
+	ends := make([]int, 0, len(columns))
+	c.scratch = c.scratch[:0]
+	for _, column := range of {
+		wanted := len(out) < len(columns) && columns[len(out)] == column
+		if wanted {
+			f := &g.fields[column]
+			out = append(out, arg{oid: f.array, binary: true})
+			c.scratch = appendHeader(c.scratch, f.oid, len(rows))
+		}
+		for k, p := range rows {
+			cell := cellAt(cells, p)
+			rows[k] = p + int32(len(cell))
+			if wanted {
+				c.scratch = append(c.scratch, cell...)
+			}
+		}
+		if wanted {
+			ends = append(ends, len(c.scratch))
+		}
 	}
-	return a
-}
-
-// args returns the arrays as parameters.
-func (a *arrays) args() []arg {
-	out := make([]arg, len(a.data))
-	for i, c := range a.columns {
-		f := &a.g.fields[c]
-		putHeader(a.data[i], f.oid, a.rows)
-		out[i] = arg{data: a.data[i], oid: f.array, binary: true}
+	begin := 0
+	for i, end := range ends {
+		out[i].data = c.scratch[begin:end:end]
+		begin = end
 	}
 	return out
 }
 
-// putHeader writes what stands before the elements: one dimension, there may be
+// appendHeader appends what stands before the elements: one dimension, there may be
 // nulls, their type, how many, counted from 1.
-func putHeader(b []byte, oid uint32, n int) {
-	for i, v := range []uint32{1, 1, oid, uint32(n), 1} {
-		binary.BigEndian.PutUint32(b[4*i:], v)
+func appendHeader(b []byte, oid uint32, n int) []byte {
+	for _, v := range []uint32{1, 1, oid, uint32(n), 1} {
+		b = binary.BigEndian.AppendUint32(b, v)
 	}
-}
-
-// add adds a row whose cells are those of the columns, one after the other.
-func (a *arrays) add(cells []byte) {
-	p := int32(0)
-	for i := range a.data {
-		c := cellAt(cells, p)
-		a.data[i] = append(a.data[i], c...)
-		p += int32(len(c))
-	}
-	a.rows++
-}
-
-// addOf adds the cells of the columns out of those of a whole row.
-func (a *arrays) addOf(cells []byte) {
-	p, k := int32(0), 0
-	for i := range a.g.fields {
-		c := cellAt(cells, p)
-		if k < len(a.columns) && a.columns[k] == i {
-			a.data[k] = append(a.data[k], c...)
-			k++
-		}
-		p += int32(len(c))
-	}
-	a.rows++
+	return b
 }
 
 // send queues what the fold comes to; false: nothing does.
@@ -81,37 +64,50 @@ func (f *fold) send(c *session) bool {
 		f.sendCounts(c)
 		return true
 	}
+	if f.g.sorts {
+		f.sort()
+	}
 	f.sendGone(c)
+	all := f.g.all()
 	for _, s := range f.shapes() {
-		a := f.g.arrays(s.columns)
-		for _, k := range s.slots {
-			a.addOf(f.arena[f.slots[k].at:f.slots[k].end])
+		rows := make([]int32, len(s.slots))
+		for i, k := range s.slots {
+			rows[i] = f.slots[k].at
 		}
+		args := f.g.arrays(c, s.columns, all, f.arena, rows)
 		if s.op == put {
-			c.queue(f.g.upsert(s.columns), a.args()...)
+			c.queue(f.g.upsert(s.columns), args...)
 		} else {
-			c.queue(f.g.update(s.columns), a.args()...)
+			c.queue(f.g.update(s.columns), args...)
 		}
 	}
 	return true
 }
 
+// sort brings what is sent into the order of the key's cells: neighbours lie near each
+// other in the table and its index, which spares the server a fifth of its work.
+func (f *fold) sort() {
+	slices.SortFunc(f.slots, func(a, b slot) int { return strings.Compare(a.key, b.key) })
+}
+
 // sendGone deletes keys: of rows that are gone, and of those that another row takes
 // the place of.
 func (f *fold) sendGone(c *session) {
-	a := f.g.arrays(f.g.key)
+	var rows []int32
 	for k := range f.slots {
 		s := &f.slots[k]
-		switch cells := f.arena[s.at:s.end]; {
+		switch {
 		case f.truncate && !s.clear && s.op == gone:
 		case s.op == gone:
-			a.add(cells)
+			rows = append(rows, s.at)
 		case s.clear:
-			a.add(f.g.keyCells(nil, cells))
+			rows = append(rows, int32(len(f.arena)))
+			f.arena = append(f.arena, s.key...)
 		}
 	}
-	if a.rows > 0 {
-		c.queue("DELETE FROM "+f.g.qualified+" AS t USING ("+f.g.unnest(f.g.key)+") AS u WHERE "+f.g.same(f.g.key), a.args()...)
+	if len(rows) > 0 {
+		args := f.g.arrays(c, f.g.key, f.g.key, f.arena, rows)
+		c.queue("DELETE FROM "+f.g.qualified+" AS t USING ("+f.g.unnest(f.g.key)+") AS u WHERE "+f.g.same(f.g.key), args...)
 	}
 }
 

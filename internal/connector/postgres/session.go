@@ -14,16 +14,21 @@ import (
 )
 
 // session is one connection. It is used by one goroutine at a time. Statements are
-// queued and sent together: a round trip answers all of them.
+// queued and sent together: a round trip answers all of them. One such exchange may be
+// left to the server while the next is made ready: its answer is read first then.
 type session struct {
 	conn     net.Conn
-	front    *pgproto3.Frontend
+	front    *pgproto3.Frontend // reads; what is written goes through out
+	out      []byte             // messages to be sent
+	scratch  []byte             // of who makes parameters
 	pid      uint32
 	where    string
 	encoding string
 	version  string
 	status   byte // of the transaction: I none, T inside, E failed
 	queued   int
+	left     bool  // the answer to what post sent is not read yet
+	unsent   error // why a message could not be made
 	broken   error
 	copying  bool
 }
@@ -38,7 +43,7 @@ type arg struct {
 func text(s string) arg  { return arg{data: []byte(s)} }
 func bytea(b []byte) arg { return arg{data: append([]byte{}, b...), oid: oidBytea, binary: true} }
 func (c *session) usable() bool {
-	return c.broken == nil && c.status == 'I' && c.queued == 0 && !c.copying
+	return c.broken == nil && c.status == 'I' && c.queued == 0 && !c.left && !c.copying
 }
 func (c *session) inTransaction() bool { return c.status != 'I' }
 
@@ -62,17 +67,71 @@ func (c *session) enqueue(results []int16, sql string, args []arg) {
 			formats[i] = 1
 		}
 	}
-	c.front.SendParse(&pgproto3.Parse{Query: sql, ParameterOIDs: oids})
-	c.front.SendBind(&pgproto3.Bind{ParameterFormatCodes: formats, Parameters: values, ResultFormatCodes: results})
-	c.front.SendExecute(&pgproto3.Execute{})
+	c.add(&pgproto3.Parse{Query: sql, ParameterOIDs: oids})
+	c.add(&pgproto3.Bind{ParameterFormatCodes: formats, Parameters: values, ResultFormatCodes: results})
+	c.add(&pgproto3.Execute{})
 	c.queued++
+}
+
+// add puts a message with those to be sent.
+func (c *session) add(m pgproto3.FrontendMessage) {
+	out, err := m.Encode(c.out)
+	if err != nil { // a message beyond what the protocol can count
+		c.unsent = err
+		return
+	}
+	c.out = out
+}
+
+// maxKept is how large a buffer of a session stays for what follows.
+const maxKept = 4 << 20
+
+// flush sends the messages that wait.
+func (c *session) flush() error {
+	err := c.unsent
+	if err == nil && len(c.out) > 0 {
+		_, err = c.conn.Write(c.out)
+	}
+	c.out, c.scratch = emptied(c.out), emptied(c.scratch)
+	return err
+}
+
+func emptied(b []byte) []byte {
+	if cap(b) > maxKept {
+		return nil
+	}
+	return b[:0]
 }
 
 // sync sends what is queued and returns an answer to each statement. The first that
 // fails fails those behind it too.
 func (c *session) sync(ctx context.Context) ([]result, error) {
-	c.front.SendSync(&pgproto3.Sync{})
+	c.add(&pgproto3.Sync{})
 	return c.answers(ctx)
+}
+
+// post sends what is queued and leaves the server to it; settle has its error.
+func (c *session) post(ctx context.Context) error {
+	if err := c.settle(ctx); err != nil {
+		return err
+	}
+	c.add(&pgproto3.Sync{})
+	return c.guard(ctx, func() error {
+		c.queued, c.left = 0, true
+		return c.flush()
+	})
+}
+
+// settle waits for the answer to what post sent.
+func (c *session) settle(ctx context.Context) error {
+	if !c.left {
+		return nil
+	}
+	return c.guard(ctx, func() error {
+		c.left = false
+		_, err := c.read()
+		return err
+	})
 }
 
 // query runs one statement.
@@ -88,16 +147,19 @@ func (c *session) query(ctx context.Context, sql string, args ...arg) (result, e
 // script runs statements without parameters as one message, which the server
 // carries out as one transaction unless they say otherwise.
 func (c *session) script(ctx context.Context, sql ...string) error {
-	c.front.SendQuery(&pgproto3.Query{String: strings.Join(sql, ";\n")})
+	c.add(&pgproto3.Query{String: strings.Join(sql, ";\n")})
 	_, err := c.answers(ctx)
 	return err
 }
 
 // answers sends what waits and reads up to the end of the exchange.
 func (c *session) answers(ctx context.Context) (all []result, err error) {
+	if err := c.settle(ctx); err != nil {
+		return nil, err
+	}
 	err = c.guard(ctx, func() error {
 		c.queued = 0
-		if err := c.front.Flush(); err != nil {
+		if err := c.flush(); err != nil {
 			return err
 		}
 		all, err = c.read()
@@ -201,8 +263,9 @@ func (c *session) close() {
 		c.broken = fault.New(fault.Internal, "the session is closed")
 		if !c.copying {
 			_ = c.conn.SetDeadline(time.Now().Add(time.Second))
-			c.front.Send(&pgproto3.Terminate{})
-			_ = c.front.Flush()
+			c.out = c.out[:0]
+			c.add(&pgproto3.Terminate{})
+			_ = c.flush()
 		}
 	}
 	_ = c.conn.Close()

@@ -44,13 +44,17 @@ func appendDuration(dst []byte, micros int64, digits int) []byte {
 	return appendFraction(dst, micros%1_000_000, digits)
 }
 
-// rowsFault says of which table the rows were that the server refused.
-func rowsFault(err error, g *target) error {
+// rowsFault says of which table the rows were that the server refused, and which one,
+// where that is known.
+func rowsFault(err error, g *target, which string) error {
 	if err == nil || !fault.Has(err, fault.RowRefused) || stateOf(err) == "" {
 		return err
 	}
 	old := fault.Of(err)
-	e := fault.New(fault.RowRefused, "%s: the target refuses a row", g.table.Name).By(old.Cause)
+	if which == "" {
+		which = "a row"
+	}
+	e := fault.New(fault.RowRefused, "%s: the target refuses %s", g.table.Name, which).By(old.Cause)
 	e.Where, e.Hint = old.Where, old.Hint
 	return e
 }

@@ -48,6 +48,7 @@ type target struct {
 	fields       []field
 	key          []int // columns of the primary key; empty: none
 	exact        bool  // columns and types are the table's own
+	sorts        bool  // rows may be sent in any order: no index but that of the key is unique
 }
 
 // target returns how t is kept.
@@ -58,7 +59,7 @@ func (c config) target(t *row.Table) *target {
 	}
 	g.qualified = quote(g.schema) + "." + quote(g.name)
 	for i, col := range t.Columns {
-		f := fieldOf(col.Type, c.unrepresentable)
+		f := fieldOf(col.Type, c.unrepresentable, c.documents(t))
 		f.name = columnName(col.Name)
 		f.quoted = quote(f.name)
 		f.inKey = slices.Contains(t.Key, i)

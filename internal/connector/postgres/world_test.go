@@ -46,6 +46,7 @@ type kitWorld struct {
 	cfg   config
 	judge *pgconn.PgConn
 	mu    *sync.Mutex // of the judge, which all worlds share
+	plant *planted    // nil: no defect
 }
 
 var worlds atomic.Int64
@@ -91,27 +92,47 @@ func (w *kitWorld) Start(p *sinktest.Process) (connector.Sink, error) {
 			return nil, err
 		}
 		p.OnKill(func() { _ = conn.Close() })
-		return &wire{Conn: conn, p: p}, nil
+		return &wire{Conn: conn, p: p, plant: w.plant}, nil
 	}
-	return newSink(c, connector.Env{Job: "shop", Name: "lake"}), nil
+	s := newSink(c, connector.Env{Job: "shop", Name: "lake"})
+	s.held = 150 // some rows wait for the commit, some do not
+	return s, nil
 }
 
 // wire is a connection whose every message is a step.
 type wire struct {
 	net.Conn
-	p   *sinktest.Process
-	err error
+	p     *sinktest.Process
+	plant *planted
+	err   error
 }
 
 func (w *wire) Write(b []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
+	step, instead := stepOf(b), b
+	if w.plant != nil {
+		var first string
+		if first, instead = w.plant.send(b); first != "" {
+			if err := w.do(step, simple(first)); err != nil {
+				return 0, err
+			}
+			w.await(step)
+		}
+	}
+	if err := w.do(step, instead); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// do makes a message a step.
+func (w *wire) do(step string, message []byte) error {
 	acted := false
-	step := stepOf(b)
 	err := w.p.Do(step, func() error {
 		acted = true
-		_, err := w.Conn.Write(b)
+		_, err := w.Conn.Write(message)
 		return err
 	})
 	if err != nil {
@@ -120,9 +141,8 @@ func (w *wire) Write(b []byte) (int, error) {
 		}
 		w.err = err
 		_ = w.Conn.Close()
-		return 0, err
 	}
-	return len(b), nil
+	return err
 }
 
 // await waits for the answer to a message: then it had its effect.
@@ -265,7 +285,7 @@ func (w *kitWorld) Cut(*rand.Rand) {
 var errCut = fault.New(fault.TargetUnreachable, "an injected cut of the connection").By(errors.New("cut"))
 
 func kitHarness(t *testing.T, s *postgres.Server) sinktest.Harness {
-	return sinktest.Harness{Job: "shop", Sink: "lake", State: true, Sample: 10, New: newWorlds(t, s),
+	return sinktest.Harness{Job: "shop", Sink: "lake", State: true, Ends: true, Sample: 10, New: newWorlds(t, s),
 		Faults: []sinktest.Fault{{Err: errCut}, {Err: errCut, Lasts: true}, {Err: errCut, After: true}},
 		Steps:  []string{"login", "select", "begin", "script"}}
 }

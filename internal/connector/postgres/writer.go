@@ -28,6 +28,8 @@ type writer struct {
 	folds   map[*row.Table]*fold
 	order   []*fold                // in the order in which they were begun
 	held    int                    // bytes of rows in folds
+	posted  *fold                  // what the server is at
+	spare   *fold                  // to be used again
 	staged  int64                  // bytes since the last commit
 	known   map[*row.Table]*target // that the catalogue was seen to have
 	dropped map[row.Name]bool      // by a schema change of this transaction
@@ -37,9 +39,9 @@ type writer struct {
 	lettersSent int
 }
 
-// mostHeld is how many bytes of rows wait before they are sent, inside the
-// transaction.
-const mostHeld = 8 << 20
+// mostHeld is how many bytes of rows wait as a rule before they are sent, inside the
+// transaction. The server works on as many while the next are folded.
+const mostHeld = 2 << 20
 
 func (w *writer) usable() error {
 	switch {
@@ -145,8 +147,8 @@ func (w *writer) apply(ctx context.Context, b *row.Batch) error {
 			return err
 		}
 	}
-	if w.held >= mostHeld {
-		return w.flush(ctx)
+	if w.held >= w.sink.held {
+		return w.pour(ctx)
 	}
 	return nil
 }
@@ -174,15 +176,7 @@ func (w *writer) section(ctx context.Context, b *row.Batch, s *row.Section) erro
 
 // fold puts rows of the stream with those that wait for the commit.
 func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, to int) error {
-	f := w.folds[s.Table]
-	if f == nil {
-		if w.folds == nil {
-			w.folds = map[*row.Table]*fold{}
-		}
-		f = newFold(w.known[s.Table])
-		w.folds[s.Table] = f
-		w.order = append(w.order, f)
-	}
+	f := w.begun(s.Table)
 	for i := from; i < to; i++ {
 		had := len(f.arena)
 		act, err := f.take(b, s, i)
@@ -193,8 +187,8 @@ func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, t
 			continue
 		}
 		w.held += len(f.arena) - had
-		if w.buried != nil && len(f.slots) > 0 {
-			f.slots[f.last].pos, f.slots[f.last].of = posOf(b, i), b.Op(i)
+		if w.buried != nil && len(f.slots) > 0 && f.moved == nil {
+			f.slots[f.last].pos, f.slots[f.last].of = posOf(b.Incarnation, b.Order(i)), b.Op(i)
 		}
 		if act == nil {
 			continue
@@ -203,11 +197,26 @@ func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, t
 		if err := w.flush(ctx); err != nil {
 			return err
 		}
+		f = w.begun(s.Table)
 		if err := w.act(ctx, f.g, act, b, s, i); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// begun returns the fold that takes rows of a table now.
+func (w *writer) begun(t *row.Table) *fold {
+	if f := w.folds[t]; f != nil {
+		return f
+	}
+	if w.folds == nil {
+		w.folds = map[*row.Table]*fold{}
+	}
+	f := w.freshFold(w.known[t])
+	w.folds[t] = f
+	w.order = append(w.order, f)
+	return f
 }
 
 // act carries out what one row needs.
@@ -218,7 +227,7 @@ func (w *writer) act(ctx context.Context, g *target, act func(*session), b *row.
 		return err
 	}
 	if w.buried == nil {
-		return rowsFault(do(), g)
+		return rowsFault(do(), g, g.describe(b, s, i))
 	}
 	refused, err := w.attempt(ctx, g, do)
 	if err != nil || refused == nil {
@@ -227,30 +236,84 @@ func (w *writer) act(ctx context.Context, g *target, act func(*session), b *row.
 	return w.asideRefused(b, s, i, refused)
 }
 
-// flush sends all rows that wait, inside the transaction.
+// flush sends all rows that wait, inside the transaction, and returns when the target
+// has taken them.
 func (w *writer) flush(ctx context.Context) error {
+	for _, f := range w.order {
+		f.leave()
+	}
+	if err := w.pour(ctx); err != nil {
+		return err
+	}
+	return w.settle(ctx)
+}
+
+// pour sends all rows that wait. The server may be at the last of them still.
+func (w *writer) pour(ctx context.Context) error {
 	if err := w.endCopy(ctx); err != nil {
 		return err
 	}
-	for _, f := range w.order {
+	order := w.order
+	w.folds, w.order, w.held = nil, nil, 0
+	for _, f := range order {
+		moved, at, in, t := f.moved, f.movedAt, f.movedIn, f.g.table
 		if err := w.send(ctx, f); err != nil {
 			return err
 		}
-		f.reset()
+		if moved != nil { // a batch may end between both images of a row
+			next := w.begun(t)
+			next.moved, next.movedAt, next.movedIn = moved, at, in
+		}
 	}
-	w.held = 0
 	return w.sendLetters(ctx)
 }
 
 func (w *writer) send(ctx context.Context, f *fold) error {
 	if w.buried != nil {
+		defer w.keep(f)
 		return w.sendAside(ctx, f)
 	}
+	if err := w.settle(ctx); err != nil {
+		return err
+	}
 	if !f.send(w.c) {
+		w.keep(f)
 		return nil
 	}
-	_, err := w.c.sync(ctx)
-	return rowsFault(err, f.g)
+	w.posted = f
+	return w.c.post(ctx)
+}
+
+// settle waits for the target to have taken what was sent.
+func (w *writer) settle(ctx context.Context) error {
+	f := w.posted
+	if f == nil {
+		return nil
+	}
+	w.posted = nil
+	defer w.keep(f)
+	if err := w.c.settle(ctx); err != nil {
+		return w.refused(ctx, f, err)
+	}
+	return nil
+}
+
+// freshFold returns an empty fold.
+func (w *writer) freshFold(g *target) *fold {
+	f := w.spare
+	if f == nil {
+		return newFold(g)
+	}
+	f.g, w.spare = g, nil
+	return f
+}
+
+// keep has a fold that was sent be used again, unless it was a very large one.
+func (w *writer) keep(f *fold) {
+	f.reset()
+	if cap(f.arena) <= 2*mostHeld {
+		w.spare = f
+	}
 }
 
 // Commit implements connector.Writer.

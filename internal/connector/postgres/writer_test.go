@@ -206,10 +206,10 @@ func TestPrepare_when_a_table_is_there(t *testing.T) {
 	s := postgres.Start(t)
 	ctx := context.Background()
 	s.Exec(t, `CREATE SCHEMA shop; CREATE TABLE shop.full (id int PRIMARY KEY, a text); INSERT INTO shop.full VALUES (1);
-CREATE TABLE shop.other (id bigint PRIMARY KEY, a text); CREATE TABLE shop.keyless (id int, a text); CREATE TABLE shop.more (id int PRIMARY KEY, a text, c int NOT NULL);
+CREATE TABLE shop.other (id smallint PRIMARY KEY, a text); CREATE TABLE shop.keyless (id int, a text); CREATE TABLE shop.more (id int PRIMARY KEY, a text, c int NOT NULL);
 CREATE TABLE shop.fits (a text, c int DEFAULT 7, id int PRIMARY KEY); CREATE VIEW shop.seen AS SELECT 1 AS id, ''::text AS a`)
 	r := newRig(t, s, nil)
-	for name, want := range map[string]string{"full": "is not empty", "other": `column "id" is bigint, not integer`, "keyless": `no primary or unique key of exactly "id"`,
+	for name, want := range map[string]string{"full": "is not empty", "other": `column "id" is smallint, not integer`, "keyless": `no primary or unique key of exactly "id"`,
 		"more": "column c is not null, has no default and is not in the source", "seen": "is not a table that can be written"} {
 		if err := r.sink.Prepare(ctx, []*row.Table{plainTable(name, true, "id", "a")}); !fault.Has(err, fault.TargetNotOurs) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
@@ -229,4 +229,96 @@ CREATE TABLE shop.fits (a text, c int DEFAULT 7, id int PRIMARY KEY); CREATE VIE
 	if err := r.sink.Prepare(ctx, []*row.Table{fits}); !fault.Has(err, fault.TargetLost) {
 		t.Errorf("%v", err)
 	}
+}
+
+// An old image without its new one is a delete: the chunk of the new key has the row.
+// What follows it is not taken for the new one.
+func TestWriter_when_an_old_image_is_alone(t *testing.T) {
+	table := plainTable("t", true, "id", "a")
+	r := newRig(t, postgres.Start(t), nil, table)
+	alone := change{row.Before, cells(1, "one")}
+	for n, next := range [][]change{
+		nil,
+		{{row.Update, cells(2, absent{})}}, // of another row, with a part of its cells
+		{{row.Insert, cells(3, "three")}},
+		{{row.Delete, cells(2, "two")}},
+		{{row.Before, cells(2, "two")}, {row.Update, cells(4, absent{})}},
+	} {
+		r.must(r.write(table, change{row.Truncate, nil}, change{row.Insert, cells(1, "one")}, change{row.Insert, cells(2, "two")}))
+		b := r.batch(table, append([]change{alone, {row.Update, cells(9, "left out")}}, next...)...)
+		x := b.Select(func(_ *row.Section, i int) bool { return i != 1 })
+		r.must(r.w.Apply(context.Background(), x))
+		r.must(r.w.Commit(context.Background(), position.Set{connector.StreamSplit: b.End}))
+		b.Release()
+		want := [][]string{{"2|two"}, {"2|two"}, {"2|two", "3|three"}, nil, {"4|two"}}[n]
+		r.wants("SELECT * FROM shop.t ORDER BY id", want...)
+	}
+}
+
+// Both images of a row may come in two batches, with rows sent between them.
+func TestWriter_when_a_batch_ends_between_two_images(t *testing.T) {
+	table := plainTable("t", true, "id", "a", "b")
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.sink.held = 1
+	for _, now := range [][]any{cells(2, "new", "x"), cells(2, absent{}, "x")} {
+		r.must(r.write(table, change{row.Truncate, nil}, change{row.Insert, cells(1, "old", "b")}))
+		b := r.batch(table, change{row.Insert, cells(5, "other", nil)}, change{row.Before, cells(1, absent{}, absent{})}, change{row.Update, now})
+		for _, part := range []int{0, 1} {
+			x := b.Select(func(_ *row.Section, i int) bool { return (i == 2) == (part == 1) })
+			r.must(r.w.Apply(context.Background(), x))
+		}
+		r.must(r.w.Commit(context.Background(), position.Set{connector.StreamSplit: b.End}))
+		b.Release()
+		want := "2|new|x"
+		if now[1] == (absent{}) {
+			want = "2|old|x"
+		}
+		r.wants("SELECT * FROM shop.t ORDER BY id", want, "5|other|∅")
+	}
+}
+
+// Of many rows the one is named that the server refuses, also when more were sent
+// behind it, and nothing is committed.
+func TestWriter_when_the_server_refuses_a_row(t *testing.T) {
+	table := plainTable("t", true, "id", "a")
+	s := postgres.Start(t)
+	r := newRig(t, s, nil, table)
+	s.Exec(t, "ALTER TABLE shop.t ADD CHECK (a <> 'bad')")
+	for n, held := range []int{mostHeld, 1} {
+		r.sink.held = held
+		var rows []change
+		for i := range 100 {
+			text := "good"
+			if i == 63 {
+				text = "bad"
+			}
+			rows = append(rows, change{row.Insert, cells(i, text)})
+		}
+		first, second := r.batch(table, rows...), r.batch(table, change{row.Insert, cells(200, "good")})
+		err := r.w.Apply(context.Background(), first)
+		if err == nil {
+			err = r.w.Apply(context.Background(), second)
+		}
+		if err == nil {
+			err = r.w.Commit(context.Background(), position.Set{connector.StreamSplit: second.End})
+		}
+		if !fault.Has(err, fault.RowRefused) || !strings.Contains(err.Error(), "shop.t: the target refuses row id=63") || !strings.Contains(err.Error(), "t_a_check") {
+			t.Errorf("with %d bytes held: %v", held, err)
+		}
+		first.Release()
+		second.Release()
+		r.wants("SELECT count(*) FROM shop.t", "0")
+		r.open(uint64(n + 2))
+	}
+}
+
+// Where another index is unique rows are applied as they came.
+func TestWriter_when_another_index_is_unique(t *testing.T) {
+	table := plainTable("t", true, "id", "a")
+	s := postgres.Start(t)
+	r := newRig(t, s, nil, table)
+	s.Exec(t, "CREATE UNIQUE INDEX ON shop.t (a)")
+	r.must(r.write(table, change{row.Insert, cells(2, "x")}))
+	r.must(r.write(table, change{row.Update, cells(2, "y")}, change{row.Insert, cells(1, "x")}))
+	r.wants("SELECT * FROM shop.t ORDER BY id", "1|x", "2|y")
 }

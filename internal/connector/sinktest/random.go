@@ -195,6 +195,7 @@ func (x *interleaving) leave(a *actor) error {
 		if a.claim.Run == x.claim && x.claims[x.claim] == 1 {
 			return fmt.Errorf("%s was fenced though it is the newest: %w", a.p.Name, a.err)
 		}
+	case x.Ends && x.tally.Processes > 1 && fault.ClassOf(a.err) == fault.Retry:
 	case !struck:
 		return fmt.Errorf("%s ended with an error of its own: %w", a.p.Name, a.err)
 	}

@@ -60,16 +60,13 @@ func (a alive) take(e *entry, moved []int64) {
 // changes makes a transaction of changes of rows that are there.
 func (a alive) changes(tables []*row.Table, n, rows int, id *int64, rng *rand.Rand) txn {
 	var t txn
-	add := func(e entry) {
-		k := len(t.rows)
-		e.order = string(binary.BigEndian.AppendUint64([]byte(prefix(n, uint32(k/4+1))), uint64(k%4+1)))
-		t.rows = append(t.rows, e)
-	}
-	for range rows {
+	for k := range rows {
 		table := tables[rng.IntN(len(tables))]
 		*id++
-		for _, e := range a.change(table, *id, rng) {
-			add(e)
+		for i, e := range a.change(table, *id, rng) {
+			// A few changes to an event, as in real logs, each with room for two images.
+			e.order = string(binary.BigEndian.AppendUint64([]byte(prefix(n, uint32(k/4+1))), uint64(1+k%4*2+i)))
+			t.rows = append(t.rows, e)
 		}
 	}
 	return t
@@ -109,11 +106,23 @@ func (a alive) change(t *row.Table, id int64, rng *rand.Rand) []entry {
 		return a.all(old)
 	case op == 3:
 		now.id = id
-		return a.all(old, now)
+		return a.all(a.moved(old, now, rng)...)
 	case len(t.Key) == 0:
 		return a.all(old, now)
 	}
 	return a.all(now)
+}
+
+// moved is what a sink is told of a row that takes another key: both images, or the one
+// whose chunk lacks the change, as the other is in a chunk that was read after it.
+func (a alive) moved(old, now entry, rng *rand.Rand) []entry {
+	switch n := rng.IntN(5); {
+	case len(old.table.Key) > 0 && n == 0:
+		return []entry{old}
+	case len(old.table.Key) > 0 && n == 1 && now.absent == 0:
+		return []entry{now}
+	}
+	return []entry{old, now}
 }
 
 // extended gives a row the columns that were added since.
@@ -129,11 +138,16 @@ func (a alive) all(entries ...entry) []entry {
 		before := a[e.table.Number][e.id]
 		a.take(e, moved)
 		moved = nil
-		if e.op == row.Before {
+		if e.op == row.Before && i+1 < len(entries) && e.precedes(&entries[i+1]) {
 			moved = before
 		}
 	}
 	return entries
+}
+
+// precedes reports whether o is the image that follows e in its change.
+func (e *entry) precedes(o *entry) bool {
+	return e.order == "" || row.Counter(o.order) == row.Counter(e.order)+1 && o.order[:len(o.order)-8] == e.order[:len(e.order)-8]
 }
 
 // state adds the lines of the rows that are there when the tasks have committed sets.

@@ -51,6 +51,9 @@ type Harness struct {
 	Publishes string
 	// Delays says that the world can let a step have its effect after it failed.
 	Delays bool
+	// Ends says that a process may end the session of another one that holds it up, and
+	// that one sees a cut connection before the other has come to own its shard.
+	Ends bool
 	// State says that the target has rows as they are, not their history: lines of a
 	// View are "r", with an empty place (StateLine).
 	State bool

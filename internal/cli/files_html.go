@@ -24,8 +24,11 @@ type page struct {
 	Good           bool
 	Facts          []fact
 	Counts         []fact
+	Tables         []tableOnPage
+	Of             string // what rows are of
 	Heads          []string
 	Rows           [][]string
+	Note           string // about rows; may be empty
 	Left           string // how many rows are left out; empty: none
 	None           string // what stands there when there are no rows
 	Tasks          []watch.Task
@@ -34,6 +37,13 @@ type page struct {
 }
 
 type fact struct{ Name, Value string }
+
+// tableOnPage is what was found of a table in a sink.
+type tableOnPage struct {
+	On, Table string
+	Counts    []string // as the page's heads have them
+	Notes     string
+}
 
 func (p *page) row(cells []string) {
 	if len(p.Rows) < pageRows {
@@ -80,7 +90,7 @@ func (h *htmlReport) end(r watch.FilesReport) error {
 		p.Counts = append(p.Counts, fact{e.word, objectsText(e.of)})
 	}
 	p.Heads = []string{"object", "state", "code", "reason", "bytes", "attempts", "at"}
-	p.None, p.Tasks = "No object failed.", r.Tasks
+	p.Of, p.None, p.Tasks = "Objects", "No object failed.", r.Tasks
 	for _, e := range r.Audit {
 		e.What = h.a.hide(e.What)
 		p.Audit = append(p.Audit, e)
@@ -112,26 +122,31 @@ func (h *htmlVerify) end(r watch.VerifyReport) error {
 	for _, s := range r.By {
 		p.Counts = append(p.Counts, fact{"equal by " + s.By, grouped(s.Objects)})
 	}
-	p.Heads, p.None = []string{"kind", "object", "reason", "bytes in the source", "bytes in the target"}, "Nothing differs."
+	p.Heads, p.Of, p.None = []string{"kind", "object", "reason", "bytes in the source", "bytes in the target"}, "Objects", "Nothing differs."
 	if r.Tables != nil {
-		p.Heads = []string{"kind", "row", "reason", "values in the source", "values in the sink", "sink", "source at", "sink at"}
+		p.Heads, p.Of = []string{"kind", "row", "reason", "values in the source", "values in the sink", "sink", "source at", "sink at"}, "Rows"
 		p.Counts = append(p.Counts, fact{"doubled", grouped(r.Doubled)})
-		p.Facts = append(p.Facts, tableFacts(r.Tables)...)
+		p.Tables = tablesOnPage(r.Tables)
+		if len(p.Rows) > 0 {
+			p.Note = "The first 1,000 rows of each table that differ are listed; counts are of all."
+		}
 	}
 	return p.write(h.w, h.seen)
 }
 
-// tableFacts say of each table what was found.
-func tableFacts(tables []watch.VerifiedTable) (out []fact) {
+func tablesOnPage(tables []watch.VerifiedTable) (out []tableOnPage) {
 	for _, t := range tables {
-		said := verdict(tableReport(t)) + "; source at " + t.SourceAt + ", sink at " + t.SinkAt
+		row := tableOnPage{On: t.On, Table: t.Table, Notes: "source at " + t.SourceAt + ", sink at " + t.SinkAt}
+		for _, n := range []int64{t.Equal, t.Missing, t.Extra, t.Different, t.Doubled, t.NotComparable} {
+			row.Counts = append(row.Counts, grouped(n))
+		}
 		if t.NotCompared != "" {
-			said = "not compared: " + t.NotCompared
+			row.Notes = "not compared: " + t.NotCompared
 		}
 		if len(t.Lossy) > 0 {
-			said += "; compared as the sink holds them: " + strings.Join(t.Lossy, ", ")
+			row.Notes += "; compared as the sink holds them: " + strings.Join(t.Lossy, ", ")
 		}
-		out = append(out, fact{t.On + ": " + t.Table, said})
+		out = append(out, row)
 	}
 	return out
 }

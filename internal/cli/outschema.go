@@ -39,6 +39,7 @@ func OutputSchema() []byte {
 		{[]string{"report"}, filesReportLine{}},
 		{[]string{"difference"}, differenceLine{}},
 		{[]string{"verified"}, verifiedLine{}},
+		{[]string{"repaired"}, repairedLine{}},
 		{[]string{lineJob}, jobLine{}},
 		{[]string{lineTask}, jobTaskLine{}},
 		{[]string{lineTables}, jobTableLine{}},

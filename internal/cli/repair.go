@@ -18,8 +18,8 @@ func (a *app) repairCommand() *cobra.Command {
 		Short: "Make rows of a table job's sinks what the source has, after showing which",
 		Example: `  godwit repair shop.yaml
   godwit repair shop.yaml --confirm shop`,
-		Long: `Repair compares as verify does, shows what differs, and asks. Then it writes only the rows that differ, in one commit for each
-table and sink, and looks at them again. The job must not run. Rows that the source has changed since are left for the next run.`,
+		Long: `Repair compares as verify does, shows what differs, and asks. Then it writes only the rows that differ, whatever their
+number, some thousands in a commit, and looks at them again. The job must not run. Rows that the source has changed since are left for the next run.`,
 		Args: oneArg("the job file or the job's name"),
 		RunE: func(c *cobra.Command, args []string) error { return a.repair(c.Context(), args[0], confirm) },
 	}
@@ -83,8 +83,12 @@ func (a *app) repaired(name string, r watch.RepairReport) error {
 	}
 	t := tableReport(r.After)
 	a.say(fmt.Sprintf("%s: %s written, %s left; looked at again: %s", a.errCol.bold(clean(name)), plural(r.Written, "row"), grouped(r.Left), verdict(t)))
+	text := plural(r.Left, "row") + " left"
 	if t.Differences() > 0 {
-		return fault.New(fault.DifferencesFound, "after the repair: %s", differencesText(t)).At("%s", name).
+		text = differencesText(t)
+	}
+	if t.Differences() > 0 || r.Left > 0 {
+		return fault.New(fault.DifferencesFound, "after the repair: %s", text).At("%s", name).
 			Try("run the job and verify it again; what a repair cannot mend needs a resync of the table")
 	}
 	return nil

@@ -167,6 +167,13 @@ type Discarder interface {
 	Bury(ctx context.Context, b *row.Batch, s *row.Section, i int, reason *fault.Error) error
 }
 
+// Appending is a sink that may be one whose targets take new rows only.
+type Appending interface {
+	// Appends reports whether it is: nothing that the target has is ever changed or taken
+	// out, so that no row can be mended.
+	Appends() bool
+}
+
 // Readable is a sink whose tables can be read back, for verification.
 type Readable interface {
 	// Stored returns t as the target is able to hold it: types whose values come

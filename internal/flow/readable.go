@@ -38,23 +38,28 @@ func (j *Job) Place(ctx context.Context, s *Sink) (at position.Position, incarna
 // reached.
 func (s *SinkState) Streamed() []*row.Table { return s.Shapes.all() }
 
-// Mend opens the stream of a sink, so that no older run can commit to it, calls write with
-// the place it has reached, and commits what was written there: as one act, or not at all.
-func (j *Job) Mend(ctx context.Context, s *SinkState, claim connector.Claim, write func(w connector.Writer, at position.Position, incarnation uint16) error) (err error) {
+// Mend opens the stream of a sink, so that no older run can commit to it, and calls write
+// with the place it has reached and with put, which releases rows and commits them there:
+// each batch as one act. Rows are as the sink has them: no rules change them any more.
+func (j *Job) Mend(ctx context.Context, s *SinkState, claim connector.Claim, write func(put func(*row.Batch) error, at position.Position, incarnation uint16) error) (err error) {
 	if err := s.Sink.Prepare(ctx, s.Shapes.all()); err != nil {
 		return err
 	}
-	w, set, err := s.Sink.Open(ctx, j.shard(s.Sink, streamTask), claim)
+	w, set, err := s.Sink.Sink.Open(ctx, j.shard(s.Sink, streamTask), claim)
 	if err != nil {
-		return err
+		return s.Sink.blame(ctx, err)
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	incarnation, err := noteNumber(set, keyLog)
 	if err != nil {
 		return s.Sink.blame(ctx, err)
 	}
-	if err := write(w, set[keyStream], uint16(incarnation)); err != nil {
-		return err
+	put := func(b *row.Batch) error {
+		defer b.Release()
+		if err := w.Apply(ctx, b); err != nil {
+			return s.Sink.blame(ctx, err)
+		}
+		return s.Sink.blame(ctx, w.Commit(ctx, set))
 	}
-	return w.Commit(ctx, set)
+	return write(put, set[keyStream], uint16(incarnation))
 }

@@ -39,6 +39,9 @@ const MaxRepair = 1<<(chunkBits+ordinalBits) - 1
 // comes. n is greater than that of every row written so before at that place.
 func RepairCounter(n uint64) uint64 { return repairs<<(chunkBits+ordinalBits) | n&MaxRepair }
 
+// IsRepair reports whether a counter is one of RepairCounter.
+func IsRepair(counter uint64) bool { return counter>>(chunkBits+ordinalBits) == repairs }
+
 // TruncateAt returns a batch with one Truncate row of t at place p, from which
 // the given generation of its snapshot starts: after every row of earlier
 // generations, before every row of this one.

@@ -23,7 +23,7 @@ var _ engine.Repairer = Engine{}
 type wrong struct {
 	sink  *flow.SinkState
 	table *row.Table
-	ids   [][]byte
+	ids   *rows.IDs
 }
 
 // repair is a verification that mends.
@@ -52,29 +52,44 @@ func (e Engine) Repair(ctx context.Context, s *job.Spec, o engine.Options, each 
 	defer v.close()
 	v.patience = restingPatience
 	m := &repair{verification: v}
-	v.keep = m.note
+	defer func() { err = errors.Join(err, m.forget()) }()
+	v.keep = m.keep
 	if err := v.run(ctx); err != nil {
 		return r, err
 	}
 	v.report.Ended = time.Now().UTC()
-	if err := ask(v.report); err != nil || len(m.wrong) == 0 {
+	if err := ask(v.report); err != nil {
 		return r, err
 	}
-	err = m.mendAll(ctx, state)
+	if len(m.wrong) > 0 {
+		err = m.mendAll(ctx, state)
+	}
 	return m.done, err
 }
 
-// note keeps a row that may be mended.
-func (m *repair) note(s *flow.SinkState, t *row.Table, f rows.Finding) {
-	if to, err := s.Sink.Route.Table(t); err != nil || to != t {
-		m.done.Left++ // what rules make of a table is not mended row by row
-		return
+// keep returns what keeps the rows of a table that may be mended.
+func (m *repair) keep(s *flow.SinkState, t *row.Table) func(id []byte) error {
+	var here *wrong
+	a, ok := s.Sink.Sink.(connector.Appending)
+	appends := ok && a.Appends()
+	return func(id []byte) error {
+		if appends {
+			m.done.Left++
+			return nil
+		}
+		if here == nil {
+			here = &wrong{sink: s, table: t, ids: rows.NewIDs(m.o.State)}
+			m.wrong = append(m.wrong, here)
+		}
+		return here.ids.Add(id)
 	}
-	if n := len(m.wrong); n == 0 || m.wrong[n-1].sink != s || m.wrong[n-1].table != t {
-		m.wrong = append(m.wrong, &wrong{sink: s, table: t})
+}
+
+func (m *repair) forget() (err error) {
+	for _, w := range m.wrong {
+		err = errors.Join(err, w.ids.Close())
 	}
-	last := m.wrong[len(m.wrong)-1]
-	last.ids = append(last.ids, f.ID)
+	return err
 }
 
 // mendAll mends as a run of its own: its claim keeps older ones out.
@@ -105,15 +120,12 @@ func (m *repair) mendAll(ctx context.Context, state *local.State) error {
 	return errors.Join(err, state.EndRun(context.WithoutCancel(ctx), run, exit, outcome))
 }
 
-// mend mends the rows of a table in one commit, and looks at them again.
+// mend mends the rows of a table, and looks at them again.
 func (m *repair) mend(ctx context.Context, w *wrong, claim connector.Claim) error {
 	c := m.config(w.sink, w.table, w.sink.Sink.Sink.(connector.Readable))
-	err := m.flow.Mend(ctx, w.sink, claim, func(out connector.Writer, at position.Position, incarnation uint16) error {
+	err := m.flow.Mend(ctx, w.sink, claim, func(put func(*row.Batch) error, at position.Position, incarnation uint16) error {
 		first := uint64(time.Now().UnixMicro()) // above that of every repair before
-		done, err := rows.Mend(ctx, c, w.ids, rows.Place{At: at, Incarnation: incarnation}, first, func(b *row.Batch) error {
-			defer b.Release()
-			return out.Apply(ctx, b)
-		})
+		done, err := rows.Mend(ctx, c, w.ids, rows.Place{At: at, Incarnation: incarnation}, first, put)
 		m.done.Written += done.Written
 		m.done.Left += done.Left
 		return err

@@ -34,8 +34,8 @@ type verification struct {
 	report watch.VerifyReport
 	// seed is that of all comparisons of this act.
 	seed [2]uint64
-	// keep, when it is set, is called with each row that is found.
-	keep func(s *flow.SinkState, t *row.Table, f rows.Finding)
+	// keep, when it is set, returns what takes the rows of a table that are found.
+	keep func(s *flow.SinkState, t *row.Table) func(id []byte) error
 	// patience is how long sinks are waited for that do not go on.
 	patience time.Duration
 	// present are the tables of the source as they are now.
@@ -188,6 +188,9 @@ func (v *verification) compare(ctx context.Context, s *flow.SinkState, t *row.Ta
 	var last rows.Progress
 	c := v.config(s, t, target)
 	c.Found = func(f rows.Finding) error { return v.found(s, t, f) }
+	if v.keep != nil {
+		c.Differs = v.keep(s, t)
+	}
 	c.Progress = func(p rows.Progress) {
 		v.progress(last, p)
 		last = p
@@ -284,9 +287,6 @@ func (v *verification) notCompared(s *flow.SinkState, t row.Name, why string) er
 
 // found tells of a row.
 func (v *verification) found(s *flow.SinkState, t *row.Table, f rows.Finding) error {
-	if v.keep != nil {
-		v.keep(s, t, f)
-	}
 	d := watch.Difference{Kind: string(f.Kind), Key: t.Name.String(), Reason: f.Reason, Row: &watch.RowDifference{
 		Table: t.Name.String(), On: s.Sink.Name, Source: f.Source, Sink: f.Target, SourceAt: v.describe(f.SourceAt), SinkAt: v.describe(f.TargetAt),
 	}}

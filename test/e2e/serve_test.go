@@ -40,6 +40,7 @@ type served struct {
 	tables []*job
 	files  []*fileJob
 	data   []string
+	flags  []string // more of the server's
 	p      *process
 	slow   time.Duration // the longest time until it answered
 }
@@ -131,7 +132,8 @@ func (s *served) start() {
 	s.t.Helper()
 	began := time.Now()
 	_ = os.Remove(filepath.Join(s.state, "serve.json")) // of the one before
-	s.p = start(s.t, s.w.server.Password, "serve", "--listen", "127.0.0.1:0", "--state", s.state, "--allow-env", "E2E_PASSWORD", "--data", strings.Join(s.data, ","))
+	args := []string{"serve", "--listen", "127.0.0.1:0", "--state", s.state, "--allow-env", "E2E_PASSWORD", "--data", strings.Join(s.data, ",")}
+	s.p = start(s.t, s.w.server.Password, append(args, s.flags...)...)
 	for end := time.After(time.Minute); ; {
 		var f struct{ URL string }
 		if b, err := os.ReadFile(filepath.Join(s.state, "serve.json")); err == nil && json.Unmarshal(b, &f) == nil {

@@ -62,4 +62,32 @@ CREATE TABLE app.bag (n INT, v VARCHAR(20)); INSERT INTO app.bag SELECT seq %% 5
 	want(t, code, said, 0, "equal: ")
 	j.equal("id, a, d", "t")
 	j.equal("n, v", "bag")
+
+	// More than are shown.
+	j.to.Exec(t, "UPDATE app.t SET d = d + 1 WHERE id <= 20000 AND id % 7 = 0; DELETE FROM app.t WHERE id <= 20000 AND id % 7 = 1")
+	code, said = verify("repair", "--confirm", "crossing")
+	want(t, code, said, 0, "2,858 missing, 2,857 different", "5,715 rows written, 0 left", "looked at again: equal")
+	j.equal("id, a, d", "t")
+}
+
+// TestRepair_when_rules_change_a_table: what is written is what the rules make of the row.
+func TestRepair_when_rules_change_a_table(t *testing.T) {
+	j := newIntoPostgres(t, `}
+rules:
+  - {tables: ["app.t"], where: "n > 10", set: {v: "upper(v)"}, columns: ["id", "v", "d"], rename_columns: {id: row_id}, rename: "sales.{table}_{database}"`)
+	j.from.Exec(t, `CREATE DATABASE app; CREATE TABLE app.t (id INT PRIMARY KEY, n INT, v VARCHAR(40), d DECIMAL(10,2));
+INSERT INTO app.t SELECT seq, seq, CONCAT('é', seq), seq / 4 FROM mysql.seq_1_to_3000`)
+	j.run()
+	j.to.Exec(t, `UPDATE sales.t_app SET v = 'x' WHERE row_id = 50; DELETE FROM sales.t_app WHERE row_id = 51;
+INSERT INTO sales.t_app VALUES (5, 'É5', 1.25), (9000, 'y', 1)`)
+	code, said := run(t, j.from.Password, "repair", j.args[1], "--state", j.args[3], "--confirm", "crossing")
+	want(t, code, said, 0, "missing", "row_id=51", "different", "row_id=50", "É50", "extra", "row_id=5", "row_id=9000", "4 rows written, 0 left", "looked at again: equal")
+	got := j.to.Query(t, "SELECT count(*), sum(row_id), min(row_id), string_agg(v, ' ' ORDER BY row_id) FILTER (WHERE row_id IN (50, 51)) FROM sales.t_app")
+	if want := "[2990 4501445 11 É50 É51]"; fmt.Sprint(got[0]) != want {
+		t.Errorf("%v, expected %s", got[0], want)
+	}
+	j.from.Exec(t, "UPDATE app.t SET n = 1 WHERE id = 51; UPDATE app.t SET v = 'new' WHERE id = 50")
+	j.run()
+	code, said = run(t, j.from.Password, "verify", j.args[1], "--state", j.args[3])
+	want(t, code, said, 0, "equal: 2,989 rows")
 }

@@ -137,4 +137,70 @@ func TestRepair_when_a_table_is_in_files(t *testing.T) {
 	code, said = j.verify(s.Password)
 	want(t, code, said, 0, "equal: 2,003 rows")
 	j.equal(s)
+
+	// An entry that is there twice does no harm once the row is written again.
+	twice := j.line("u", "300")
+	j.edit("u", twice, twice+twice)
+	code, said = run(t, s.Password, "repair", j.file(), "--state", j.state(), "--confirm", "crossing")
+	want(t, code, said, 0, "doubled", "id=300", "1 row written, 0 left", "looked at again: equal")
+	code, said = j.verify(s.Password)
+	want(t, code, said, 0, "equal: 2,003 rows")
+}
+
+// Appended rows are the table as long as nothing but new rows has come.
+func TestVerify_when_rows_are_appended(t *testing.T) {
+	s := one(t)
+	for _, c := range []struct{ files, changed string }{
+		{", layout: append", "changes were appended after the snapshot"},
+		{", layout: append, meta: true", "rows that were changed or deleted"},
+		{", layout: append, on_update: drop", "changes were left out"},
+	} {
+		j := newJob(t, s, "files", c.files)
+		j.finish(s)
+		code, said := j.verify(s.Password)
+		want(t, code, said, 0, "equal: 2,000 rows")
+		file := j.appended("u", "777,777")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoilt := strings.Replace(string(text), "777,777\n", "777,778\n", 1)
+		if err := os.WriteFile(file, []byte(spoilt), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		code, said = j.verify(s.Password)
+		want(t, code, said, 4, "different", "app.u id=777")
+		code, said = run(t, s.Password, "repair", j.file(), "--state", j.state(), "--confirm", "crossing")
+		want(t, code, said, 4, "0 rows written, 1 left", "DIFFERENCES_FOUND")
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s.Exec(t, "UPDATE app.u SET n = n + 1 WHERE id = 777")
+		j.finish(s)
+		code, said = j.verify(s.Password)
+		want(t, code, said, 4, "app.u not compared: appended rows are not the table as it is", c.changed)
+		s.Exec(t, "UPDATE app.u SET n = n - 1 WHERE id = 777")
+	}
+}
+
+// appended is the file that has a line of a table.
+func (j *job) appended(table, line string) string {
+	j.t.Helper()
+	files, err := filepath.Glob(filepath.Join(j.lake(), "app", table, "*.csv"))
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			j.t.Fatal(err)
+		}
+		for l := range strings.Lines(string(b)) {
+			if strings.HasSuffix(l, ","+line+"\n") || l == line+"\n" {
+				return path
+			}
+		}
+	}
+	j.t.Fatalf("no %s in %s", line, table)
+	return ""
 }

@@ -43,11 +43,14 @@ func (s *sink) Store(x *row.Builder, b *row.Batch, t *row.Table, column int, wor
 // Open would.
 func (s *sink) ReadBack(ctx context.Context, t *row.Table, _ *row.Batch, emit func(*row.Batch) error) error {
 	d, ok := s.codec.(codec.Decoding)
-	if !ok || s.mine.Layout != layoutChangelog {
-		return fault.New(fault.NotVerifiable, "files of layout %s and format %s cannot be read back", s.mine.Layout, s.mine.Format).At("%s", s.where)
+	if !ok {
+		return fault.New(fault.NotVerifiable, "files of format %s cannot be read back", s.mine.Format).At("%s", s.where)
 	}
 	if err := s.history.reload(ctx, s); err != nil {
 		return err
+	}
+	if !s.History() {
+		return s.readAppended(ctx, t, d, emit)
 	}
 	_, set, err := s.Positions(ctx, connector.Shard{Job: s.mine.Job, Sink: s.mine.Sink, Task: connector.StreamSplit})
 	if err != nil {
@@ -56,7 +59,7 @@ func (s *sink) ReadBack(ctx context.Context, t *row.Table, _ *row.Batch, emit fu
 	if err := emit(row.Mark(set[connector.StreamSplit], 0)); err != nil {
 		return err
 	}
-	r := &readBack{sink: s, decode: d, table: t, versions: s.history.of(t), emit: emit}
+	r := &readBack{sink: s, decode: d, table: t, meta: true, versions: s.history.of(t), emit: emit}
 	r.converters = map[*version]*converter{}
 	folders := []string{s.know(t)}
 	for _, v := range r.versions {
@@ -64,7 +67,7 @@ func (s *sink) ReadBack(ctx context.Context, t *row.Table, _ *row.Batch, emit fu
 			folders = append(folders, f)
 		}
 	}
-	if err := s.showAll(ctx, t, folders); err != nil {
+	if err := s.showAll(ctx, t, func(key string) bool { return slices.Contains(folders, path.Dir(key)+"/") }); err != nil {
 		return err
 	}
 	for _, f := range folders {
@@ -83,8 +86,8 @@ func (h *history) reload(ctx context.Context, s *sink) error {
 	return h.load(ctx, s)
 }
 
-// showAll makes the files of last commits visible that lie in one of the folders.
-func (s *sink) showAll(ctx context.Context, t *row.Table, folders []string) error {
+// showAll makes the files of last commits visible that are wanted.
+func (s *sink) showAll(ctx context.Context, t *row.Table, wanted func(key string) bool) error {
 	tasks, err := s.tasksOf(ctx, t)
 	if err != nil {
 		return err
@@ -105,7 +108,7 @@ func (s *sink) showAll(ctx context.Context, t *row.Table, folders []string) erro
 		if err != nil {
 			return err
 		}
-		rs = slices.DeleteFunc(slices.Clone(rs), func(r store.Receipt) bool { return !slices.Contains(folders, path.Dir(r.Key)+"/") })
+		rs = slices.DeleteFunc(slices.Clone(rs), func(r store.Receipt) bool { return !wanted(r.Key) })
 		if err := s.showMissing(ctx, sh, rs); err != nil {
 			return err
 		}
@@ -134,10 +137,13 @@ func (s *sink) showMissing(ctx context.Context, sh *shard, rs []store.Receipt) e
 	return sh.publish(ctx, hidden)
 }
 
+// apartTask is the task of a table that stands apart.
+func apartTask(t *row.Table) string { return fmt.Sprintf("%s.%d", connector.StreamSplit, t.Number) }
+
 // tasksOf returns the tasks that write rows of t: the stream, that of a table that
 // stands apart, and the runs of its snapshots.
 func (s *sink) tasksOf(ctx context.Context, t *row.Table) ([]string, error) {
-	stream, apart, runs := connector.StreamSplit, fmt.Sprintf("%s.%d", connector.StreamSplit, t.Number), fmt.Sprintf("%d.", t.Number)
+	stream, apart, runs := connector.StreamSplit, apartTask(t), fmt.Sprintf("%d.", t.Number)
 	tasks := []string{stream}
 	for o, err := range s.store.List(ctx, shardsDir, "") {
 		if err != nil {
@@ -156,6 +162,7 @@ type readBack struct {
 	sink       *sink
 	decode     codec.Decoding
 	table      *row.Table
+	meta       bool       // files have the columns of a changelog
 	versions   []*version // oldest first
 	converters map[*version]*converter
 	pool       row.Pool
@@ -214,7 +221,7 @@ var errUnfit = errors.New("the file is not of this version")
 func (r *readBack) fileAs(ctx context.Context, o store.Object, v *version, others []*version) (*version, error) {
 	in := &storeReader{ctx: ctx, store: r.sink.store, object: o}
 	defer in.close()
-	dec, err := r.decode.NewDecoder(in, o.Size, codec.Shape{Table: v.Table, Meta: true})
+	dec, err := r.decode.NewDecoder(in, o.Size, codec.Shape{Table: v.Table, Meta: r.meta})
 	if err != nil {
 		return nil, r.unfit(in, err)
 	}
@@ -232,9 +239,11 @@ func (r *readBack) fileAs(ctx context.Context, o store.Object, v *version, other
 			return nil, err
 		}
 		b := x.Finish(zero, 0).In(dec.Incarnation())
-		if at := r.versionAt(posText(b.Incarnation, b.Order(b.Sections()[0].Row))); !begun && ofStream(o.Key) && slices.Contains(others, at) {
-			b.Release()
-			return at, nil
+		if !begun && len(others) > 0 && ofStream(o.Key) {
+			if at := r.versionAt(posText(b.Incarnation, b.Order(b.Sections()[0].Row))); slices.Contains(others, at) {
+				b.Release()
+				return at, nil
+			}
 		}
 		if err := r.give(b, v); err != nil {
 			return nil, err

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"slices"
 
-	"github.com/zeebo/xxh3"
-
 	"godwit/internal/row"
 )
 
@@ -78,7 +76,8 @@ type fold struct {
 	at      []string // of each cell: the place of the entry it is from
 	cells   []byte
 	texts   []string
-	places  []uint64 // of all entries: none may be there twice
+	places  []string // of all entries: none may be there twice
+	mended  string   // place of the latest entry that a repair wrote: what is twice before it counts no more
 }
 
 func (f *fold) add(e entry) {
@@ -94,8 +93,11 @@ func (f *fold) add(e entry) {
 		f.texts = e.texts
 		return
 	}
-	f.places = append(f.places, xxh3.Hash(e.pos))
 	pos := string(e.pos)
+	f.places = append(f.places, pos)
+	if row.IsRepair(row.Counter(pos)) {
+		f.mended = max(f.mended, pos)
+	}
 	if pos > f.last {
 		f.last, f.gone = pos, away
 	}
@@ -145,11 +147,11 @@ func (f *fold) state(s *summer) state {
 	return out
 }
 
-// twice counts entries that are there more than once.
+// twice counts entries that are there more than once, since a repair wrote the row.
 func (f *fold) twice() (n int64) {
 	slices.Sort(f.places)
 	for i := 1; i < len(f.places); i++ {
-		if f.places[i] == f.places[i-1] {
+		if f.places[i] == f.places[i-1] && f.places[i] >= f.mended {
 			n++
 		}
 	}

@@ -21,6 +21,12 @@ type pair struct {
 func (v *comparison) join(source, target *spill, depth int, suspects *part) error {
 	for i := range source.parts {
 		a, b := &source.parts[i], &target.parts[i]
+		if depth == 0 && !v.buckets.anyOpen(i) {
+			if err := errors.Join(a.close(), b.close()); err != nil {
+				return err
+			}
+			continue
+		}
 		if depth < deepest && a.size+b.size > v.Memory/share {
 			if err := v.divide(a, b, depth+1, suspects); err != nil {
 				return err
@@ -41,14 +47,27 @@ func (v *comparison) join(source, target *spill, depth int, suspects *part) erro
 func (v *comparison) divide(a, b *part, depth int, suspects *part) (err error) {
 	source, target := newSpill(v.Folder, depth), newSpill(v.Folder, depth)
 	defer func() { err = errors.Join(err, source.close(), target.close()) }()
-	if err := errors.Join(a.each(source.add), a.close(), b.each(target.add), b.close()); err != nil {
+	if err := errors.Join(a.each(v.onlyOpen(source.add)), a.close(), b.each(v.onlyOpen(target.add)), b.close()); err != nil {
 		return err
 	}
 	return v.join(source, target, depth, suspects)
 }
 
+// onlyOpen is do for records of rows that may differ.
+func (v *comparison) onlyOpen(do func(id, rest []byte) error) func(id, rest []byte) error {
+	if v.buckets == nil {
+		return do
+	}
+	return func(id, rest []byte) error {
+		if !v.buckets.isOpen(id) {
+			return nil
+		}
+		return do(id, rest)
+	}
+}
+
 func (v *comparison) joinPart(a, b *part, suspects *part) error {
-	pairs := make(map[string]*pair, a.n)
+	pairs := map[string]*pair{}
 	at := func(id []byte) *pair {
 		p := pairs[string(id)]
 		if p == nil {
@@ -57,15 +76,15 @@ func (v *comparison) joinPart(a, b *part, suspects *part) error {
 		}
 		return p
 	}
-	err := a.each(func(id, rest []byte) error {
+	err := a.each(v.onlyOpen(func(id, rest []byte) error {
 		p := at(id)
 		p.source.n, p.source.sum, p.mark = p.source.n+1, p.source.sum.plus(readSum(rest)), mark(rest)
 		return nil
-	})
+	}))
 	if err != nil {
 		return err
 	}
-	err = b.each(func(id, rest []byte) error {
+	err = b.each(v.onlyOpen(func(id, rest []byte) error {
 		p := at(id)
 		if !v.History {
 			p.target.n, p.target.sum = p.target.n+1, p.target.sum.plus(readSum(rest))
@@ -76,7 +95,7 @@ func (v *comparison) joinPart(a, b *part, suspects *part) error {
 		}
 		p.fold.add(readEntry(rest, len(v.stored.Columns)))
 		return nil
-	})
+	}))
 	if err != nil {
 		return err
 	}

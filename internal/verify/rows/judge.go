@@ -4,17 +4,18 @@ import (
 	"context"
 	"slices"
 
+	"godwit/internal/connector"
 	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
 )
 
 // Bounds of what is judged at once, and how often a row is looked at that changes each
-// time. A target that keeps history is read as a whole each time.
+// time.
 const (
-	judgedAtOnce        = 1_000
-	judgedAtOnceHistory = 20_000
-	rounds              = 8
+	judgedAtOnce      = 1_000
+	judgedAtOnceWhole = 20_000
+	rounds            = 8
 )
 
 // trial is a row that differs until it is certain.
@@ -26,37 +27,27 @@ type trial struct {
 
 // judgeAll judges every suspect again.
 func (v *comparison) judgeAll(ctx context.Context, suspects *part) error {
-	most := judgedAtOnce
-	if v.History {
-		most = judgedAtOnceHistory
-	}
 	v.mu.Lock()
 	v.judging, v.done.Again = true, suspects.n
 	v.progress()
 	v.mu.Unlock()
-	var ids [][]byte
-	judge := func() error {
-		if len(ids) == 0 {
-			return nil
-		}
+	return suspects.chunks(v.atOnce(), func(ids [][]byte) error {
 		err := v.judge(ctx, ids)
 		v.mu.Lock()
 		v.done.Judged += int64(len(ids))
 		v.progress()
 		v.mu.Unlock()
-		ids = ids[:0]
 		return err
-	}
-	err := suspects.each(func(id, _ []byte) error {
-		if ids = append(ids, slices.Clone(id)); len(ids) < most {
-			return nil
-		}
-		return judge()
 	})
-	if err != nil {
-		return err
+}
+
+// atOnce is how many rows are looked at in one go: many, where one of the sides is read
+// as a whole for it.
+func (v *comparison) atOnce() int {
+	if _, looks := v.Source.(connector.Looker); looks && v.exact && !v.History {
+		return judgedAtOnce
 	}
-	return judge()
+	return judgedAtOnceWhole
 }
 
 // look is one look at both sides.
@@ -271,7 +262,7 @@ func (v *comparison) targetStates(ctx context.Context, ids [][]byte, to []byte) 
 		at, err := v.readTarget(ctx, ids, func(s *seen) error {
 			if st := out[string(s.id)]; st != nil {
 				v.addRow(st, s)
-				v.wanted(s)
+				return v.wanted(s)
 			}
 			return nil
 		})
@@ -284,7 +275,6 @@ func (v *comparison) targetStates(ctx context.Context, ids [][]byte, to []byte) 
 		case s.op == row.Truncate:
 			emptied.add(s.pos)
 		case out[string(s.id)] != nil:
-			v.wanted(s)
 			e := entry{op: s.op, pos: slices.Clone(s.pos), cells: slices.Clone(s.cells)}
 			if s.absent != nil {
 				e.absent = appendAbsent(nil, s.absent)
@@ -293,6 +283,7 @@ func (v *comparison) targetStates(ctx context.Context, ids [][]byte, to []byte) 
 				e.texts = textsOf(s)
 			}
 			kept[string(s.id)] = append(kept[string(s.id)], e)
+			return v.wanted(s)
 		}
 		return nil
 	})
@@ -349,11 +340,15 @@ func (v *comparison) doubt(open []*trial, at look, reason string) error {
 
 // tell hands a finding on, with the values of both sides as long as there are few.
 func (v *comparison) tell(f Finding, t *trial) error {
+	if v.Differs != nil {
+		if err := v.Differs(t.id); err != nil {
+			return err
+		}
+	}
 	if v.Found == nil || v.told >= v.Most {
 		return nil
 	}
 	v.told++
-	f.ID = t.id
 	v.describe(&f, t)
 	return v.Found(f)
 }

@@ -2,6 +2,8 @@ package rows
 
 import (
 	"context"
+	"errors"
+	"math"
 	"slices"
 
 	"godwit/internal/fault"
@@ -18,38 +20,31 @@ type Mended struct {
 	Left int64
 }
 
-// Mend looks at the rows of ids again and calls write, which releases them, with rows that
-// make the target what the source was at a place: the target's, which does not go on
-// meanwhile. Rows have orders there, counted from row.RepairCounter(first). Rows that the
-// source has changed after the place are left: the changes are still to come.
-func Mend(ctx context.Context, c Config, ids [][]byte, at Place, first uint64, write func(*row.Batch) error) (Mended, error) {
+// Mend looks at rows again, some at a time, and calls write, which releases them, with rows
+// that make the target what the source was at a place: the target's, which does not go on
+// meanwhile but has what was written when write returns. Rows have orders there, counted
+// from row.RepairCounter(first). Rows that the source has changed after the place are left:
+// the changes are still to come. After an error Mended is what was done until then.
+func Mend(ctx context.Context, c Config, rows *IDs, at Place, first uint64, write func(*row.Batch) error) (Mended, error) {
 	v, err := begin(ctx, c)
 	if err != nil {
 		return Mended{}, err
 	}
 	v.told = v.Most // no values for people
 	m := &mending{comparison: v, at: at, next: first, write: write}
-	for part := range slices.Chunk(ids, judgedAtOnce) {
-		if err := m.mend(ctx, part); err != nil {
-			return m.done, err
-		}
-	}
-	return m.done, nil
+	err = rows.part.chunks(v.atOnce(), func(ids [][]byte) error { return m.mend(ctx, ids) })
+	return m.done, err
 }
 
-// Recheck judges the rows of ids once more.
-func Recheck(ctx context.Context, c Config, ids [][]byte) (Report, error) {
+// Recheck judges rows once more.
+func Recheck(ctx context.Context, c Config, rows *IDs) (Report, error) {
 	v, err := begin(ctx, c)
 	if err != nil {
 		return Report{}, err
 	}
 	v.judging = true
-	for part := range slices.Chunk(ids, judgedAtOnce) {
-		if err := v.judge(ctx, part); err != nil {
-			return v.report, err
-		}
-	}
-	return v.report, nil
+	err = rows.part.chunks(v.atOnce(), func(ids [][]byte) error { return v.judge(ctx, ids) })
+	return v.report, err
 }
 
 type mending struct {
@@ -63,18 +58,39 @@ type mending struct {
 // images are rows in the source's shape, by id.
 type images struct {
 	x     *row.Builder
+	most  int64 // bytes of them
 	index map[string]int
 	batch *row.Batch
 }
 
+// errLarge are rows that are too large to be mended at once.
+var errLarge = errors.New("too many values")
+
+// mend mends rows, and halves of them where their values are too many for memory.
 func (m *mending) mend(ctx context.Context, ids [][]byte) error {
-	im := &images{x: row.NewBuilder(&m.pool), index: map[string]int{}}
+	err := m.mendAtOnce(ctx, ids)
+	if !errors.Is(err, errLarge) {
+		return err
+	}
+	half := len(ids) / 2
+	if err := m.mend(ctx, ids[:half]); err != nil {
+		return err
+	}
+	return m.mend(ctx, ids[half:])
+}
+
+func (m *mending) mendAtOnce(ctx context.Context, ids [][]byte) error {
+	im := &images{x: row.NewBuilder(&m.pool), most: m.Memory, index: map[string]int{}}
+	if len(ids) == 1 {
+		im.most = math.MaxInt64
+	}
+	defer im.release()
 	var r reading
 	source := empty(ids)
 	err := m.lookUp(ctx, ids, &r, func(s *seen) error {
 		if st := source[string(s.id)]; st != nil {
 			m.addRow(st, s)
-			im.keep(m.Table, s.id, s.origin, s.originSection, s.originSection.Row+s.originRow)
+			return im.keep(m.Table, s.id, s.origin, s.originSection, s.originSection.Row+s.originRow)
 		}
 		return nil
 	})
@@ -82,7 +98,7 @@ func (m *mending) mend(ctx context.Context, ids [][]byte) error {
 		return err
 	}
 	if len(m.stored.Key) == 0 && !slices.Contains(m.lossy, true) { // what is taken out is named by all its values
-		m.wanted = func(s *seen) { im.keep(m.Table, s.id, s.batch, s.section, s.row) }
+		m.wanted = func(s *seen) error { return im.keep(m.Table, s.id, s.batch, s.section, s.row) }
 	}
 	target, _, err := m.targetStates(ctx, ids, bound(m.at.Incarnation, m.at.At))
 	if err != nil {
@@ -92,8 +108,7 @@ func (m *mending) mend(ctx context.Context, ids [][]byte) error {
 	if err != nil {
 		return err
 	}
-	im.batch = im.x.Finish(noPlace, 0)
-	defer im.batch.Release()
+	im.finish()
 	return m.writeAll(ids, source, target, changed, im)
 }
 
@@ -109,9 +124,22 @@ func (m *mending) changed(ctx context.Context, to position.Position) (changes, e
 	return m.changedSince(ctx, look{at: m.at.At, sourceAt: to})
 }
 
-func (im *images) keep(t *row.Table, id []byte, b *row.Batch, s *row.Section, i int) {
+func (im *images) finish() { im.batch = im.x.Finish(noPlace, 0) }
+
+func (im *images) release() {
+	if im.batch == nil {
+		im.finish()
+	}
+	im.batch.Release()
+}
+
+// keep takes a row over; errLarge: there is no room for it.
+func (im *images) keep(t *row.Table, id []byte, b *row.Batch, s *row.Section, i int) error {
 	if _, there := im.index[string(id)]; there {
-		return
+		return nil
+	}
+	if int64(im.x.Size()) > im.most {
+		return errLarge
 	}
 	im.index[string(id)] = im.x.Rows()
 	im.x.Row(t, row.Read)
@@ -119,6 +147,7 @@ func (im *images) keep(t *row.Table, id []byte, b *row.Batch, s *row.Section, i 
 	for c := range words {
 		appendCell(im.x, t.Columns[c].Type.Kind, b, words[c], flags[c])
 	}
+	return nil
 }
 
 // append appends row i of the images.
@@ -180,7 +209,7 @@ func (m *mending) mendRow(x *row.Builder, id []byte, s, t *state, im *images) bo
 	}
 	i, there := im.index[string(id)]
 	switch {
-	case t.n > 1 || s.n > 1: // one key twice: what is added does not take one away
+	case s.n > 1 || t.n > 1 && !m.History: // one key twice: what is added does not take one away
 		return false
 	case s.n == 0 && m.exact:
 		m.appendKey(x, id)

@@ -1,9 +1,11 @@
 // Package rows compares the rows of a table with those that a target has, while both
 // may change, and never calls a difference what is only on its way.
 //
-// Both sides are read once. Of each row its key and the sums of its cells are kept, in
-// files divided by key (spill); keys whose sums differ are judged again, with their
-// values, until it is certain (judge).
+// Both sides are read once. Of each row its key and the sum of its cells are kept, in
+// files divided by key (spill), and added up by a hash of the key (buckets), so that what is
+// the same as a whole is not looked at row by row; keys whose sums differ are judged again,
+// with their values, until it is certain (judge). Of a table too large to be kept only rows
+// of buckets that differ are, when both sides are read once more.
 package rows
 
 import (
@@ -36,7 +38,6 @@ const (
 
 // Finding is a row that is not equal, or not proven to be.
 type Finding struct {
-	ID     []byte // names the row for Mend and Recheck
 	Kind   Kind
 	Key    []Cell // columns of the key; of a table without one, all columns
 	Reason string // of Unknown, one clause
@@ -90,14 +91,20 @@ type Config struct {
 	// Folder is an empty place on disk: what does not fit into memory is there until
 	// Verify returns. Files have no names, so that nothing is left by a crash.
 	Folder string
+	// Disk is about how much of one side is kept there before only rows are that may
+	// differ, which takes another pass; 0: 1 GiB. A history is kept whatever its size.
+	Disk int64
 	// Memory is the ceiling of what is held at once, beside batches; 0: 32 MiB.
 	Memory int64
 	// Chunk is the size of the parts in which the source is read; 0: 64 MiB.
 	Chunk int64
 	// Patience is how long the target may stand still while it is waited for; 0: 30 s.
 	Patience time.Duration
-	// Seed of the sums. IDs of findings hold for calls with the same one.
+	// Seed of the sums. IDs hold for calls with the same one.
 	Seed [2]uint64
+	// Differs takes the id of every row that is not equal, or not proven to be, one at a
+	// time and lent; may be nil. An error of it ends Verify.
+	Differs func(id []byte) error
 	// Most is how many findings have values; 0: 1,000. All are counted.
 	Most int
 	// Found takes findings, one at a time; may be nil. An error of it ends Verify.
@@ -124,6 +131,7 @@ func (r Report) Whole() bool {
 }
 
 const (
+	defaultDisk     = 1 << 30
 	defaultMemory   = 32 << 20
 	defaultChunk    = 64 << 20
 	defaultPatience = 30 * time.Second
@@ -144,12 +152,13 @@ type comparison struct {
 	lossy   []bool            // columns of which the target holds something else
 	exact   bool              // keys of the target are keys of the source
 	first   reading           // that of the whole source
+	buckets *bucketed         // nil: of a history
 	whole   []connector.Split // the table in as few parts as can be, to be read again
 	bounds  [][]byte          // of a history: the last place that belongs to each of its marks
 	end     []byte            // and to the last of them
 	emptied truncates         // of a history
 	told    int               // findings
-	wanted  func(*seen)       // is called with rows of the target that are looked at again
+	wanted  func(*seen) error // is called with rows of the target that are looked at again
 
 	mu      sync.Mutex // guards what follows
 	judging bool
@@ -165,7 +174,7 @@ func Verify(ctx context.Context, c Config) (r Report, err error) {
 	}
 	source, target := newSpill(v.Folder, 0), newSpill(v.Folder, 0)
 	defer func() { err = errors.Join(err, source.close(), target.close()) }()
-	if err := v.read(ctx, source, target); err != nil {
+	if err := v.readWhole(ctx, source, target); err != nil {
 		return v.report, err
 	}
 	suspects := &part{dir: v.Folder}
@@ -179,7 +188,10 @@ func Verify(ctx context.Context, c Config) (r Report, err error) {
 }
 
 func begin(ctx context.Context, c Config) (*comparison, error) {
-	v := &comparison{Config: c, wanted: func(*seen) {}}
+	v := &comparison{Config: c, wanted: func(*seen) error { return nil }}
+	if v.Disk == 0 {
+		v.Disk = defaultDisk
+	}
 	if v.Memory == 0 {
 		v.Memory = defaultMemory
 	}
@@ -246,24 +258,49 @@ func typeText(t row.Type) string {
 	return t.Kind.String()
 }
 
-// read reads both sides into spills. A target that keeps history is read after the
+// readWhole reads both sides into spills. A target that keeps history is read after the
 // source, when it has passed what was read there: its state is then known at each mark.
-// One that has rows alone is read beside it.
-func (v *comparison) read(ctx context.Context, source, target *spill) error {
+// One that has rows alone is read beside it, and once more where it is too large.
+func (v *comparison) readWhole(ctx context.Context, source, target *spill) error {
 	if v.History {
-		if err := v.spillSource(ctx, source); err != nil {
-			return err
-		}
-		p, _, err := v.await(ctx, v.first.greatest)
-		if err != nil {
-			return err
-		}
-		for _, m := range v.first.marks {
-			v.bounds = append(v.bounds, bound(p.Incarnation, m))
-		}
-		v.end = bound(p.Incarnation, v.first.greatest)
-		return v.spillTarget(ctx, target)
+		return v.readHistory(ctx, source, target)
 	}
+	v.buckets = newBucketed()
+	b := v.buckets
+	if err := v.readBoth(ctx, &side{v: v, buckets: b.source, out: source}, &side{v: v, buckets: b.target, out: target}); err != nil {
+		return err
+	}
+	open, equal := b.settle()
+	v.report.Equal += equal
+	if open == 0 || !b.large.Load() {
+		return nil
+	}
+	v.mu.Lock()
+	v.judging = true
+	v.mu.Unlock()
+	if err := errors.Join(source.close(), target.close()); err != nil {
+		return err
+	}
+	return v.readBoth(ctx, &side{v: v, out: source}, &side{v: v, out: target})
+}
+
+func (v *comparison) readHistory(ctx context.Context, source, target *spill) error {
+	if err := v.spillSource(ctx, &side{v: v, out: source}); err != nil {
+		return err
+	}
+	p, _, err := v.await(ctx, v.first.greatest)
+	if err != nil {
+		return err
+	}
+	for _, m := range v.first.marks {
+		v.bounds = append(v.bounds, bound(p.Incarnation, m))
+	}
+	v.end = bound(p.Incarnation, v.first.greatest)
+	return v.spillHistory(ctx, target)
+}
+
+// readBoth reads both sides, one beside the other.
+func (v *comparison) readBoth(ctx context.Context, source, target *side) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	beside := make(chan error, 1)

@@ -19,6 +19,9 @@ func eachTarget(t *testing.T, test func(t *testing.T, keyed, history bool)) {
 	}
 }
 
+// disks are the room for a table as it is, and none.
+func disks() [2]int64 { return [2]int64{0, 1} }
+
 func filled(seed uint64, keyed, history bool) *world {
 	w := newWorld(seed, keyed, history)
 	for i := range 200 {
@@ -42,7 +45,7 @@ func TestVerify_when_both_sides_move(t *testing.T) {
 	eachTarget(t, func(t *testing.T, keyed, history bool) {
 		for seed := range uint64(150) {
 			w := filled(seed, keyed, history)
-			w.busy = true
+			w.busy, w.disk = true, disks()[seed%2]
 			for range 10 {
 				w.move()
 			}
@@ -66,8 +69,10 @@ func TestVerify_when_both_sides_move(t *testing.T) {
 func TestVerify_when_the_target_is_damaged(t *testing.T) {
 	eachTarget(t, func(t *testing.T, keyed, history bool) {
 		for name, damage := range damages() {
-			for _, busy := range []bool{false, true} {
+			for n := range 4 {
+				busy := n%2 == 1
 				w := filled(5, keyed, history)
+				w.disk = disks()[n/2]
 				w.start = append(w.start, line{new("empty"), nil, new("x")}, lineOf("zero", "-0", "Straße "), lineOf("zwei", "Zwei", "x"))
 				w.busy = busy
 				damage.do(w)
@@ -186,6 +191,7 @@ func TestVerify_when_the_target_lags(t *testing.T) {
 func TestVerify_when_memory_is_short(t *testing.T) {
 	eachTarget(t, func(t *testing.T, keyed, history bool) {
 		w := filled(4, keyed, history)
+		w.disk = 100 << 10
 		for i := range 20_000 {
 			w.start = append(w.start, lineOf(fmt.Sprintf("many%05d", i), "v", "w"))
 		}

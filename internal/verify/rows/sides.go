@@ -201,38 +201,26 @@ func (v *comparison) progress() {
 }
 
 // spillSource keeps ids and sums of all rows of the source, with the mark of each.
-func (v *comparison) spillSource(ctx context.Context, out *spill) error {
-	var rest []byte
-	err := v.readSource(ctx, v.splits, &v.first, func(r *seen) error {
-		rest = v.appendSum(rest[:0], r)
-		rest = binary.LittleEndian.AppendUint32(rest, uint32(v.first.last()))
-		return out.add(r.id, rest)
-	})
+func (v *comparison) spillSource(ctx context.Context, to *side) error {
+	err := v.readSource(ctx, v.splits, &v.first, func(r *seen) error { return to.add(r, v.first.last()) })
 	v.report.SourceAt = v.first.greatest
 	return err
-}
-
-// appendSum appends the sum of a row. Of a table without a key the id is the sum.
-func (v *comparison) appendSum(b []byte, r *seen) []byte {
-	var s sum
-	if len(v.stored.Key) > 0 {
-		s = v.sums.row(r.cells)
-	}
-	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, s.hi), s.lo)
 }
 
 func readSum(b []byte) sum {
 	return sum{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
 }
 
-// spillTarget keeps what the target has: ids and sums, or every entry of a history.
-func (v *comparison) spillTarget(ctx context.Context, out *spill) (err error) {
+// spillTarget keeps ids and sums of all rows of the target.
+func (v *comparison) spillTarget(ctx context.Context, to *side) (err error) {
+	v.report.TargetAt, err = v.readTarget(ctx, nil, func(r *seen) error { return to.add(r, 0) })
+	return err
+}
+
+// spillHistory keeps every entry of the target's history.
+func (v *comparison) spillHistory(ctx context.Context, out *spill) (err error) {
 	var rest []byte
 	v.report.TargetAt, err = v.readTarget(ctx, nil, func(r *seen) error {
-		if !v.History {
-			rest = v.appendSum(rest[:0], r)
-			return out.add(r.id, rest)
-		}
 		if r.op == row.Truncate {
 			v.emptied.add(r.pos)
 			return nil

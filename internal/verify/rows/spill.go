@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/zeebo/xxh3"
 )
@@ -19,6 +20,7 @@ const (
 // are in one part.
 type spill struct {
 	depth int
+	bytes int64 // of all records
 	parts [fanOut]part
 }
 
@@ -32,11 +34,16 @@ func newSpill(dir string, depth int) *spill {
 
 // add appends a record. Nothing is kept of id and rest.
 func (s *spill) add(id, rest []byte) error {
-	h := xxh3.Hash(id) >> (64 - fanOutBits*(s.depth+1))
-	return s.parts[h%fanOut].add(id, rest)
+	p := &s.parts[xxh3.Hash(id)>>(64-fanOutBits*(s.depth+1))%fanOut]
+	before := p.size
+	err := p.add(id, rest)
+	s.bytes += p.size - before
+	return err
 }
 
+// close empties it.
 func (s *spill) close() (err error) {
+	s.bytes = 0
 	for i := range s.parts {
 		if e := s.parts[i].close(); e != nil {
 			err = e
@@ -131,6 +138,23 @@ func (p *part) each(do func(id, rest []byte) error) error {
 	return nil
 }
 
+// chunks calls do with the ids of all records, at most so many at a time. They are lent.
+func (p *part) chunks(most int, do func(ids [][]byte) error) error {
+	var ids [][]byte
+	err := p.each(func(id, _ []byte) error {
+		if ids = append(ids, slices.Clone(id)); len(ids) < most {
+			return nil
+		}
+		full := ids
+		ids = ids[:0]
+		return do(full)
+	})
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	return do(ids)
+}
+
 // take appends n bytes of r to b.
 func take(r io.Reader, b []byte, n uint64) ([]byte, error) {
 	at := len(b)
@@ -145,8 +169,9 @@ func counted(b []byte) (first, rest []byte) {
 	return b[w : w+int(n) : w+int(n)], b[w+int(n):]
 }
 
+// close empties it.
 func (p *part) close() error {
-	p.buf = nil
+	p.buf, p.size, p.n = nil, 0, 0
 	if p.file == nil {
 		return nil
 	}
@@ -154,3 +179,19 @@ func (p *part) close() error {
 	p.file = nil
 	return f.Close()
 }
+
+// IDs is a list of rows that Config.Differs was told of, for Mend and Recheck. What does
+// not fit into a small buffer is in a file without a name. It is used by one goroutine.
+type IDs struct{ part part }
+
+// NewIDs returns an empty list that is kept in folder; whoever has it closes it.
+func NewIDs(folder string) *IDs { return &IDs{part{dir: folder}} }
+
+// Add appends a row. It keeps nothing of id.
+func (l *IDs) Add(id []byte) error { return l.part.add(id, nil) }
+
+// Len is how many rows there are.
+func (l *IDs) Len() int64 { return l.part.n }
+
+// Close gives the room on disk back.
+func (l *IDs) Close() error { return l.part.close() }

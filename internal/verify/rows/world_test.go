@@ -40,6 +40,7 @@ type world struct {
 	mu    sync.Mutex
 	r     *rand.Rand
 	busy  bool // the source changes whenever it is looked at
+	disk  int64
 
 	start []line // rows before the log
 	log   []event
@@ -49,6 +50,7 @@ type world struct {
 	history bool
 	first   int           // where the history's snapshot was taken
 	damage  func(*[]kept) // what is wrong in the target
+	mended  []kept        // what repairs wrote after it
 	asked   int
 }
 
@@ -234,6 +236,7 @@ func (w *world) ReadBack(_ context.Context, _ *row.Table, _ *row.Batch, emit fun
 	if w.damage != nil {
 		w.damage(&rows)
 	}
+	rows = w.repaired(rows)
 	w.r.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	if err := emit(row.Mark(place(w.at), 0)); err != nil {
 		return err
@@ -285,13 +288,18 @@ func (w *world) changes(_ context.Context, from, to position.Position, visit fun
 	return visit(x.Finish(position.Position{}, 0))
 }
 
+func (w *world) config(t *testing.T) Config {
+	return Config{
+		Source: w, Target: w, History: w.history, Table: w.table, Place: w.where, Folder: t.TempDir(), Patience: 20 * time.Millisecond, Changes: w.changes, Disk: w.disk,
+	}
+}
+
 func (w *world) verify(t *testing.T) (Report, []Finding) {
 	t.Helper()
 	var found []Finding
-	r, err := Verify(context.Background(), Config{
-		Source: w, Target: w, History: w.history, Table: w.table, Place: w.where, Folder: t.TempDir(), Patience: 20 * time.Millisecond, Changes: w.changes,
-		Found: func(f Finding) error { found = append(found, f); return nil },
-	})
+	c := w.config(t)
+	c.Found = func(f Finding) error { found = append(found, f); return nil }
+	r, err := Verify(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

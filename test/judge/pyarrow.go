@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,17 +34,18 @@ func PyArrow(t testing.TB) *Arrow {
 		t.Fatal(err)
 	}
 	a := &Arrow{filepath.Join(cache, "pyarrow-"+arrowVersion)}
-	if err := a.install(ctx); err != nil {
+	if err := install(ctx, a.folder, "pyarrow=="+arrowVersion); err != nil {
 		t.Fatalf("pyarrow, which this test needs as its judge, cannot be had: %v", err)
 	}
 	return a
 }
 
-func (a *Arrow) install(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Dir(a.folder), 0o755); err != nil {
+// install has pip put packages into a folder, whole or not at all.
+func install(ctx context.Context, folder string, packages ...string) error {
+	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
 		return err
 	}
-	lock, err := os.OpenFile(a.folder+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	lock, err := os.OpenFile(folder+".lock", os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return err
 	}
@@ -51,21 +53,21 @@ func (a *Arrow) install(ctx context.Context) error {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return err
 	}
-	if _, err := os.Stat(a.folder); err == nil {
+	if _, err := os.Stat(folder); err == nil {
 		return nil
 	}
-	work, err := os.MkdirTemp(filepath.Dir(a.folder), "pyarrow-fetch-*")
+	work, err := os.MkdirTemp(filepath.Dir(folder), "pip-fetch-*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
 	fresh := filepath.Join(work, "fresh")
-	cmd := exec.CommandContext(ctx, "python3", "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:",
-		"--disable-pip-version-check", "--target", fresh, "pyarrow=="+arrowVersion)
+	cmd := exec.CommandContext(ctx, "python3", append([]string{"-m", "pip", "install", "--quiet", "--no-deps",
+		"--disable-pip-version-check", "--target", fresh}, packages...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("pip install pyarrow==%s (needs python3 and python3-pip): %w: %s", arrowVersion, err, bytes.TrimSpace(out))
+		return fmt.Errorf("pip install %s (needs python3 and python3-pip): %w: %s", strings.Join(packages, " "), err, bytes.TrimSpace(out))
 	}
-	return os.Rename(fresh, a.folder)
+	return os.Rename(fresh, folder)
 }
 
 // script prints the rows of a Parquet file, each as an array of texts and nulls.
@@ -110,10 +112,15 @@ func (a *Arrow) Parquet(ctx context.Context, path string) (types []string, rows 
 	if err != nil {
 		return nil, nil, fmt.Errorf("pyarrow: %w\n%s", err, clip(complaint.String()))
 	}
+	return parquetRows(out)
+}
+
+// parquetRows reads what a script printed.
+func parquetRows(out []byte) (types []string, rows [][]string, err error) {
 	lines := bufio.NewScanner(bytes.NewReader(out))
 	lines.Buffer(nil, 64<<20)
 	if !lines.Scan() {
-		return nil, nil, errors.Join(errors.New("pyarrow printed nothing"), lines.Err())
+		return nil, nil, errors.Join(errors.New("the reader printed nothing"), lines.Err())
 	}
 	if err := json.Unmarshal(lines.Bytes(), &types); err != nil {
 		return nil, nil, err

@@ -1,9 +1,12 @@
 package codectest
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
+	"testing"
 
 	"godwit/internal/codec"
 	"godwit/internal/position"
@@ -74,6 +77,42 @@ func wideBatch(t *row.Table, rounds int) *row.Batch {
 func everyKind(dir string, f codec.Codec, v Variant, meta bool) error {
 	t := Wide()
 	return roundTrip(dir, f, v, codec.Shape{Table: t, Meta: meta}, wideBatch(t, 2))
+}
+
+// Golden holds a format to a file that an earlier version wrote: a changelog with every
+// kind of value and every edge. It must be read as on its first day, by v.Read and by
+// the format itself. keep is golden.Write, which writes a new one when it is asked to.
+// With bytewise the format must still write the same bytes.
+func Golden(t *testing.T, f codec.Format, v Variant, file string, bytewise bool, keep func(*testing.T, string, []byte)) {
+	t.Helper()
+	c, err := v.open(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := codec.Shape{Table: Wide(), Meta: true}
+	b := wideBatch(s.Table, 1)
+	var out bytes.Buffer
+	if err := encode(&out, c, s, b); err != nil {
+		t.Fatal(err)
+	}
+	keep(t, file, out.Bytes())
+	old, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytewise && !bytes.Equal(old, out.Bytes()) {
+		t.Errorf("%s: it is written in other bytes now", file)
+	}
+	got, err := v.Read(file, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Compare(s, got, v.expect(b, s)); err != nil {
+		t.Errorf("%s: %v", file, err)
+	}
+	if err := readBack(c, file, s, []*row.Batch{b}); err != nil {
+		t.Errorf("%s: %v", file, err)
+	}
 }
 
 // hard are texts that formats trip over.

@@ -221,6 +221,16 @@ func trials() []trial {
 		{"date", row.Type{Kind: row.Date}, words(row.PackDate(0, 0, 0), row.PackDate(1000, 1, 1), row.PackDate(9999, 12, 31), row.PackDate(2024, 2, 29), row.PackDate(2024, 0, 0), row.PackDate(2024, 5, 0), row.PackDate(0, 1, 1), row.PackDate(1, 1, 1))},
 		{"year", row.Type{Kind: row.Year}, words(0, 1901, 1970, 2155)},
 		{"bits", row.Type{Kind: row.Bits, Size: 64}, words(0, 1, 5, 255, 1<<63, math.MaxUint64)},
+		{"int8", row.Type{Kind: row.Int, Size: 1}, ints(0, 1, -1, math.MaxInt8, math.MinInt8)},
+		{"int16", row.Type{Kind: row.Int, Size: 2}, ints(0, -1, math.MaxInt16, math.MinInt16)},
+		{"int24", row.Type{Kind: row.Int, Size: 3}, ints(0, -1, 1<<23-1, -1<<23)},
+		{"int32", row.Type{Kind: row.Int, Size: 4}, ints(0, -1, math.MaxInt32, math.MinInt32)},
+		{"uint8", row.Type{Kind: row.Uint, Size: 1}, words(0, 1, math.MaxUint8)},
+		{"uint16", row.Type{Kind: row.Uint, Size: 2}, words(0, math.MaxUint16)},
+		{"uint32", row.Type{Kind: row.Uint, Size: 4}, words(0, math.MaxInt32, math.MaxInt32+1, math.MaxUint32)},
+		{"dec9", row.Type{Kind: row.Decimal, Digits: 9, Scale: 4}, datas("0.0000", "-0.0001", "99999.9999", "-99999.9999")},
+		{"dec30", row.Type{Kind: row.Decimal, Digits: 30, Scale: 10}, datas("0.0000000000", "-0.0000000001", strings.Repeat("9", 20)+"."+strings.Repeat("9", 10), "-"+strings.Repeat("9", 20)+"."+strings.Repeat("9", 10))},
+		{"uuid", row.Type{Kind: row.Text, Native: "uuid"}, datas("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "01234567-89ab-cdef-0123-456789abcdef")},
 	}
 	const most = (838*3600 + 59*60 + 59) * 1_000_000
 	for scale := range 7 {

@@ -97,7 +97,7 @@ func readAt(r io.ReaderAt, p []byte, at int64) error {
 
 func (d *decoder) readFooter() error {
 	r := &d.footer
-	groups, columns := -1, 0
+	groups, columns, wrote := -1, 0, version
 	r.fields(func(id, kind int) {
 		switch {
 		case id == 2 && kind == thriftList:
@@ -113,6 +113,8 @@ func (d *decoder) readFooter() error {
 			d.groups = n
 			r.at = groups
 			r.skip(kind)
+		case id == 5 && kind == thriftList:
+			wrote = r.version()
 		default:
 			r.skip(kind)
 		}
@@ -120,6 +122,9 @@ func (d *decoder) readFooter() error {
 	switch {
 	case r.err != nil:
 		return r.err
+	case wrote != version:
+		return fault.New(fault.FormatNewer, "a Parquet file has version %.20q, and this godwit knows %s", wrote, version).
+			Try("use the newer godwit that wrote it")
 	case columns != len(d.fields):
 		return fmt.Errorf("it has other columns than the table, as they were named: %d fit, of %d", columns, len(d.fields))
 	case groups < 0:
@@ -128,6 +133,32 @@ func (d *decoder) readFooter() error {
 	r.at = groups
 	r.list()
 	return r.err
+}
+
+// version returns the version that a file's metadata has.
+func (r *thriftReader) version() string {
+	out := version
+	kind, n := r.list()
+	if kind != thriftStruct && n > 0 {
+		r.fail()
+	}
+	for range n {
+		var key, value string
+		r.fields(func(id, kind int) {
+			switch {
+			case id == 1 && kind == thriftBinary:
+				key = string(r.bytes())
+			case id == 2 && kind == thriftBinary:
+				value = string(r.bytes())
+			default:
+				r.skip(kind)
+			}
+		})
+		if key == versionKey {
+			out = value
+		}
+	}
+	return out
 }
 
 // readSchema compares the file's columns with the expected ones, and returns how many

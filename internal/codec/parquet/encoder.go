@@ -406,6 +406,11 @@ func (e *encoder) trailer() []byte {
 	t.int64(3, e.total)
 	t.list(4, thriftStruct, e.groups)
 	t.b = append(t.b, e.footer.b...)
+	t.list(5, thriftStruct, 1)
+	t.element()
+	t.text(1, versionKey)
+	t.text(2, version)
+	t.end()
 	t.text(6, "godwit")
 	t.list(7, thriftStruct, len(e.fields))
 	for range e.fields {

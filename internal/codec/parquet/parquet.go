@@ -34,6 +34,13 @@ import (
 	"godwit/internal/row"
 )
 
+// Every file says in its metadata which version of this form it has; one that says
+// nothing has the first.
+const (
+	versionKey = "godwit.version"
+	version    = "1"
+)
+
 // Format is the format parquet of a job file.
 var Format = codec.Format{
 	Name: "parquet",

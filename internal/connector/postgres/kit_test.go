@@ -12,3 +12,21 @@ import (
 func TestSink_when_connections_are_cut(t *testing.T) {
 	sinktest.Run(t, kitHarness(t, postgres.Start(t)), 40)
 }
+
+// The same on other versions: of these the oldest and the newest, all in a soak.
+func TestSink_when_the_server_is_of_another_version(t *testing.T) {
+	for _, major := range versions() {
+		t.Run(major, func(t *testing.T) {
+			sinktest.Run(t, kitHarness(t, postgres.StartVersion(t, major)), 40)
+		})
+	}
+}
+
+// versions are those to be tested besides the one that all other tests have.
+func versions() []string {
+	all := postgres.Versions()
+	if sinktest.Soak() {
+		return all
+	}
+	return []string{all[0], all[len(all)-1]}
+}

@@ -171,8 +171,16 @@ var valueCases = []valueCase{
 
 // Every type, by COPY and by the stream, with null, is what the server's own client
 // prints.
-func TestTypes_when_written_both_ways(t *testing.T) {
-	s := postgres.Start(t)
+func TestTypes_when_written_both_ways(t *testing.T) { typesBothWays(t, postgres.Start(t)) }
+
+func TestTypes_when_the_server_is_of_another_version(t *testing.T) {
+	for _, major := range versions() {
+		t.Run(major, func(t *testing.T) { typesBothWays(t, postgres.StartVersion(t, major)) })
+	}
+}
+
+func typesBothWays(t *testing.T, s *postgres.Server) {
+	t.Helper()
 	var tables []*row.Table
 	for i, c := range valueCases {
 		tables = append(tables, &row.Table{Name: row.Name{Space: "shop", Table: fmt.Sprintf("t%d", i)}, Number: uint32(i + 1), Version: 1, Key: []int{0},

@@ -10,7 +10,11 @@ import (
 // Client makes a call of one of the server's client programs that connects to s.
 // The password is in a file, not in the arguments.
 func (s *Server) Client(name string, args ...string) *exec.Cmd {
-	cmd := s.in.command(name, args...)
+	in := s.in
+	if in.clients != nil {
+		in = *in.clients
+	}
+	cmd := in.command(name, args...)
 	cmd.Env = append(cmd.Env, "PGPASSFILE="+s.passFile(), "PGHOST=127.0.0.1", fmt.Sprintf("PGPORT=%d", s.Port),
 		"PGUSER="+s.User, "PGDATABASE="+s.Database, "PGTZ=UTC", "PGCLIENTENCODING=UTF8")
 	return cmd

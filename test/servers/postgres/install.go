@@ -26,11 +26,13 @@ const (
 
 // install is where the server's programs are.
 type install struct {
-	bin      string  // folder with the programs
-	root     string  // "" when installed on the machine
-	version  string  // e.g. "15.20"
-	template string  // a data folder ready to be copied
-	as       *nobody // who runs the server; nil: this user
+	series   string   // the major version, e.g. "15"
+	bin      string   // folder with the programs
+	root     string   // "" when installed on the machine
+	version  string   // e.g. "15.20"
+	template string   // a data folder ready to be copied
+	as       *nobody  // who runs the server; nil: this user
+	clients  *install // whose client programs are called; nil: its own
 }
 
 // nobody is a user of the machine without rights: PostgreSQL refuses to run as root.
@@ -41,7 +43,7 @@ type nobody struct{ uid, gid int }
 var located = sync.OnceValues(locate)
 
 func locate() (install, error) {
-	in := install{bin: "/usr/lib/postgresql/" + series + "/bin"}
+	in := install{series: series, bin: "/usr/lib/postgresql/" + series + "/bin"}
 	if os.Getuid() == 0 {
 		in.as = &nobody{65534, 65534}
 	}
@@ -66,14 +68,18 @@ func unpacked(open bool) (string, error) {
 	if err != nil || !open {
 		return root, err
 	}
+	return opened(root)
+}
+
+// opened returns a copy of a folder of the cache where everyone can go.
+func opened(root string) (string, error) {
 	shared := filepath.Join(os.TempDir(), "godwit-"+filepath.Base(root))
-	err = apt.Once(shared, func(fresh string) error {
+	return shared, apt.Once(shared, func(fresh string) error {
 		if out, err := exec.Command("cp", "-a", root+"/.", fresh).CombinedOutput(); err != nil {
 			return fmt.Errorf("cp: %w: %s", err, out)
 		}
 		return os.Chmod(fresh, 0o755)
 	})
-	return shared, err
 }
 
 func packages() apt.Set {
@@ -93,7 +99,7 @@ func (in install) serverVersion() (string, error) {
 		return "", fmt.Errorf("postgres --version: %w", err)
 	}
 	f := strings.Fields(string(out)) // postgres (PostgreSQL) 15.20 (Debian …)
-	if len(f) < 3 || !strings.HasPrefix(f[2], series+".") {
+	if len(f) < 3 || !strings.HasPrefix(f[2], in.series+".") {
 		return "", fmt.Errorf("postgres --version printed %q", out)
 	}
 	return f[2], nil

@@ -46,3 +46,12 @@ func TestRestart_when_stopped_and_killed(t *testing.T) {
 		t.Fatalf("after kill -9: %v rows of 2 committed", got)
 	}
 }
+
+func TestStartVersion_when_another_one_is_asked_for(t *testing.T) {
+	for _, major := range []string{"14", "18"} {
+		s := postgres.StartVersion(t, major)
+		if got := s.Query(t, "select current_setting('server_version')")[0][0]; !strings.HasPrefix(got, major+".") || got != s.Version {
+			t.Errorf("%s: the server says %s, the package %s", major, got, s.Version)
+		}
+	}
+}

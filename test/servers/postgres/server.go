@@ -52,6 +52,10 @@ func Launch(settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	return in.launch(settings)
+}
+
+func (in install) launch(settings []string) (*Server, error) {
 	dir, lock, err := process.Folder("godwit-postgres-")
 	if err != nil {
 		return nil, err

@@ -21,8 +21,11 @@ func (s *sink) Appends() bool { return s.mine.Layout == layoutAppend }
 // every row is.
 func (s *sink) readAppended(ctx context.Context, t *row.Table, d codec.Decoding, emit func(*row.Batch) error) error {
 	versions := s.history.of(t)
-	if len(versions) > 1 {
+	switch {
+	case len(versions) > 1:
 		return s.notTheTable("the table has changed its shape, and the files do not say which of them have which")
+	case s.history.shares(s, t):
+		return s.notTheTable("another table had the same name, and its files may be in the same folder")
 	}
 	_, set, err := s.Positions(ctx, connector.Shard{Job: s.mine.Job, Sink: s.mine.Sink, Task: connector.StreamSplit})
 	if err != nil {

@@ -81,7 +81,7 @@ func TestPage_when_looked_at_closely_in_both_themes(t *testing.T) {
 	p.until("the form", "document.activeElement.id === 'token'")
 	p.sound("the login")
 	p.login(fake.Operator)
-	for _, path := range []string{"/", "/?needs=1", "/jobs/shop-to-lake", "/jobs/shop-to-lake/tables", "/jobs/shop-to-lake/tasks", "/jobs/orders-to-pg/errors", "/jobs/clicks-to-lake/errors", "/jobs/media-004", "/jobs/shop-to-lake/audit", "/jobs/shop-010/file", "/submit", "/audit", "/nowhere"} {
+	for _, path := range []string{"/", "/?needs=1", "/jobs/shop-to-lake", "/jobs/shop-to-lake/tables", "/jobs/shop-to-lake/tasks", "/jobs/orders-to-pg/errors", "/jobs/clicks-to-lake/errors", "/jobs/media-004", "/jobs/shop-to-lake/letters", "/jobs/shop-010/letters", "/jobs/shop-to-lake/verify", "/jobs/media-004/verify", "/jobs/shop-to-lake/audit", "/jobs/shop-010/file", "/submit", "/audit", "/nowhere"} {
 		p.visit(path)
 		p.until("it is there", "document.querySelector('#main h1') && !document.querySelector('.skeleton')?.checkVisibility()")
 		h.fake.Tick()

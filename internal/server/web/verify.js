@@ -69,7 +69,7 @@ export function mount(root, name) {
     if (v.current) {
       const c = v.current
       tell([['state', c.state + (c.waits_for ? ': waits for ' + c.waits_for : '')], ['asked', `${ago(c.asked, store.now())} by ${c.by}${c.reason ? `: “${c.reason}”` : ''}`], ['compared', amount(c.compared, word)],
-        ['differ so far', count(c.differing ?? 0)], ['to be judged again', c.again ? `${count(c.again)}, which may be on their way` : '']])
+        ['differ so far', count(c.differing ?? 0)], ['judged again', c.again ? `${count(c.again)}, which may be on their way, at the end` : '']])
     }
     const key = JSON.stringify([v.last, v.earlier])
     if (key === drawn) return

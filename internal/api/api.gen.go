@@ -715,6 +715,9 @@ type CheckResult struct {
 	Problems []FileProblem `json:"problems"`
 }
 
+// DeadLetters As `godwit dead-letters --json` gives them.
+type DeadLetters = watch.LetterReport
+
 // Desired defines model for Desired.
 type Desired string
 
@@ -1153,6 +1156,9 @@ type Table struct {
 	Chunks     int   `json:"chunks,omitempty,omitzero"`
 	ChunksDone int   `json:"chunks_done,omitempty,omitzero"`
 
+	// DeadLetters rows of it that sinks refused in the run and that were put aside
+	DeadLetters int64 `json:"dead_letters,omitempty,omitzero"`
+
 	// Done rows
 	Done       int64 `json:"done,omitempty,omitzero"`
 	Generation int64 `json:"generation,omitempty,omitzero"`
@@ -1551,6 +1557,20 @@ type DeleteJobParams struct {
 	Reason string `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
 }
 
+// ListDeadLettersParams defines parameters for ListDeadLetters.
+type ListDeadLettersParams struct {
+	// Sink only of this sink
+	Sink string `form:"sink,omitempty" json:"sink,omitempty,omitzero"`
+
+	// Table only of this table, as letters name it
+	Table string `form:"table,omitempty" json:"table,omitempty,omitzero"`
+	Count bool   `form:"count,omitempty" json:"count,omitempty,omitzero"`
+	Limit Limit  `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After the `next` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+}
+
 // HistoryParams defines parameters for History.
 type HistoryParams struct {
 	// Span 15m at 1 s, 6h at 15 s, 7d at 5 min
@@ -1805,6 +1825,14 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/jobs/{name}/act (the `ActOnJob` operationId).
 	ActOnJob(ctx context.Context, name Name, body ActOnJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDeadLetters Rows that sinks refused and put aside (on_error), read from the sinks; the source is not asked.
+	//
+	// In the order in which each sink keeps them, sink by sink. A page may have fewer than `limit` and still have a `next`. With `count` they are
+	// counted too, whatever the page; more than 100,000 are not read in one request.
+	//
+	// Corresponds with GET /api/v1/jobs/{name}/dead-letters (the `ListDeadLetters` operationId).
+	ListDeadLetters(ctx context.Context, name Name, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// History Rate, lag and memory over time.
 	//
@@ -2278,6 +2306,24 @@ func (c *Client) ActOnJobWithBody(ctx context.Context, name Name, contentType st
 // Corresponds with POST /api/v1/jobs/{name}/act (the `ActOnJob` operationId).
 func (c *Client) ActOnJob(ctx context.Context, name Name, body ActOnJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewActOnJobRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDeadLetters Rows that sinks refused and put aside (on_error), read from the sinks; the source is not asked.
+//
+// In the order in which each sink keeps them, sink by sink. A page may have fewer than `limit` and still have a `next`. With `count` they are
+// counted too, whatever the page; more than 100,000 are not read in one request.
+//
+// Corresponds with GET /api/v1/jobs/{name}/dead-letters (the `ListDeadLetters` operationId).
+func (c *Client) ListDeadLetters(ctx context.Context, name Name, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDeadLettersRequest(c.Server, name, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3579,6 +3625,95 @@ func NewActOnJobRequestWithBody(server string, name Name, contentType string, bo
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListDeadLettersRequest constructs an http.Request for the ListDeadLetters method
+func NewListDeadLettersRequest(server string, name Name, params *ListDeadLettersParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/jobs/%s/dead-letters", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sink", params.Sink, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "table", params.Table, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "count", params.Count, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -4997,6 +5132,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/jobs/{name}/act (the `ActOnJob` operationId).
 	ActOnJobWithResponse(ctx context.Context, name Name, body ActOnJobJSONRequestBody, reqEditors ...RequestEditorFn) (*ActOnJobResponse, error)
 
+	// ListDeadLettersWithResponse Rows that sinks refused and put aside (on_error), read from the sinks; the source is not asked.
+	//
+	// In the order in which each sink keeps them, sink by sink. A page may have fewer than `limit` and still have a `next`. With `count` they are
+	// counted too, whatever the page; more than 100,000 are not read in one request.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/jobs/{name}/dead-letters (the `ListDeadLetters` operationId).
+	ListDeadLettersWithResponse(ctx context.Context, name Name, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*ListDeadLettersResponse, error)
+
 	// HistoryWithResponse Rate, lag and memory over time.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5794,6 +5939,54 @@ func (r ActOnJobResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ActOnJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListDeadLettersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeadLetters
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDeadLettersResponse) GetJSON200() *DeadLetters {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDeadLettersResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDeadLettersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDeadLettersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDeadLettersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDeadLettersResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7415,6 +7608,22 @@ func (c *ClientWithResponses) ActOnJobWithResponse(ctx context.Context, name Nam
 	return ParseActOnJobResponse(rsp)
 }
 
+// ListDeadLettersWithResponse Rows that sinks refused and put aside (on_error), read from the sinks; the source is not asked.
+//
+// In the order in which each sink keeps them, sink by sink. A page may have fewer than `limit` and still have a `next`. With `count` they are
+// counted too, whatever the page; more than 100,000 are not read in one request.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/jobs/{name}/dead-letters (the `ListDeadLetters` operationId).
+func (c *ClientWithResponses) ListDeadLettersWithResponse(ctx context.Context, name Name, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*ListDeadLettersResponse, error) {
+	rsp, err := c.ListDeadLetters(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDeadLettersResponse(rsp)
+}
+
 // HistoryWithResponse Rate, lag and memory over time.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8256,6 +8465,39 @@ func ParseActOnJobResponse(rsp *http.Response) (*ActOnJobResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListDeadLettersResponse parses an HTTP response from a ListDeadLettersWithResponse call
+func ParseListDeadLettersResponse(rsp *http.Response) (*ListDeadLettersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDeadLettersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeadLetters
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9276,6 +9518,9 @@ type ServerInterface interface {
 	// ActOnJob Pause, resume, retry, resync, stop or start a job, tables or tasks of it.
 	// (POST /api/v1/jobs/{name}/act)
 	ActOnJob(w http.ResponseWriter, r *http.Request, name Name)
+	// ListDeadLetters Rows that sinks refused and put aside (on_error), read from the sinks; the source is not asked.
+	// (GET /api/v1/jobs/{name}/dead-letters)
+	ListDeadLetters(w http.ResponseWriter, r *http.Request, name Name, params ListDeadLettersParams)
 	// History Rate, lag and memory over time.
 	// (GET /api/v1/jobs/{name}/history)
 	History(w http.ResponseWriter, r *http.Request, name Name, params HistoryParams)
@@ -9954,6 +10199,100 @@ func (siw *ServerInterfaceWrapper) ActOnJob(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ActOnJob(w, r, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) ListDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeadLettersParams
+
+	// ------------- Optional query parameter "sink" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sink", r.URL.Query(), &params.Sink, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sink"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sink", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "table" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "table", r.URL.Query(), &params.Table, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "table"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "table", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDeadLetters(w, r, name, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10945,6 +11284,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/v1/jobs/{name}/act", wrapper.ActOnJob)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/tasks", wrapper.ListTasks)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/tables", wrapper.ListTables)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/dead-letters", wrapper.ListDeadLetters)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/v1/jobs/{name}/positions", wrapper.ResetPositions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/jobs/{name}/positions", wrapper.Positions)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/v1/jobs/{name}/verification", wrapper.CancelVerification)

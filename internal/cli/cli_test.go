@@ -337,7 +337,7 @@ func TestJobFile_when_it_is_wrong(t *testing.T) {
 func TestWords_when_they_are_wrong(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
 		{"rnu job.yaml", `no such command "rnu"` + "\n  class  user (not retried)\n  hint   did you mean \"run\"?"},
-		{"frobnicate", "hint   known: check, completion, connectors, explain, help, init, job, plan, positions, preview, repair, report, retry, run, schema, serve, status, tables, template, token, verify, version"},
+		{"frobnicate", "hint   known: check, completion, connectors, dead-letters, explain, help, init, job, plan, positions, preview, repair, report, retry, run, schema, serve, status, tables, template, token, verify, version"},
 		{"run", "godwit run needs the job file"},
 		{"run a b", `takes the job file and nothing else, not also "b"`},
 		{"run job.yaml --stat x", `did you mean "--state"?`},
@@ -410,7 +410,7 @@ func TestPlan_when_shown(t *testing.T) {
 		Edits:    []watch.PlanEdit{{Field: "until", From: "head", Effect: "applies", Why: "at the next start"}, {Field: "tables", From: "a", To: "b", Effect: "refused", Why: "planned before"}},
 		Tables: []watch.PlanTable{
 			{Table: "shop.orders", Rows: 1_200_000, Bytes: 310 << 20, Chunks: 5, Key: []string{"id"}, State: "new", Targets: []watch.PlanTarget{{Sink: "lake", Target: "shop/orders/", Columns: columns, Guarantee: "exactly-once", Reason: "records are created exclusively"}}},
-			{Table: "shop.log", Rows: -1, Bytes: -1, Chunks: 1, State: "partly", Note: "no key", Targets: []watch.PlanTarget{{Sink: "lake", Target: "shop/log/", Columns: columns[:2], Guarantee: "exactly-once", Reason: "records are created exclusively"}}},
+			{Table: "shop.log", Rows: -1, Bytes: -1, Chunks: 1, State: "partly", Note: "no key", Targets: []watch.PlanTarget{{Sink: "lake", Target: "shop/log/", Columns: columns[:2], Rules: []string{"without note", "pw = '" + canary + "'"}, Guarantee: "exactly-once", Reason: "records are created exclusively"}}},
 			{Table: "shop.done", Rows: 1, Bytes: 1, Chunks: 1, State: "done"},
 		}}
 	r := newTry(t, "plan", "job.yaml")
@@ -423,6 +423,7 @@ func TestPlan_when_shown(t *testing.T) {
  > go on    shop.log  size unknown, 1 chunk, no key: one chunk, read again from its beginning after a stop
              note no key
              → lake  shop/log/  2 columns: _op text, id bigint
+               by rules: without note; pw = '******'
  = 1 table done before, not read again (--all)
  guarantee   lake exactly-once for 2 tables: records are created exclusively
  ! refused  tables: a → b (planned before)

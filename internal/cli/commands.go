@@ -82,7 +82,7 @@ func (a *app) commands() *cobra.Command {
 		return nil
 	}
 	root.AddCommand(a.initCommand(), a.connectorsCommand(), a.checkCommand(), a.previewCommand(), a.planCommand(), a.runCommand(), a.statusCommand(), a.positionsCommand(),
-		a.retryCommand(), a.reportCommand(), a.verifyCommand(), a.repairCommand(),
+		a.retryCommand(), a.reportCommand(), a.verifyCommand(), a.repairCommand(), a.deadLettersCommand(),
 		a.serveCommand(), a.jobCommand(), a.templateCommand(), a.tablesCommand(), a.tokenCommand(),
 		a.explainCommand(), a.schemaCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()

@@ -46,6 +46,9 @@ func dryRunLines(r watch.DryRunReport, c colours) (out []string) {
 				continue
 			}
 			line := fmt.Sprintf(" → %s  %s  %s, %s", clean(s.Sink), clean(s.Table), plural(s.Rows, "row"), bytesText(float64(s.Bytes)))
+			if s.Written > 0 {
+				line += ", " + bytesText(float64(s.Written)) + " to write"
+			}
 			if s.Refused > 0 {
 				line += ", " + c.yellow(plural(s.Refused, "row")+" refused") + ": " + clean(s.Reason)
 			}

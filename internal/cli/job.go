@@ -23,7 +23,7 @@ func (a *app) jobCommand() *cobra.Command {
 		a.jobCheckCommand(), a.jobPlanCommand(), a.jobEditCommand(), a.jobVersionsCommand(), a.jobDiffCommand(), a.jobRollbackCommand(),
 		a.jobActCommand(actPause), a.jobActCommand(actResume), a.jobActCommand(actRetry), a.jobActCommand(actStop), a.jobActCommand(actStart),
 		a.jobVerifyCommand(), a.jobResyncCommand(), a.jobDeleteCommand(), a.jobResetCommand(),
-		a.jobTasksCommand(), a.jobPositionsCommand(), a.jobAuditCommand(), a.jobAlarmsCommand())
+		a.jobTasksCommand(), a.jobPositionsCommand(), a.jobDeadLettersCommand(), a.jobAuditCommand(), a.jobAlarmsCommand())
 	c.Long = `The server is the one of --server; else the one that has the folder of --state; else the one of $GODWIT_SERVER; else the one that has the
 usual state folder. While no server has the folder of --state, the command asks the folder itself: it shows what was kept last, and what it is
 told has its effect when a server starts.`

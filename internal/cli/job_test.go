@@ -384,8 +384,8 @@ func TestJobReset_when_confirmed(t *testing.T) {
 func TestTables_when_listed_and_acted_on(t *testing.T) {
 	th := newThere(t)
 	th.page = 2
-	th.try("tables", "shop-to-lake").want(0, "shop.items\tfinished\t\t2026-11-21T14:04:20Z\t120\t100\t\t1\t\t\t\nshop.log\tpaused\t\t2026-11-21T14:04:20Z\t\t\t\t0\t\tlogged as a statement\t\n"+
-		"shop.orders\trunning\t\t2026-11-21T14:04:20Z\t500\t1000\t84100\t0\tread again\t\t\n", "")
+	th.try("tables", "shop-to-lake").want(0, "shop.items\tfinished\t\t2026-11-21T14:04:20Z\t120\t100\t\t1\t\t\t\t0\nshop.log\tpaused\t\t2026-11-21T14:04:20Z\t\t\t\t0\t\tlogged as a statement\t\t0\n"+
+		"shop.orders\trunning\t\t2026-11-21T14:04:20Z\t500\t1000\t84100\t0\tread again\t\t\t0\n", "")
 	th.try("tables", "shop-to-lake", "--q", "orders", "--status", "running").want(0, "", "")
 	if got := th.requests("GET"); got[len(got)-2] != "/api/v1/jobs/shop-to-lake/tables?limit=1000&q=orders&status=running" {
 		t.Errorf("%q", got)

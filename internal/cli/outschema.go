@@ -31,6 +31,8 @@ func OutputSchema() []byte {
 		{[]string{lineInit}, initLine{}},
 		{[]string{"status"}, statusLine{}},
 		{[]string{"position"}, positionLine{}},
+		{[]string{lineLetter}, letterLine{}},
+		{[]string{lineLetterCount}, letterCountLine{}},
 		{[]string{"explain"}, explainLine{}},
 		{[]string{"version"}, versionLine{}},
 		{[]string{"object"}, objectLine{}},
@@ -106,7 +108,11 @@ func typeSchema(t reflect.Type) map[string]any {
 		}
 		return map[string]any{"type": []string{"array", "null"}, "items": typeSchema(t.Elem())}
 	case reflect.Map:
-		return map[string]any{"type": "object", "additionalProperties": typeSchema(t.Elem())}
+		values := typeSchema(t.Elem())
+		if t.Elem().Kind() == reflect.Pointer { // nil is null
+			values = map[string]any{"anyOf": []any{values, map[string]any{"type": "null"}}}
+		}
+		return map[string]any{"type": "object", "additionalProperties": values}
 	case reflect.Struct:
 		if t == reflect.TypeFor[time.Time]() {
 			return map[string]any{"type": "string", "format": "date-time"}

@@ -31,6 +31,7 @@ func (a *app) plan(ctx context.Context, path string, all bool) error {
 	if err != nil {
 		return err
 	}
+	r.HideRules(a.hide)
 	if a.json {
 		fmt.Fprintln(a.out, jsonLine(planLine{newJobHead("plan", spec.Name, a.p.Now()), r}))
 		return nil
@@ -144,12 +145,15 @@ func planTable(t watch.PlanTable, all bool, c colours) []string {
 			out = append(out, fmt.Sprintf("             → %s  %s", clean(g.Sink), clean(g.Reason)))
 			continue
 		}
-		line := fmt.Sprintf("             → %s  %s  %s", clean(g.Sink), clean(g.Target), plural(int64(len(g.Columns)), "column"))
+		line := fmt.Sprintf("             → %s  %s  %s: ", clean(g.Sink), clean(g.Target), plural(int64(len(g.Columns)), "column"))
 		if !all && len(g.Columns) > 8 {
-			out = append(out, line+": "+clean(strings.Join(g.Columns[:8], ", "))+", … (--all)")
-			continue
+			line += clean(strings.Join(g.Columns[:8], ", ")) + ", … (--all)"
+		} else {
+			line += clean(strings.Join(g.Columns, ", "))
 		}
-		out = append(out, line+": "+clean(strings.Join(g.Columns, ", ")))
+		if out = append(out, line); len(g.Rules) > 0 {
+			out = append(out, "               by rules: "+clean(strings.Join(g.Rules, "; ")))
+		}
 	}
 	return out
 }

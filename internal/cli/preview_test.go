@@ -28,7 +28,7 @@ func (f fakeTables) Preview(_ context.Context, _ *job.Spec, _ Options, p engine.
 
 func (f fakeTables) DryRun(context.Context, *job.Spec, Options) (watch.DryRunReport, error) {
 	return watch.DryRunReport{Elapsed: 2, Tables: []watch.DryTable{{Table: "shop.orders", Rows: 1000, Bytes: 64 << 10, Sinks: []watch.DrySink{
-		{Sink: "lake", Table: "sales.orders", Rows: 700, Bytes: 32 << 10, Refused: 2, Reason: "x is no number"}, {Sink: "pond"}}}}}, nil
+		{Sink: "lake", Table: "sales.orders", Rows: 700, Bytes: 32 << 10, Written: 8 << 10, Refused: 2, Reason: "x is no number"}, {Sink: "pond"}}}}}, nil
 }
 
 func TestRun_when_it_is_dry(t *testing.T) {
@@ -36,7 +36,7 @@ func TestRun_when_it_is_dry(t *testing.T) {
 	if code := Main(r.p, testRegistry, fakeTables{}); code != 0 {
 		t.Fatal(r.err.String())
 	}
-	for _, want := range []string{"shop.orders  1,000 rows, 64 KiB\n", " → lake  sales.orders  700 rows, 32 KiB, 2 rows refused: x is no number\n → pond  left out by rules\n", "Nothing was written.\n"} {
+	for _, want := range []string{"shop.orders  1,000 rows, 64 KiB\n", " → lake  sales.orders  700 rows, 32 KiB, 8 KiB to write, 2 rows refused: x is no number\n → pond  left out by rules\n", "Nothing was written.\n"} {
 		if !strings.Contains(r.out.String(), want) {
 			t.Errorf("%s\nlacks %s", r.out.String(), want)
 		}

@@ -46,7 +46,7 @@ stops; a second one stops at once. Either way the next run goes on exactly there
 			return a.run(c.Context(), args[0], f)
 		},
 	}
-	c.Flags().BoolVar(&f.dry, "dry-run", false, "read what a snapshot would read, apply rules, write nothing; say what would be written and how fast")
+	c.Flags().BoolVar(&f.dry, "dry-run", false, "read what a snapshot would read, apply rules, encode, write nothing; say what would be written, how fast, and what a target cannot hold")
 	c.Flags().BoolVar(&f.again, "again", false, "read everything again, as a new generation (asks; or --confirm)")
 	c.Flags().StringVar(&f.confirm, "confirm", "", "the job's `NAME`, to confirm --again")
 	c.Flags().StringVar(&f.every, "progress-every", "", "a timed line every `DURATION` when stderr is no terminal (default: 10s, after a minute 60s)")

@@ -359,6 +359,20 @@ func (th *there) Positions(w http.ResponseWriter, r *http.Request, name string) 
 	}
 }
 
+func (th *there) ListDeadLetters(w http.ResponseWriter, r *http.Request, name string, q api.ListDeadLettersParams) {
+	if _, ok := th.known(w, name); !ok {
+		return
+	}
+	all := slices.Clone(letters)
+	all[0].What = "no date" // a server hides secrets itself
+	items, next := cutPage(all, q.Limit, th.page, q.After)
+	report := watch.LetterReport{Letters: items, Next: next}
+	if q.Count {
+		report.Counts = []watch.LetterCount{{Sink: "lake", Table: "shop.orders", Letters: int64(len(letters))}}
+	}
+	th.ok(w, 200, report)
+}
+
 func (th *there) Audit(w http.ResponseWriter, r *http.Request, q api.AuditParams) {
 	th.ok(w, 200, api.AuditPage{Items: []api.Entry{
 		{ID: 2, At: *moment(time.Minute), By: "alice", Job: "shop-to-lake", What: "edited", From: "1", To: "2", Reason: "smaller files", Outcome: api.EntryOutcomeDone, Request: "r2"},

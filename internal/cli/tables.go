@@ -81,7 +81,7 @@ func (a *app) listTables(ctx context.Context, name string, q api.ListTablesParam
 			l.rows = append(l.rows, []string{t.Name, standsText(t.Standing, t.Wish), since(a.p.Now(), t.Standing.Since), tableRows(t), rateText(t.RowsS, "rows/s"), tableNote(t)})
 			done, rows := tableCounts(t)
 			l.plain = append(l.plain, []string{t.Name, string(t.Standing.Status), desiredOf(t.Wish), stampOf(t.Standing.Since), done, rows,
-				number(t.RowsS), strconv.FormatInt(t.Generation, 10), t.Apart, t.Mark, standingNote(t.Standing)})
+				number(t.RowsS), strconv.FormatInt(t.Generation, 10), t.Apart, t.Mark, standingNote(t.Standing), strconv.FormatInt(t.DeadLetters, 10)})
 		}
 		if !a.json {
 			a.show(l)
@@ -122,6 +122,8 @@ func tableNote(t api.Table) string {
 		return "needs a resync: " + t.Mark
 	case t.Standing.Error != nil:
 		return standingNote(t.Standing)
+	case t.DeadLetters > 0:
+		return plural(t.DeadLetters, "dead letter") + " in this run"
 	case t.Apart != "":
 		return "apart: " + t.Apart
 	}

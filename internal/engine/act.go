@@ -41,7 +41,7 @@ type Tables interface {
 	// would get them. It changes nothing.
 	Preview(ctx context.Context, s *job.Spec, o Options, p Preview) (watch.PreviewReport, error)
 	// DryRun reads every row that a snapshot would read, makes of it what each sink
-	// would get, and writes nothing.
+	// would write, as far as that can be told without its target, and writes nothing.
 	DryRun(ctx context.Context, s *job.Spec, o Options) (watch.DryRunReport, error)
 }
 

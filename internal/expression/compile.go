@@ -29,6 +29,9 @@ type Parsed struct {
 	root   ast.Node
 }
 
+// String is the expression as it was written.
+func (p *Parsed) String() string { return p.source }
+
 // Error says what is wrong with an expression, and where.
 type Error struct {
 	Source       string

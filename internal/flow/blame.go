@@ -39,7 +39,7 @@ func (s *Sink) Open(ctx context.Context, shard connector.Shard, c connector.Clai
 	if err != nil {
 		return nil, nil, s.blame(ctx, err)
 	}
-	return &writer{w, s, s.Route.Open(), nil}, set, nil
+	return &writer{w, s, s.Route.Open(), nil, nil}, set, nil
 }
 
 // Positions is connector.Sink's.
@@ -95,21 +95,45 @@ type writer struct {
 	sink  *Sink
 	route *route.Session
 	aside connector.Discarder // nil: a row that is refused fails
+	// names are those that tables have in the source, by number, where rows are put aside.
+	names map[uint32]row.Name
 }
 
 // putAside makes w put aside, as dead letters, rows that its sink or its rules refuse.
-func (w *writer) putAside(buried func(connector.Letter)) error {
+// buried is told of each when it is committed, and whose table in the source it is.
+func (w *writer) putAside(buried func(row.Name, connector.Letter)) error {
 	d, ok := w.Writer.(connector.Discarder)
 	if !ok {
 		return fault.InSink(w.sink.Name, fault.New(fault.JobValue, "a sink of this kind cannot put rows aside").
 			Try("on_error: always, or fail_after"))
 	}
-	d.Discard(buried)
-	w.aside = d
+	w.aside, w.names = d, map[uint32]row.Name{}
+	d.Discard(func(l connector.Letter) { buried(w.nameOf(l.Table), l) })
 	return nil
 }
 
+// nameOf is the name of a table in the source.
+func (w *writer) nameOf(t *row.Table) row.Name {
+	if name, known := w.names[t.Number]; known {
+		return name
+	}
+	return t.Name
+}
+
+// noteNames notes the tables of a batch, as rules may name them otherwise.
+func (w *writer) noteNames(b *row.Batch) {
+	if w.aside == nil {
+		return
+	}
+	for i := range b.Sections() {
+		if t := b.Sections()[i].Table; t.Number != 0 {
+			w.names[t.Number] = t.Name
+		}
+	}
+}
+
 func (w *writer) Apply(ctx context.Context, b *row.Batch) error {
+	w.noteNames(b)
 	routed, err := w.route.Batch(b, w.bury(ctx, b))
 	if err != nil {
 		return w.sink.blame(ctx, err)

@@ -269,12 +269,12 @@ func (l *lane) discard(sinks string) error {
 	if !slices.Contains(strings.Fields(sinks), l.sink.Name) {
 		return nil
 	}
-	return l.writer.(*writer).putAside(func(letter connector.Letter) { l.job.buried(l.sink, letter) })
+	return l.writer.(*writer).putAside(func(table row.Name, letter connector.Letter) { l.job.buried(l.sink, table, letter) })
 }
 
-// buried tells of a row that was put aside.
-func (j *Job) buried(s *Sink, l connector.Letter) {
-	j.Record.Buried(s.Name)
+// buried tells of a row of a table of the source that was put aside.
+func (j *Job) buried(s *Sink, table row.Name, l connector.Letter) {
+	j.Record.Buried(s.Name, table.String())
 	if j.Log != nil {
 		j.Log.Warn("a row was put aside", "sink", s.Name, "table", l.Table.Name.String(), "pos", l.Order, "error", l.Reason)
 	}

@@ -194,6 +194,22 @@ func (c calls) Positions(w http.ResponseWriter, r *http.Request, name api.Name) 
 	give(w, r, http.StatusOK, report, err)
 }
 
+// ListDeadLetters shows rows that sinks have put aside.
+func (c calls) ListDeadLetters(w http.ResponseWriter, r *http.Request, name api.Name, p api.ListDeadLettersParams) {
+	var f flaws
+	f.name("name", name)
+	f.text("sink", p.Sink, maxWord)
+	f.text("table", p.Table, maxItem)
+	f.truth("count", r.URL.Query())
+	f.page(r.URL.Query(), &p.Limit, p.After)
+	if f.refused(w, r) {
+		return
+	}
+	report, err := c.svc().DeadLetters(r.Context(), name, p)
+	report.Letters = items(report.Letters)
+	give(w, r, http.StatusOK, report, err)
+}
+
 // CheckJob checks a job file.
 func (c calls) CheckJob(w http.ResponseWriter, r *http.Request) {
 	var d api.Draft

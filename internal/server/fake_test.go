@@ -250,6 +250,13 @@ func (f *fake) Positions(ctx context.Context, name string) (watch.PositionReport
 	return watch.PositionReport{}, cmp.Or(err, unknown)
 }
 
+func (f *fake) DeadLetters(ctx context.Context, name string, q api.ListDeadLettersParams) (watch.LetterReport, error) {
+	err := f.enter(ctx, "DeadLetters")
+	defer f.mu.Unlock()
+	_, unknown := f.job(name)
+	return watch.LetterReport{}, cmp.Or(err, unknown)
+}
+
 func (f *fake) Check(ctx context.Context, d api.Draft) (api.CheckResult, error) {
 	err := f.enter(ctx, "Check")
 	defer f.mu.Unlock()

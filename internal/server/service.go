@@ -26,6 +26,7 @@ type jobs interface {
 	Tasks(ctx context.Context, name string, q api.ListTasksParams) (api.TaskPage, error)
 	Tables(ctx context.Context, name string, q api.ListTablesParams) (api.TablePage, error)
 	Positions(ctx context.Context, name string) (watch.PositionReport, error)
+	DeadLetters(ctx context.Context, name string, q api.ListDeadLettersParams) (watch.LetterReport, error)
 }
 
 type files interface {

@@ -20,7 +20,7 @@ const tokenBytes = 512
 // in it; CheckJob itself refuses readers who want that.
 var forReaders = []string{
 	"GET /metrics", "GET /api/v1/openapi.yaml", "GET /api/v1/overview", "GET /api/v1/events", "GET /api/v1/jobs", "POST /api/v1/jobs:check",
-	"GET /api/v1/jobs/{name}", "GET /api/v1/jobs/{name}/tasks", "GET /api/v1/jobs/{name}/tables", "GET /api/v1/jobs/{name}/positions",
+	"GET /api/v1/jobs/{name}", "GET /api/v1/jobs/{name}/tasks", "GET /api/v1/jobs/{name}/tables", "GET /api/v1/jobs/{name}/positions", "GET /api/v1/jobs/{name}/dead-letters",
 	"GET /api/v1/jobs/{name}/versions", "GET /api/v1/jobs/{name}/versions/{version}", "GET /api/v1/jobs/{name}/history",
 	"GET /api/v1/templates", "GET /api/v1/templates/{name}", "GET /api/v1/templates/{name}/versions", "GET /api/v1/templates/{name}/versions/{version}",
 	"GET /api/v1/jobs/{name}/verification",

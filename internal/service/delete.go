@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"godwit/internal/api"
+	"godwit/internal/engine"
 	"godwit/internal/fault"
 	"godwit/internal/job"
 	"godwit/internal/watch"
@@ -112,6 +113,28 @@ func (s *Service) Positions(ctx context.Context, name string) (watch.PositionRep
 	}
 	report, err := s.o.Engine.Positions(ctx, spec, s.options(spec))
 	return report, hidden(err, wording(spec))
+}
+
+// DeadLetters reads rows from the sinks that they have put aside.
+func (s *Service) DeadLetters(ctx context.Context, name string, q api.ListDeadLettersParams) (watch.LetterReport, error) {
+	j, err := s.job(name)
+	if err != nil {
+		return watch.LetterReport{}, err
+	}
+	spec, err := j.spec()
+	if err != nil {
+		return watch.LetterReport{}, err
+	}
+	reader, ok := s.o.Engine.(engine.LetterReader)
+	if !ok || spec.Kind == job.KindFiles {
+		return watch.LetterReport{}, fault.New(fault.BadRequest, "%s is a file job: only table jobs put rows aside", spec.Name).At("%s", spec.Name)
+	}
+	hide := wording(spec)
+	report, err := reader.Letters(ctx, spec, s.options(spec), engine.LetterQuery{Sink: q.Sink, Table: q.Table, After: q.After, Limit: limited(q.Limit), Count: q.Count})
+	for i := range report.Letters {
+		report.Letters[i].What = hide(report.Letters[i].What)
+	}
+	return report, hidden(err, hide)
 }
 
 // hasPositions refuses file jobs.

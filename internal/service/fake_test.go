@@ -103,11 +103,12 @@ func (w *script) names() []string {
 // fake is an engine whose jobs do what scripts say; one without a script streams for
 // ever.
 type fake struct {
-	mu    sync.Mutex
-	works map[string]*script
-	lives map[string][]*job.Spec // the job files that were run
-	reset []string
-	tried []string // jobs of which what had failed was tried again
+	mu      sync.Mutex
+	works   map[string]*script
+	lives   map[string][]*job.Spec // the job files that were run
+	reset   []string
+	letters []engine.LetterQuery
+	tried   []string // jobs of which what had failed was tried again
 	// verify is what a verification does; nil: all is equal.
 	verify func(ctx context.Context, s *job.Spec, o engine.Options, each func(watch.Difference) error) (watch.VerifyReport, error)
 }
@@ -209,6 +210,13 @@ func (f *fake) Status(context.Context, *job.Spec, engine.Options) (watch.StatusR
 
 func (f *fake) Positions(context.Context, *job.Spec, engine.Options) (watch.PositionReport, error) {
 	return watch.PositionReport{Positions: []watch.SinkPosition{{Sink: "lake", At: "7"}}}, nil
+}
+
+func (f *fake) Letters(_ context.Context, _ *job.Spec, _ engine.Options, q engine.LetterQuery) (watch.LetterReport, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.letters = append(f.letters, q)
+	return watch.LetterReport{Letters: []watch.Letter{{Sink: "lake", Table: "shop.orders", What: "it says " + canary}}, Next: "lake/7"}, nil
 }
 
 func (f *fake) ResetPositions(_ context.Context, s *job.Spec, _ engine.Options) error {

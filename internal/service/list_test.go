@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"godwit/internal/api"
+	"godwit/internal/engine"
 	"godwit/internal/fault"
 	"godwit/internal/job"
 )
@@ -191,6 +192,21 @@ func TestPositions_when_they_are_read_and_reset(t *testing.T) {
 	if err := w.ResetPositions(t.Context(), ana, "shop", "shop", "because"); err != nil || len(w.engine.reset) != 1 {
 		t.Error(err, w.engine.reset)
 	}
+}
+
+func TestDeadLetters_when_they_are_asked_for(t *testing.T) {
+	w := newWorld(t)
+	begun(t, w)
+	report, err := w.DeadLetters(t.Context(), "shop", api.ListDeadLettersParams{Sink: "lake", Table: "shop.orders", After: "lake/3", Count: true})
+	if err != nil || len(report.Letters) != 1 || report.Next != "lake/7" || strings.Contains(report.Letters[0].What, canary) {
+		t.Errorf("%+v, %v", report, err)
+	}
+	want := engine.LetterQuery{Sink: "lake", Table: "shop.orders", After: "lake/3", Limit: 100, Count: true}
+	if len(w.engine.letters) != 1 || w.engine.letters[0] != want {
+		t.Errorf("asked: %+v", w.engine.letters)
+	}
+	_, err = w.DeadLetters(t.Context(), "none", api.ListDeadLettersParams{})
+	wantCode(t, err, fault.JobUnknown)
 }
 
 func TestAudit_when_it_is_paged_and_too_long(t *testing.T) {

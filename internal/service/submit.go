@@ -299,6 +299,7 @@ func (s *Service) Plan(ctx context.Context, d api.Draft) (api.PlanResult, error)
 	}
 	out.Plan, err = s.o.Engine.Plan(ctx, spec, s.options(spec))
 	say := wording(spec)
+	out.Plan.HideRules(option.Masker(spec.Values()))
 	for i, w := range out.Plan.Warnings {
 		out.Plan.Warnings[i] = watch.Warning{What: say(w.What), Hint: say(w.Hint)}
 	}

@@ -82,6 +82,7 @@ func (j *living) tables() []api.Table {
 func measured(out *api.Table, t watch.TableState, whole api.Standing) {
 	out.Rows, out.Bytes, out.Done = t.Rows, t.Bytes, t.Done
 	out.Chunks, out.ChunksDone, out.RowsS = t.Chunks, t.ChunksDone, t.Rate
+	out.DeadLetters = t.Buried
 	switch {
 	case whole.Status != api.StatusRunning:
 	case t.Active:

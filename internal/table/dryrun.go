@@ -20,7 +20,7 @@ import (
 )
 
 // DryRun reads every row that a snapshot would read, makes of it what each sink would
-// get, and writes nothing.
+// write, as far as that can be told without its target, and writes nothing.
 func (e Engine) DryRun(ctx context.Context, s *job.Spec, o engine.Options) (r watch.DryRunReport, err error) {
 	opened, err := e.connect(ctx, s, o)
 	if err != nil {
@@ -56,7 +56,9 @@ type dry struct {
 type drySink struct {
 	name, target          string
 	router                *route.Router
+	rehearser             connector.Rehearser // nil: what it would refuse is not known
 	rows, bytes, refusals atomic.Int64
+	written               atomic.Int64
 	first                 atomic.Pointer[fault.Error]
 }
 
@@ -69,6 +71,7 @@ func (o *opened) dryTable(ctx context.Context, t *row.Table, width int) (*dry, e
 			return nil, err
 		}
 		sink := &drySink{name: s.Name, router: s.Route}
+		sink.rehearser, _ = s.Sink.(connector.Rehearser)
 		if to != nil {
 			sink.target = to.Name.String()
 		}
@@ -96,38 +99,79 @@ func (o *opened) dryTable(ctx context.Context, t *row.Table, width int) (*dry, e
 	return d, context.Cause(ctx)
 }
 
-func (d *dry) chunk(ctx context.Context, source connector.Source, split connector.Split) error {
-	sessions := make([]*route.Session, len(d.sinks))
+func (d *dry) chunk(ctx context.Context, source connector.Source, split connector.Split) (err error) {
+	takers := make([]*dryTaker, len(d.sinks))
 	for i, s := range d.sinks {
-		sessions[i] = s.router.Open()
+		takers[i] = s.open()
+		defer func() { err = errors.Join(err, takers[i].close()) }()
 	}
 	return source.Read(ctx, split, position.Position{}, func(b *row.Batch) error {
 		defer b.Release()
 		d.rows.Add(int64(b.Rows()))
 		d.bytes.Add(int64(b.Payload()))
-		for i, s := range d.sinks {
-			routed, err := sessions[i].Batch(b, func(_ *row.Section, _ int, why *fault.Error) error {
-				s.refusals.Add(1)
-				s.first.CompareAndSwap(nil, why)
-				return nil
-			})
-			if err != nil {
+		for _, t := range takers {
+			if err := t.take(b); err != nil {
 				return err
 			}
-			if routed.Rows() > 0 {
-				s.rows.Add(int64(routed.Rows()))
-				s.bytes.Add(int64(routed.Payload()))
-			}
-			routed.Release()
 		}
 		return nil
 	})
 }
 
+// dryTaker takes the rows of a chunk as a writer of the sink would.
+type dryTaker struct {
+	sink      *drySink
+	route     *route.Session
+	rehearsal connector.Rehearsal // nil: none
+}
+
+func (s *drySink) open() *dryTaker {
+	t := &dryTaker{sink: s, route: s.router.Open()}
+	if s.rehearser != nil {
+		t.rehearsal = s.rehearser.Rehearse()
+	}
+	return t
+}
+
+func (t *dryTaker) take(b *row.Batch) error {
+	s := t.sink
+	routed, err := t.route.Batch(b, func(_ *row.Section, _ int, why *fault.Error) error {
+		s.refuse(why)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	defer routed.Release()
+	if routed.Rows() == 0 {
+		return nil
+	}
+	s.rows.Add(int64(routed.Rows()))
+	s.bytes.Add(int64(routed.Payload()))
+	if t.rehearsal == nil {
+		return nil
+	}
+	return t.rehearsal.Apply(routed, s.refuse)
+}
+
+func (t *dryTaker) close() error {
+	if t.rehearsal == nil {
+		return nil
+	}
+	n, err := t.rehearsal.Close()
+	t.sink.written.Add(n)
+	return err
+}
+
+func (s *drySink) refuse(why *fault.Error) {
+	s.refusals.Add(1)
+	s.first.CompareAndSwap(nil, why)
+}
+
 func (d *dry) report() watch.DryTable {
 	out := watch.DryTable{Table: d.table.Name.String(), Rows: d.rows.Load(), Bytes: d.bytes.Load()}
 	for _, s := range d.sinks {
-		t := watch.DrySink{Sink: s.name, Table: s.target, Rows: s.rows.Load(), Bytes: s.bytes.Load(), Refused: s.refusals.Load()}
+		t := watch.DrySink{Sink: s.name, Table: s.target, Rows: s.rows.Load(), Bytes: s.bytes.Load(), Written: s.written.Load(), Refused: s.refusals.Load()}
 		if why := s.first.Load(); why != nil {
 			t.Reason = why.What
 		}

@@ -28,7 +28,7 @@ const sinkPatience = time.Minute
 type opened struct {
 	spec   *job.Spec
 	env    env
-	source connector.Source
+	source connector.Source          // nil: it is not needed
 	sinks  map[string]connector.Sink // by name; those that could be opened
 	flow   *flow.Job
 }
@@ -99,5 +99,8 @@ func (o *opened) close() error {
 	for _, s := range o.sinks {
 		errs = append(errs, s.Close())
 	}
-	return errors.Join(append(errs, o.source.Close())...)
+	if o.source != nil {
+		errs = append(errs, o.source.Close())
+	}
+	return errors.Join(errs...)
 }

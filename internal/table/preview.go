@@ -98,7 +98,7 @@ func previewBatch(b *row.Batch, out *watch.PreviewTable, sinks []*previewSink, m
 				return errEnough
 			}
 			out.Rows = append(out.Rows, cellTexts(b, s, i))
-			one := b.Only(s.Part(i, 1))
+			one := b.Only(s.Part(i, i+1))
 			for _, p := range sinks {
 				if err := p.show(one, len(out.Rows)-1); err != nil {
 					return err
@@ -164,11 +164,16 @@ func cellTexts(b *row.Batch, s *row.Section, i int) watch.PreviewRow {
 		if flags[k] != row.Value {
 			continue
 		}
-		text := string(row.AppendText(nil, b, c.Type, words[k]))
-		if len(text) > maxCellText {
-			text = strings.ToValidUTF8(text[:maxCellText], "") + "…"
-		}
+		text := shortText(string(row.AppendText(nil, b, c.Type, words[k])))
 		out[k] = &text
 	}
 	return out
+}
+
+// shortText is the beginning of a text that is too long to be shown.
+func shortText(text string) string {
+	if len(text) <= maxCellText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxCellText], "") + "…"
 }

@@ -163,7 +163,7 @@ func (o *opened) planTable(ctx context.Context, t *row.Table, states []*flow.Sin
 		if err != nil {
 			return p, err
 		}
-		p.Targets = append(p.Targets, watch.PlanTarget{Sink: s.Name, Target: target.Name, Columns: target.Columns,
+		p.Targets = append(p.Targets, watch.PlanTarget{Sink: s.Name, Target: target.Name, Columns: target.Columns, Rules: s.Route.Told(t),
 			Guarantee: target.Guarantee.Level, Reason: target.Guarantee.Reason})
 	}
 	return p, nil

@@ -54,7 +54,8 @@ type Job struct {
 	order     []*table // as planned
 	reading   map[*table]bool
 	marks     map[string]string
-	carried   []string // tables whose snapshot was whole before this run
+	carried   []string         // tables whose snapshot was whole before this run
+	buried    map[string]int64 // rows put aside in this run, by table of the source
 	stageSeq  []stageKey
 	describe  func(position.Position) string
 	texts     map[position.Position]string // that describe gave
@@ -94,7 +95,7 @@ func New(o Options) *Job {
 	return &Job{
 		o: o, started: now, changed: make(chan struct{}, 1),
 		phase: Starting, since: now, parallel: max(o.Parallel, 1),
-		marks: map[string]string{}, reading: map[*table]bool{}, hist: newHistory(now, counters), stageHist: map[stageKey]*history{},
+		marks: map[string]string{}, buried: map[string]int64{}, reading: map[*table]bool{}, hist: newHistory(now, counters), stageHist: map[stageKey]*history{},
 	}
 }
 

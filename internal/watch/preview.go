@@ -51,6 +51,7 @@ type DrySink struct {
 	Table   string `json:"table"` // empty: rules leave it out
 	Rows    int64  `json:"rows"`
 	Bytes   int64  `json:"bytes"`
-	Refused int64  `json:"refused"`          // rows that rules cannot make
+	Written int64  `json:"written_bytes"`    // about what would be written; 0: not known
+	Refused int64  `json:"refused"`          // rows that rules cannot make, or the target cannot hold
 	Reason  string `json:"reason,omitempty"` // of the first of them
 }

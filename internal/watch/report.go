@@ -46,11 +46,24 @@ type CheckReport struct{ Findings []Finding }
 
 // PlanTarget is a table in a sink as it will be.
 type PlanTarget struct {
-	Sink      string   `json:"sink"`
-	Target    string   `json:"target"`
-	Columns   []string `json:"columns"` // "name type"
+	Sink    string   `json:"sink"`
+	Target  string   `json:"target"`
+	Columns []string `json:"columns"` // "name type"
+	// Rules say in words what the rules make of the table; absent: it stays as it is.
+	Rules     []string `json:"rules,omitempty"`
 	Guarantee string   `json:"guarantee"`
 	Reason    string   `json:"guarantee_reason"`
+}
+
+// HideRules hides what expressions of rules may have of secrets.
+func (r *PlanReport) HideRules(hide func(string) string) {
+	for _, t := range r.Tables {
+		for _, k := range t.Targets {
+			for i, rule := range k.Rules {
+				k.Rules[i] = hide(rule)
+			}
+		}
+	}
 }
 
 // PlanTable is a table as it will be moved.

@@ -54,8 +54,13 @@ func (j *Job) Committed(sinkName string, rows int64, at position.Position, logTi
 	j.tick()
 }
 
-// Buried says that a sink has put a row aside, as a dead letter.
-func (j *Job) Buried(sinkName string) { j.sink(sinkName).buried.Add(1) }
+// Buried says that a sink has put a row of a table of the source aside, as a dead letter.
+func (j *Job) Buried(sinkName, table string) {
+	j.sink(sinkName).buried.Add(1)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.buried[table]++
+}
 
 // Opened says at which place of the stream a sink was found, committed by earlier
 // runs, and its commit time at the source (microseconds UTC, 0 unknown): its lag

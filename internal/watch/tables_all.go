@@ -17,6 +17,7 @@ type TableState struct {
 	Rate               *float64 // rows a second since its first chunk; nil: unknown
 	Active             bool     // being read now
 	Whole              bool     // its snapshot is
+	Buried             int64    // rows that sinks have put aside in this run
 }
 
 // Tables returns what is counted of all tables: those of the snapshot in the order they
@@ -30,7 +31,7 @@ func (j *Job) Tables() []TableState {
 	for _, t := range j.tallies(now) {
 		s := TableState{
 			Name: t.name, Rows: t.total, Bytes: t.estBytes, Done: t.rows, Chunks: t.chunks, ChunksDone: t.finished,
-			Active: t.active > 0, Whole: t.done,
+			Active: t.active > 0, Whole: t.done, Buried: j.buried[t.name],
 		}
 		if took := now.Sub(t.first).Seconds(); !t.first.IsZero() && took >= 1 && !t.done {
 			r := Rounded(float64(t.runRows) / took)
@@ -40,7 +41,7 @@ func (j *Job) Tables() []TableState {
 	}
 	for _, name := range j.carried {
 		if !planned[name] {
-			out = append(out, TableState{Name: name, Rows: -1, Bytes: -1, Whole: true})
+			out = append(out, TableState{Name: name, Rows: -1, Bytes: -1, Whole: true, Buried: j.buried[name]})
 		}
 	}
 	return out

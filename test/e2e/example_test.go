@@ -22,7 +22,9 @@ func TestExample_of_a_warehouse(t *testing.T) {
 		}
 		s.Exec(t, string(sql))
 	}
-	pg.server.Exec(t, "CREATE DATABASE warehouse; CREATE USER godwit PASSWORD 'of-the-warehouse'; GRANT CREATE ON DATABASE warehouse TO godwit")
+	for _, statement := range fromTutorial(t, "psql <<END\n", "END\n") {
+		pg.server.Exec(t, strings.ReplaceAll(statement, "$WAREHOUSE_PASSWORD", "of-the-warehouse"))
+	}
 	who := caller{env: []string{"SHOP_PASSWORD=choose-your-own", "WAREHOUSE_PASSWORD=of-the-warehouse"}}
 	text, err := os.ReadFile("../../examples/warehouse.yaml")
 	if err != nil {
@@ -45,6 +47,9 @@ func TestExample_of_a_warehouse(t *testing.T) {
 	s.Exec(t, "UPDATE shop.orders SET status = 'new' WHERE id % 50 = 0; UPDATE shop.customers SET name = CONCAT(name, '!') WHERE id < 100; DELETE FROM shop.order_items LIMIT 500")
 	ask("run")
 	ask("verify")
+	if said := ask("dead-letters"); strings.Contains(said, "ROW_REFUSED") {
+		t.Errorf("rows were put aside:\n%s", said)
+	}
 	warehouse := pg.server.In("warehouse")
 	got, want := warehouse.Query(t, "SELECT count(*), sum(total) FROM shop.orders"), s.Query(t, "SELECT COUNT(*), SUM(total) FROM shop.orders WHERE status <> 'new'")
 	if got[0][0] != want[0][0] || got[0][1] != want[0][1] {
@@ -54,4 +59,19 @@ func TestExample_of_a_warehouse(t *testing.T) {
 	if strings.Contains(columns[0][0], "name") || !strings.Contains(columns[0][0], "email") {
 		t.Errorf("the lake has customers with %s", columns)
 	}
+}
+
+// fromTutorial are the lines of a block that the tutorial has people paste.
+func fromTutorial(t *testing.T, begin, end string) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/tutorial.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, there := strings.Cut(string(text), begin)
+	block, _, ended := strings.Cut(rest, end)
+	if !there || !ended {
+		t.Fatalf("the tutorial has no block %q", begin)
+	}
+	return strings.Split(strings.TrimSpace(block), "\n")
 }

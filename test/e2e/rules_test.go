@@ -108,7 +108,7 @@ func TestRules_when_rows_come_and_change(t *testing.T) {
 	s.Exec(t, ruled)
 	j := newJob(t, s, "rules", rules, "on_error", "discard_after\n    attempts: 2")
 	code, said := run(t, s.Password, "preview", j.file(), "--state", j.state(), "--json", "--rows", "50")
-	want(t, code, said, 0, `"table":"sales.orders_app"`, `"sink":"lake","table":""`, `"User41@Example.org"`)
+	want(t, code, said, 0, `"table":"sales.orders_app"`, `"sink":"lake","table":""`, `"User41@Example.org"`, fmt.Sprintf("%x", sha256.Sum256([]byte("user45@example.org"))))
 	code, said = run(t, s.Password, "plan", j.file(), "--state", j.state(), "--all")
 	want(t, code, said, 0, "left out by rules", "sales/orders_app/", "twice decimal")
 	code, said = run(t, s.Password, "run", j.file(), "--dry-run")
@@ -137,6 +137,8 @@ DELETE FROM app.orders WHERE id IN (83, 5);
 INSERT INTO app.orders VALUES (600, 11, 'y', '8'), (601, 9, 'z', '9'), (602, 12, 'w', 'oddly'), (603, NULL, 'v', '1');
 INSERT INTO app.log_x VALUES (2, 2);`)
 	check("[i602 r60 r70]")
+	code, said = run(t, s.Password, "dead-letters", j.file(), "--state", j.state(), "--json", "--limit", "2")
+	want(t, code, said, 0, `"type":"dead_letter"`, `"sink":"lake"`, `"code":"ROW_REFUSED"`, `"type":"dead_letters"`, `"letters":3`)
 	if _, err := os.Stat(filepath.Join(j.lake(), "app")); err == nil {
 		t.Error("something was written of a table that is left out")
 	}

@@ -81,7 +81,7 @@ func TestPage_when_looked_at_closely_in_both_themes(t *testing.T) {
 	p.until("the form", "document.activeElement.id === 'token'")
 	p.sound("the login")
 	p.login(fake.Operator)
-	for _, path := range []string{"/", "/?needs=1", "/jobs/shop-to-lake", "/jobs/shop-to-lake/tables", "/jobs/shop-to-lake/tasks", "/jobs/orders-to-pg/errors", "/jobs/clicks-to-lake/errors", "/jobs/media-004", "/jobs/shop-to-lake/audit", "/jobs/shop-010/file", "/submit", "/audit", "/nowhere"} {
+	for _, path := range []string{"/", "/?needs=1", "/jobs/shop-to-lake", "/jobs/shop-to-lake/tables", "/jobs/shop-to-lake/tasks", "/jobs/orders-to-pg/errors", "/jobs/clicks-to-lake/errors", "/jobs/media-004", "/jobs/shop-to-lake/letters", "/jobs/shop-010/letters", "/jobs/shop-to-lake/verify", "/jobs/media-004/verify", "/jobs/shop-to-lake/audit", "/jobs/shop-010/file", "/submit", "/audit", "/nowhere"} {
 		p.visit(path)
 		p.until("it is there", "document.querySelector('#main h1') && !document.querySelector('.skeleton')?.checkVisibility()")
 		h.fake.Tick()
@@ -205,12 +205,12 @@ func TestJob_when_its_sinks_stand_apart(t *testing.T) {
 	h := serve(t, 5, 5)
 	p := open(t, h.url())
 	p.login(fake.Operator)
-	p.visit("/jobs/shop-to-lake")
+	p.visit("/jobs/clicks-to-lake")
 	p.says(".way", "lake")
 	if eval[bool](p, "document.querySelector('.sinks').checkVisibility()") {
 		t.Error("sinks are told of which nothing is known")
 	}
-	evalLater[bool](p, `import('/store.js').then(({store, put}) => { put({...store.jobs.get('shop-to-lake'), sinks: [
+	evalLater[bool](p, `import('/store.js').then(({store, put}) => { put({...store.jobs.get('clicks-to-lake'), sinks: [
 		{name: 'lake', standing: {status: 'running', since: '2026-11-26T14:00:00Z'}},
 		{name: 'pg', standing: {status: 'retrying', since: '2026-11-26T15:00:00Z', fruitless: 3, error: {class: 'retry', code: 'SINK_BUSY', what: 'pg takes no more', cause: 'too many connections', hint: 'raise max_connections'}}}]}); return true })`)
 	p.says(".sinks li", "lake")

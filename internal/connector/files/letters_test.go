@@ -180,3 +180,67 @@ func TestWriter_when_letters_are_files(t *testing.T) {
 	}
 	b.must(s.Close())
 }
+
+// stored reads the letters of a sink after a mark.
+func stored(t *testing.T, s *sink, after string) (out []connector.StoredLetter) {
+	t.Helper()
+	if err := s.Letters(t.Context(), after, func(l connector.StoredLetter) error {
+		out = append(out, l)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestLetters_when_they_are_read_back_from_any_place(t *testing.T) {
+	mem := sinktest.NewMem()
+	b := newBench(t, mem, fussyConfig(), "shop")
+	if got := stored(t, b.sink, ""); got != nil {
+		t.Errorf("before there is a target: %v", got)
+	}
+	b.must(b.sink.Prepare(t.Context(), tables(2)))
+	w, _ := b.open(1)
+	w.Discard(func(connector.Letter) {})
+	var pool row.Pool
+	for n := range uint64(3) {
+		batch := batchOf(&pool, tables(2), 10, 1+10*n)
+		b.must(w.Apply(t.Context(), batch.In(2)))
+		b.must(w.Commit(t.Context(), streamSet(n+1)))
+	}
+	want, _ := dead(t, mem)
+	all := stored(t, b.sink, "")
+	if len(all) != len(want) || len(all) < 9 {
+		t.Fatalf("%d letters of %d", len(all), len(want))
+	}
+	for i, l := range all {
+		if l.Pos != want[i].Pos || l.Table != want[i].Table || *l.Key["id"] != *want[i].Row["id"] || l.What != want[i].Reason.What || l.Code != "ROW_REFUSED" || !strings.HasPrefix(l.At, deadDir) {
+			t.Errorf("letter %d: %+v", i, l)
+		}
+		rest := stored(t, b.sink, l.Mark)
+		if len(rest) != len(all)-i-1 || len(rest) > 0 && rest[0].Mark != all[i+1].Mark {
+			t.Errorf("after letter %d: %d letters", i, len(rest))
+		}
+	}
+	for _, mark := range []string{"x", "../x:0", "a:-1"} {
+		if err := b.sink.Letters(t.Context(), mark, nil); !fault.Has(err, fault.BadRequest) {
+			t.Errorf("%q: %v", mark, err)
+		}
+	}
+	b.must(w.Close())
+}
+
+func TestStoredLetter_when_it_is_too_large(t *testing.T) {
+	line := `{"table":"shop.t","op":"i","pos":"0001","key":{"id":"7"},"row":{"id":"7","v":"xxxxxxxx`
+	l, err := storedLetter([]byte(line), 5_000_000)
+	if err != nil || l.Table != "shop.t" || l.Pos != "0001" || *l.Key["id"] != "7" || l.Row != nil || !strings.Contains(l.What, "5000000 bytes") {
+		t.Errorf("%+v: %v", l, err)
+	}
+	l, err = storedLetter([]byte(line[:len(`{"table":"shop.t","op":"i","pos":"0001","key":{"id":"7`)]), 5_000_000)
+	if err != nil || l.Table != "shop.t" || l.Key != nil {
+		t.Errorf("a large key: %+v: %v", l, err)
+	}
+	if _, err := storedLetter([]byte("{nonsense\n"), 10); err == nil {
+		t.Error("nonsense is a letter")
+	}
+}

@@ -59,3 +59,37 @@ func TestDiscard_when_rows_are_refused(t *testing.T) {
 		t.Errorf("told: %q", told)
 	}
 }
+
+// Letters are read back with their keys, page by page.
+func TestLetters_when_there_are_more_than_one_page(t *testing.T) {
+	table := plainTable("t", true, "id", "a")
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.w.(connector.Discarder).Discard(func(connector.Letter) {})
+	var rows []change
+	for i := range lettersAtOnce + 3 {
+		rows = append(rows, change{row.Insert, cells(i, "a\x00b")}) // no text of PostgreSQL
+	}
+	b := r.batch(table, rows...)
+	defer b.Release()
+	r.must(r.w.Apply(context.Background(), b))
+	r.must(r.w.Commit(context.Background(), position.Set{connector.StreamSplit: b.End}))
+	var all []connector.StoredLetter
+	read := func(after string) (n int) {
+		all = nil
+		r.must(r.sink.Letters(context.Background(), after, func(l connector.StoredLetter) error {
+			all = append(all, l)
+			return nil
+		}))
+		return len(all)
+	}
+	if n := read(""); n != len(rows) {
+		t.Fatalf("%d letters of %d", n, len(rows))
+	}
+	l := all[500]
+	if l.Table != "shop.t" || l.Op != "i" || l.Code != "ROW_REFUSED" || len(l.Key) != 1 || *l.Key["id"] != "500" || l.Row["a"] == nil || l.What == "" || l.Time.IsZero() {
+		t.Errorf("%+v", l)
+	}
+	if n := read(l.Mark); n != 2 || *all[0].Key["id"] != "501" {
+		t.Errorf("%d letters after letter 500: %+v", n, all)
+	}
+}

@@ -8,19 +8,21 @@ import { problem } from './dialog.js'
 import { attr, button, facts, h, once, replace, show, text } from './dom.js'
 import * as errors from './errors.js'
 import * as file from './file.js'
-import { ago, byteRate, bytes, clock, count, date, duration, moment, NONE, onZone, percent, rate, timeOfDay, total, UNKNOWN } from './format.js'
+import { ago, byteRate, bytes, clock, count, date, duration, moment, NONE, onZone, percent, plural, rate, timeOfDay, total, UNKNOWN } from './format.js'
 import { bind } from './keys.js'
 import { doneWords, endWords } from './jobs.js'
 import { choose, go, jobPath } from './router.js'
 import { badge, done, moves, speed, standing } from './state.js'
 import { follow, put, store } from './store.js'
+import * as letters from './letters.js'
 import * as tables from './tables.js'
+import * as verification from './verify.js'
 import { lagWords, way } from './way.js'
 
 /** @typedef {import('./api.js').Job} Job */
 /** @typedef {{tell?: (news: import('./store.js').News) => void, close: () => void}} Panel */
 
-const TABS = /** @type {[string, string][]} */ ([['overview', 'Overview'], ['tables', 'Tables'], ['tasks', 'Tasks'], ['errors', 'Errors'], ['file', 'File'], ['audit', 'Audit']])
+const TABS = /** @type {[string, string][]} */ ([['overview', 'Overview'], ['tables', 'Tables'], ['tasks', 'Tasks'], ['errors', 'Errors'], ['letters', 'Dead letters'], ['verify', 'Verification'], ['file', 'File'], ['audit', 'Audit']])
 
 /** mount shows the screen of a job. @param {HTMLElement} root @param {string} name @param {string} tab @param {URLSearchParams} query */
 export function mount(root, name, tab, query) {
@@ -45,6 +47,8 @@ export function mount(root, name, tab, query) {
     stage.replaceChildren()
     if (to === 'tables' || to === 'tasks') panel = tables.mount(stage, name, q, to)
     else if (to === 'errors') panel = errors.mount(stage, name)
+    else if (to === 'letters') panel = letters.mount(stage, name, q)
+    else if (to === 'verify') panel = verification.mount(stage, name)
     else if (to === 'file') panel = file.mount(stage, name)
     else if (to === 'audit') panel = audit.mount(stage, name, q)
     else panel = overview(stage, name, q)
@@ -58,6 +62,9 @@ export function mount(root, name, tab, query) {
     if (job) {
       head.set(job)
       show(links[1].el, job.kind === 'tables' || now === 'tables')
+      show(links[4].el, job.kind === 'tables' || now === 'letters')
+      text(links[4].count, aside(job) ? count(aside(job)) : '')
+      text(links[5].count, job.verification?.verdict === 'different' ? count(job.verification.differences ?? 0) : '')
       const bad = (job.tasks.failed ?? 0) + (job.tasks.retrying ?? 0) || (job.standing.error ? 1 : 0)
       text(links[3].count, bad || job.alarms || '')
       text(links[2].count, job.tasks.total ? count(job.tasks.total) : '')
@@ -97,6 +104,11 @@ export function mount(root, name, tab, query) {
       ends.forEach((f) => f())
     },
   }
+}
+
+/** aside are the rows that sinks of a job have put aside in its run. @param {Job} job */
+function aside(job) {
+  return (job.sinks ?? []).reduce((/** @type {number} */ sum, /** @type {any} */ k) => sum + (k.dead_letters ?? 0), 0)
 }
 
 /** The head of a job: what is, what is wanted, what can be done. @param {string} name */
@@ -213,7 +225,7 @@ function sink(name) {
       const p = job.progress?.sinks?.find((/** @type {any} */ x) => x.sink === name)
       state.set(standing(k, store.now()))
       text(since, date(k.standing.since) ? 'since ' + timeOfDay(k.standing.since) + ' (' + ago(k.standing.since, store.now()) + ')' : '')
-      text(does, [k.standing.reason ?? '', p?.committed_at ? 'last commit ' + ago(p.committed_at, store.now()) : '', p && job.progress?.stream ? lagWords(p.lag) : ''].filter(Boolean).join(' · '))
+      text(does, [k.standing.reason ?? '', p?.committed_at ? 'last commit ' + ago(p.committed_at, store.now()) : '', p && job.progress?.stream ? lagWords(p.lag) : '', k.dead_letters ? plural(k.dead_letters, 'dead letter') : ''].filter(Boolean).join(' · '))
       draw(JSON.stringify(k.standing.error ?? null))
     },
   }

@@ -3,7 +3,7 @@
 
 /** @typedef {{view: 'jobs'|'job'|'submit'|'audit'|'lost', name: string, tab: string, query: URLSearchParams}} Place */
 
-export const TABS = ['overview', 'tables', 'tasks', 'errors', 'file', 'audit']
+export const TABS = ['overview', 'tables', 'tasks', 'errors', 'letters', 'verify', 'file', 'audit']
 
 /** here reads the address. @returns {Place} */
 export function here() {

@@ -133,9 +133,16 @@ export function report(r) {
     p.log_reaches_back_s ? h('p', {}, `The source's log reaches back ${duration(p.log_reaches_back_s)}.`) : null,
     p.tables?.length ? h('div', { class: 'scroll' }, h('table', { class: 'plain' }, h('thead', {}, h('tr', {}, ['Table', 'Rows', 'Size', 'Key', 'Target', 'Guarantee'].map((t) => h('th', { scope: 'col' }, t)))), h('tbody', {}, p.tables.slice(0, 500).map((/** @type {any} */ t) => h('tr', {},
       h('td', {}, t.table, t.note ? h('div', { class: 'muted' }, t.note) : null), h('td', {}, known(t.rows, count)), h('td', {}, known(t.bytes, bytes)), h('td', {}, t.key?.join(', ') || 'none: one chunk'),
-      h('td', {}, t.targets.map((/** @type {any} */ k) => h('div', {}, k.sink, ': ', k.target))), h('td', {}, t.targets.map((/** @type {any} */ k) => h('div', { title: k.guarantee_reason }, k.guarantee)))))))) : null,
+      h('td', {}, t.targets.map(target)), h('td', {}, t.targets.map((/** @type {any} */ k) => h('div', { title: k.guarantee_reason }, k.guarantee)))))))) : null,
     p.tables?.length > 500 ? h('p', { class: 'muted' }, `and ${count(p.tables.length - 500)} more tables`) : null,
     p.files ? files(p.files) : null)
+}
+
+/** target is what becomes of a table in a sink: its name there, its columns, and what rules change. @param {any} k watch.PlanTarget */
+function target(k) {
+  if (!k.guarantee) return h('div', {}, k.sink, ': ', k.guarantee_reason)
+  return [h('details', {}, h('summary', {}, k.sink, ': ', k.target), h('ul', { class: 'plain-list' }, k.columns.map((/** @type {string} */ c) => h('li', {}, h('code', {}, c))))),
+    k.rules?.length ? h('ul', { class: 'bullets muted', 'aria-label': 'By rules' }, k.rules.map((/** @type {string} */ r) => h('li', {}, r))) : null]
 }
 
 /** @param {any} f watch.PlanFiles */

@@ -210,7 +210,7 @@ function errorCell(cell) {
     attr(cell, 'title', words || null)
     attr(cell, 'data-none', code ? null : true)
   })
-  return (/** @type {Item} */ t) => draw(t.standing.error ? t.standing.error.code + '\n' + t.standing.error.what : t.mark ? 'RESYNC_NEEDED\n' + t.mark : '\n')
+  return (/** @type {Item} */ t) => draw(t.standing.error ? t.standing.error.code + '\n' + t.standing.error.what : t.mark ? 'RESYNC_NEEDED\n' + t.mark : t.dead_letters ? 'ROW_REFUSED\n' + plural(t.dead_letters, 'row') + ' put aside' : '\n')
 }
 
 /** attemptWords: which attempt, and when the next comes. @param {Item} t */

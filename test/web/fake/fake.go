@@ -18,6 +18,7 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/server/web"
+	"godwit/internal/watch"
 )
 
 // Tokens that the server takes.
@@ -40,7 +41,9 @@ type Server struct {
 	mended   map[string]bool           // tables and tasks that fail no more
 	audit    []api.Entry
 	alarms   []api.Alarm
-	next     uint64 // id of the next event
+	letters  map[string][]watch.Letter    // by job
+	verified map[string]api.Verifications // by job
+	next     uint64                       // id of the next event
 	watchers map[chan event]bool
 	seconds  int
 	broken   map[string]int // status codes by path, instead of an answer
@@ -59,12 +62,14 @@ func New(jobs, tables int) *Server {
 	s := &Server{
 		started: time.Now(), tables: tables, byName: map[string]*api.Job{}, settle: map[string]func(*api.Job){},
 		mended: map[string]bool{}, watchers: map[chan event]bool{}, broken: map[string]int{}, late: map[string]chan struct{}{}, requests: map[string]int{}, next: 1,
+		letters: map[string][]watch.Letter{}, verified: map[string]api.Verifications{},
 	}
 	for i := range jobs {
 		j := s.make(i)
 		s.jobs = append(s.jobs, j)
 		s.byName[j.Name] = j
 	}
+	s.prove()
 	return s
 }
 

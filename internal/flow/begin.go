@@ -25,6 +25,7 @@ type SinkState struct {
 	Shapes      *shapes
 	Incarnation uint16
 	Patterns    string // that chose the tables, joined by spaces
+	editing     bool   // some of an edit of them was done, and not all
 	Reached     string // the end the last run was asked for and came to
 	// Generation is 0 when there is no snapshot.
 	Generation uint32
@@ -160,6 +161,7 @@ func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
 		return fault.New(fault.TargetBroken, "a committed position set has %q for %s", set[keyApart].Token(), keyApart)
 	}
 	s.Patterns, s.Reached = set[keyTables].Token(), set[keyReached].Token()
+	_, s.editing = set[keyEditing]
 	s.Copied, s.complete = set[keyCopied], bitmapOf(set[keyComplete])
 	_, s.Whole = set[keyWhole]
 	s.marks = map[uint32]position.Position{}

@@ -60,9 +60,10 @@ func (j *Job) complete(ctx context.Context, s *SinkState, claim connector.Claim)
 }
 
 // Follows reports whether the sink has the tables that a selector chooses. An edit that
-// is taken back before all of its tables found room leaves some that it does not.
+// is taken back before all of its tables found room leaves some that it does not, and
+// has removed others.
 func (s *SinkState) Follows(chosen connector.Selector) bool {
-	return s.Patterns == patterns(chosen) && !slices.ContainsFunc(s.Shapes.tables, func(t *row.Table) bool { return !chosen.Match(t.Name) })
+	return s.Patterns == patterns(chosen) && !s.editing && !slices.ContainsFunc(s.Shapes.tables, func(t *row.Table) bool { return !chosen.Match(t.Name) })
 }
 
 // meet brings the streams of all sinks to the place at which the source tells its
@@ -137,9 +138,12 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.
 		}
 		return j.edit(ctx, s, set, rest, left, away, func(set position.Set) {
 			set[keyNewest] = numberNote(uint64(newest))
-			if whole {
-				set[keyTables] = position.Note(patterns(j.Tables))
+			if !whole {
+				set[keyEditing] = position.Note(patterns(j.Tables))
+				return
 			}
+			set[keyTables] = position.Note(patterns(j.Tables))
+			delete(set, keyEditing)
 		})
 	})
 	return errors.Join(err, j.lookParts(ctx, s))

@@ -26,8 +26,12 @@ var _ engine.Engine = Engine{}
 const budgetShare = 4
 
 // runtimeShare is what the collector leaves of the memory ceiling to what it does
-// not see: stacks, the binary's own pages, fragmentation.
-const runtimeShare = 24 << 20
+// not see: the binary's own pages, of which a run of Parquet comes to use 32 MiB, and
+// what is fragmented. leastHeap is what the collector has in any case.
+const (
+	runtimeShare = 36 << 20
+	leastHeap    = 40 << 20
+)
 
 // leastMemory is what a run that has the process to itself takes at least.
 const leastMemory = 64 << 20
@@ -96,7 +100,7 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 	}
 	if o.Driving == nil {
 		// The ceiling is the process's: the collector works harder near it.
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory, leastMemory) - runtimeShare))
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory-runtimeShare, leastHeap)))
 	}
 	o = whole(s, o)
 	w := newWork(ctx, s, o, state)

@@ -21,11 +21,22 @@ func withKeytab(server *servers.Server, protection, keytab string) map[string]an
 	return map[string]any{"user": "", "kerberos": kerberos, "protection": protection}
 }
 
+// shortTickets are withKeytab's with tickets that are asked for no more than 5 s.
+func shortTickets(t *testing.T, server *servers.Server) map[string]any {
+	conf, err := os.ReadFile(server.Krb5())
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "krb5.conf")
+	must(t, os.WriteFile(path, []byte(strings.Replace(string(conf), "[libdefaults]", "[libdefaults]\n ticket_lifetime = 5s", 1)), 0o600))
+	out := withKeytab(server, "authentication", server.Keytab())
+	out["kerberos"] = option.Of(kerberosFields(), map[string]any{"principal": lark, "keytab": server.Keytab(), "krb5_conf": path, "service_principal": "hdfs/_HOST"})
+	return out
+}
+
 // The ways in which Hadoop protects calls and data.
 func TestStore_when_the_cluster_has_Kerberos(t *testing.T) {
 	aes := map[string]string{"dfs.encrypt.data.transfer.cipher.suites": "AES/CTR/NoPadding"}
 	for _, o := range []servers.Options{
-		{Kerberos: "authentication", RPC: "integrity", Ticket: 5 * time.Second},
+		{Kerberos: "authentication", RPC: "integrity"},
 		{Kerberos: "privacy", RPC: "privacy", Conf: aes},
 	} {
 		protection := o.Kerberos
@@ -47,9 +58,10 @@ func TestStore_when_the_cluster_has_Kerberos(t *testing.T) {
 					t.Errorf("%+v", f)
 				}
 			}
-			if o.Ticket > 0 {
+			if protection == "authentication" {
 				refusesStrangers(t, server, folder)
-				outlives(t, s)
+				livesOnCache(t, server, folder)
+				outlives(t, at(t, server, folder, shortTickets(t, server)))
 			}
 		})
 	}
@@ -78,6 +90,43 @@ func refusesStrangers(t *testing.T, server *servers.Server, folder string) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+// livesOnCache writes with the tickets that kinit gets, for as long as they hold and
+// again when kinit was run again.
+func livesOnCache(t *testing.T, server *servers.Server, folder string) {
+	cache := filepath.Join(t.TempDir(), "cache")
+	server.Kinit(t, cache, 4*time.Second)
+	got := time.Now()
+	kerberos := option.Of(kerberosFields(), map[string]any{"ccache": "FILE:" + cache, "krb5_conf": server.Krb5(), "service_principal": "hdfs/_HOST"})
+	s := at(t, server, folder, map[string]any{"user": "", "kerberos": kerberos, "protection": "authentication"})
+	must(t, put(s, "cached", large))
+	holds(t, s, "cached", large)
+	<-time.After(time.Until(got.Add(6 * time.Second)))
+	refused := func(why string) {
+		t.Helper()
+		for _, l := range s.pool.links {
+			if l != nil {
+				s.pool.broke(l)
+			}
+		}
+		err := put(s, "cached", nil)
+		if f := fault.Of(err); f.Code != fault.StoreAuth || !strings.Contains(f.Hint, "kinit") || !strings.Contains(err.Error(), why) {
+			t.Errorf("want %q: %v", why, err)
+		}
+	}
+	refused("its ticket ended at")
+	whole, err := os.ReadFile(cache)
+	must(t, err)
+	for _, n := range []int{0, 1, 40, len(whole) - 1} {
+		must(t, os.WriteFile(cache, whole[:n], 0o600))
+		refused("ache") // ccache, CCache
+	}
+	must(t, os.Remove(cache))
+	refused("no such file")
+	server.Kinit(t, cache, 4*time.Second)
+	must(t, put(s, "cached", []byte("again")))
+	holds(t, s, "cached", []byte("again"))
 }
 
 // outlives writes for longer than a ticket holds, over connections made after its end

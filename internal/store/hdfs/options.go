@@ -93,7 +93,8 @@ func modeOf(text string) (fs.FileMode, error) {
 
 // ambient reports whether something is left to the environment.
 func ambient(o option.Values) bool {
-	return o.Text("user") == "" && !o.Given("kerberos") || len(o.List("namenodes")) == 0 && o.Text("conf") == ""
+	k := o.Object("kerberos")
+	return o.Text("user") == "" && k.Text("keytab") == "" && k.Text("ccache") == "" || len(o.List("namenodes")) == 0 && o.Text("conf") == ""
 }
 
 // fromURL returns the options of hdfs://host:port/path, hdfs://name/path with a name
@@ -207,7 +208,7 @@ func clusterOf(v option.Values, conf hadoop, open bool, getenv func(string) (str
 	}
 	c.name = given[0]
 	if kerberized(v, conf) {
-		return withKerberos(c, v, conf, open)
+		return withKerberos(c, v, conf, open, getenv)
 	}
 	c.user = v.Text("user")
 	if c.user == "" {

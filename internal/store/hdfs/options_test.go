@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,7 +96,8 @@ func TestSettings_when_something_is_missing_or_wrong(t *testing.T) {
 	}{
 		"no name node":           {map[string]any{"path": "/a", "user": "etl"}, fault.JobMissing},
 		"no configuration there": {map[string]any{"path": "/a", "user": "etl", "conf": t.TempDir()}, fault.JobValue},
-		"Kerberos without keys":  {map[string]any{"path": "/a", "user": "etl", "conf": secure}, fault.JobMissing},
+		"two ways to log in":     {map[string]any{"path": "/a", "conf": secure, "kerberos": option.Of(kerberosFields(), map[string]any{"keytab": "/x", "ccache": "/y"})}, fault.JobMissing},
+		"no file of tickets":     {map[string]any{"path": "/a", "conf": secure, "kerberos": option.Of(kerberosFields(), map[string]any{"ccache": "KEYRING:persistent:0"})}, fault.JobValue},
 		"whose keys":             {map[string]any{"path": "/a", "conf": secure, "kerberos": option.Of(kerberosFields(), map[string]any{"keytab": "/x"})}, fault.JobMissing},
 	} {
 		_, err := named(map[string]any{"hdfs": option.Of(fields(), c.given)})
@@ -106,9 +108,23 @@ func TestSettings_when_something_is_missing_or_wrong(t *testing.T) {
 	// Nothing of this machine is taken where nothing may be.
 	t.Setenv("HADOOP_CONF_DIR", confFolder(t, ""))
 	t.Setenv("HADOOP_USER_NAME", "etl")
-	for _, given := range []map[string]any{{"path": "/a", "user": "etl"}, {"path": "/a", "namenodes": []string{"nn"}}} {
+	for _, given := range []map[string]any{{"path": "/a", "user": "etl"}, {"path": "/a", "namenodes": []string{"nn"}}, {"path": "/a", "user": "etl", "conf": secure}} {
 		if c, err := settings(option.Of(fields(), given), store.Env{}); !fault.Has(err, fault.JobMissing) {
 			t.Errorf("%v: %+v, %v", given, c.cluster, err)
+		}
+	}
+}
+
+func TestCacheOf_when_the_environment_names_one(t *testing.T) {
+	env := ""
+	getenv := func(name string) (string, bool) { return env, name == "KRB5CCNAME" && env != "" }
+	if got := cacheOf(getenv); got != "/tmp/krb5cc_"+strconv.Itoa(os.Getuid()) {
+		t.Errorf("the usual one is %q", got)
+	}
+	for name, isFile := range map[string]bool{"FILE:/run/k": true, "/run/k": true, "/run/a:b": true, "KCM:": false, "DIR:/run/k": false} {
+		env = name
+		if got := cacheOf(getenv); got != name || isFileCache(got) != isFile {
+			t.Errorf("%q: %q, %v", name, got, isFileCache(got))
 		}
 	}
 }
@@ -136,6 +152,7 @@ func TestAmbient_when_options_leave_something_to_the_machine(t *testing.T) {
 		{map[string]any{"conf": "/etc/hadoop/conf", "user": "etl"}, false},
 		{map[string]any{"namenodes": []string{"nn"}}, true},
 		{map[string]any{"user": "etl"}, true},
+		{map[string]any{"namenodes": []string{"nn"}, "kerberos": option.Of(kerberosFields(), map[string]any{"krb5_conf": "/k"})}, true},
 	} {
 		if got := ambient(option.Of(fields(), c.given)); got != c.want {
 			t.Errorf("%v: %v", c.given, got)

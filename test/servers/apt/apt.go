@@ -292,9 +292,9 @@ func (a archive) providing(soname string) (string, error) {
 // candidates are the packages that may have a shared library, by Debian's rule
 // for naming them: libaio.so.1 is in libaio1 or, since the change to 64-bit
 // times, libaio1t64; libglib-2.0.so.0 is in libglib2.0-0; names of packages are in
-// small letters, those of libraries need not be.
+// small letters and without underscores, those of libraries need not be.
 func candidates(soname string) []string {
-	base, version, _ := strings.Cut(strings.ToLower(soname), ".so.")
+	base, version, _ := strings.Cut(strings.ReplaceAll(strings.ToLower(soname), "_", "-"), ".so.")
 	major, _, _ := strings.Cut(version, ".")
 	joint := ""
 	if base != "" && base[len(base)-1] >= '0' && base[len(base)-1] <= '9' {

@@ -111,9 +111,7 @@ public class Server {
   private void secure(String protection) throws Exception {
     Properties p = MiniKdc.createConf();
     p.setProperty(MiniKdc.KDC_BIND_ADDRESS, KDC_HOST);
-    if (options.containsKey("ticket_seconds")) {
-      p.setProperty(MiniKdc.MAX_TICKET_LIFETIME, options.get("ticket_seconds"));
-    }
+    p.setProperty(MiniKdc.MIN_TICKET_LIFETIME, "1"); // seconds
     File work = new File(dir(), "kdc");
     work.mkdirs();
     kdc = new MiniKdc(p, work);

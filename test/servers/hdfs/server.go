@@ -37,8 +37,6 @@ type Options struct {
 	Kerberos string
 	// RPC is the protection of calls of a cluster with Kerberos; empty: authentication.
 	RPC string
-	// Ticket is the longest life of a ticket; 0: a day.
-	Ticket time.Duration
 	// Conf are further settings of hdfs-site.xml.
 	Conf map[string]string
 }
@@ -149,9 +147,6 @@ func (s *Server) arguments() []string {
 	}
 	if s.options.RPC != "" {
 		args = append(args, "rpc_protection="+s.options.RPC)
-	}
-	if s.options.Ticket > 0 {
-		args = append(args, fmt.Sprintf("ticket_seconds=%d", int(s.options.Ticket.Seconds())))
 	}
 	for name, value := range s.options.Conf {
 		args = append(args, name+"="+value)

@@ -25,9 +25,9 @@ var _ engine.Engine = Engine{}
 // is for encoders, packets, the runtime and what the collector has not freed yet.
 const budgetShare = 4
 
-// runtimeShare is what the collector leaves of the memory ceiling to what it does
-// not see: stacks, the binary's own pages, fragmentation.
-const runtimeShare = 24 << 20
+// runtimeShare is what the collector leaves of a memory ceiling to what it does not see:
+// the binary's own pages, and stacks and fragmentation, which grow with the rest.
+func runtimeShare(ceiling int64) int64 { return 12<<20 + ceiling/4 }
 
 // leastMemory is what a run that has the process to itself takes at least.
 const leastMemory = 64 << 20
@@ -96,7 +96,8 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 	}
 	if o.Driving == nil {
 		// The ceiling is the process's: the collector works harder near it.
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory, leastMemory) - runtimeShare))
+		ceiling := max(o.Memory, leastMemory)
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(ceiling - runtimeShare(ceiling)))
 	}
 	o = whole(s, o)
 	w := newWork(ctx, s, o, state)

@@ -25,13 +25,10 @@ var _ engine.Engine = Engine{}
 // is for encoders, packets, the runtime and what the collector has not freed yet.
 const budgetShare = 4
 
-// runtimeShare is what the collector leaves of the memory ceiling to what it does
-// not see: the binary's own pages, of which a run of Parquet comes to use 32 MiB, and
-// what is fragmented. leastHeap is what the collector has in any case.
-const (
-	runtimeShare = 36 << 20
-	leastHeap    = 40 << 20
-)
+// runtimeShare is what the collector leaves of a memory ceiling to what it does not see:
+// the binary's own pages, of which a run of Parquet comes to use 32 MiB, and stacks and
+// fragmentation, which grow with the rest.
+func runtimeShare(ceiling int64) int64 { return 12<<20 + ceiling/4 }
 
 // leastMemory is what a run that has the process to itself takes at least.
 const leastMemory = 64 << 20
@@ -100,7 +97,8 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 	}
 	if o.Driving == nil {
 		// The ceiling is the process's: the collector works harder near it.
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory-runtimeShare, leastHeap)))
+		ceiling := max(o.Memory, leastMemory)
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(ceiling - runtimeShare(ceiling)))
 	}
 	o = whole(s, o)
 	w := newWork(ctx, s, o, state)

@@ -7,9 +7,6 @@ import (
 	"strings"
 )
 
-// arrayHeader is the length of what stands before the elements of an array.
-const arrayHeader = 20
-
 // arrays returns one array for each of some columns, with the cells of as many rows as
 // there are offsets into cells; these are moved on. The cells of a row are those of the
 // columns of, in their order. What is returned holds until the next call.

@@ -36,7 +36,7 @@ const errSameID = 4052
 const silence = 60 * time.Second
 
 // dumpStart says where a dump begins: at a file and offset, or, when gtids is
-// not nil, after a GTID state.
+// not nil, after a GTID state; a MySQL is told both where file is not empty.
 type dumpStart struct {
 	file     string
 	offset   uint64
@@ -44,16 +44,69 @@ type dumpStart struct {
 	nonBlock bool
 }
 
-// maxDumpOffset is the largest offset a dump can be asked for.
+// maxDumpOffset is the largest offset a dump can be asked for: the command has 32 bits.
+// A transaction may be larger, and ends its file then.
 const maxDumpOffset = 1<<32 - 1
+
+// dumpTo returns how a place is reached that may lie beyond what a dump can be asked for,
+// and where the dump begins: at the place, or, without GTIDs, at the front of its file,
+// which is then read up to the place. MySQL's dump that knows GTIDs has 64 bits for an
+// offset, MariaDB's finds the place by the GTIDs before it.
+func (s *source) dumpTo(p place, gtids gtidState) (dumpStart, cursor) {
+	cur := cursor{at: p, anchored: true}
+	switch {
+	case p.offset <= s.reach:
+		return dumpStart{file: p.name(), offset: p.offset}, cur
+	case !gtids.unknown && !gtids.empty():
+		cur.front = true
+		return dumpStart{file: p.name(), offset: p.offset, gtids: &gtids}, cur
+	}
+	cur.at.offset = firstEvent
+	return dumpStart{file: p.name(), offset: firstEvent}, cur
+}
+
+// firstEvent is the offset at which the events of a file begin.
+const firstEvent = 4
+
+// skipTo reads the log up to a place in the file of the cursor.
+func (s *source) skipTo(c *conn, cur *cursor, p place) error {
+	other := func(why string) error {
+		return fault.New(fault.SourceDiverged, "the server's log does not have %s: %s", p, why).At("%s %s", s.where(), cur.at)
+	}
+	c.in.split = true
+	for cur.at.offset < p.offset {
+		_ = c.raw.SetReadDeadline(time.Now().Add(silence))
+		event, err := c.nextEvent()
+		if err == errLarge {
+			err = c.skipLarge(cur, func(header, []byte, uint64) error { return nil })
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		switch {
+		case err == errLogEnd:
+			return other("it ends before")
+		case err != nil:
+			return s.dumpFault(err)
+		}
+		h, _, _, err := cur.step(event)
+		switch {
+		case err != nil:
+			return other(err.Error())
+		case h.kind == evHeartbeat, h.kind == evRotate && !h.artificial():
+			return other("it ends before")
+		}
+	}
+	if cur.at.offset != p.offset {
+		return other("an event goes over it")
+	}
+	return nil
+}
 
 // startDump turns c into a dump of the log: afterwards packets yields events. It
 // is no use for queries any more.
 func (s *source) startDump(ctx context.Context, c *conn, at dumpStart) error {
-	if at.gtids != nil && at.gtids.unknown {
-		return fault.New(fault.SourceLost, "the place lies beyond 4 GiB of its file, where a log is not read from without GTIDs").At("%s", s.where()).
-			Try("keep transactions smaller, or let the server give GTIDs; then read everything again with `godwit run --again`")
-	}
 	for _, sql := range dumpSettings(c, at, s.desk.all.heartbeat) {
 		if err := c.exec(ctx, sql); err != nil {
 			return err
@@ -132,7 +185,7 @@ func dumpCommand(c *conn, id uint32, at dumpStart) []byte {
 	}
 	offset := at.offset
 	if at.gtids != nil {
-		offset = 4
+		offset = firstEvent
 	}
 	b := []byte{commandDump}
 	b = binary.LittleEndian.AppendUint32(b, uint32(offset))
@@ -163,8 +216,9 @@ func dumpAfterCommand(id uint32, at dumpStart) []byte {
 	b := []byte{commandDumpAfter}
 	b = binary.LittleEndian.AppendUint16(b, flags)
 	b = binary.LittleEndian.AppendUint32(b, id)
-	b = binary.LittleEndian.AppendUint32(b, 0) // no file
-	b = binary.LittleEndian.AppendUint64(b, 4)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(at.file)))
+	b = append(b, at.file...)
+	b = binary.LittleEndian.AppendUint64(b, max(at.offset, firstEvent))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(set)))
 	return append(b, set...)
 }
@@ -229,6 +283,9 @@ type cursor struct {
 	// anchored: at.offset is exact. A dump that starts after a GTID state is
 	// anchored by its first real event.
 	anchored bool
+	// front: a dump by GTIDs was begun at a place that is known. It shows the front of the
+	// file first, which moves nothing.
+	front bool
 }
 
 // errOffsets reports events whose offsets do not add up.
@@ -256,8 +313,22 @@ func (c *cursor) step(event []byte) (h header, body []byte, start uint64, err er
 	if h.kind == evHeartbeat || h.artificial() {
 		return h, body, c.at.offset, nil
 	}
+	if c.front = c.front && ofFront(h.kind); c.front {
+		h.flags |= flagArtificial
+		return h, body, c.at.offset, nil
+	}
 	start, err = c.advance(h)
 	return h, body, start, err
+}
+
+// ofFront reports whether an event of that kind may stand at the front of a file, and
+// changes nothing.
+func ofFront(kind byte) bool {
+	switch kind {
+	case evFormat, evGTIDList, evPreviousGTIDs, evCheckpoint, evStartEncryption:
+		return true
+	}
+	return false
 }
 
 // advance moves behind an event of the log and returns where it starts.

@@ -237,7 +237,13 @@ func (c *conn) exec(ctx context.Context, sql string) error {
 // query returns the rows of a small result. Their bytes are the caller's.
 func (c *conn) query(ctx context.Context, sql string) ([][]value, error) {
 	var out [][]value
-	err := c.each(ctx, sql, func(r []value) error {
+	err := c.each(ctx, sql, keep(&out))
+	return out, err
+}
+
+// keep returns what appends a copy of each row to out.
+func keep(out *[][]value) func([]value) error {
+	return func(r []value) error {
 		n := 0
 		for _, v := range r {
 			n += len(v.bytes)
@@ -249,10 +255,48 @@ func (c *conn) query(ctx context.Context, sql string) ([][]value, error) {
 			arena = append(arena, v.bytes...)
 			kept[i] = value{arena[at:len(arena):len(arena)], v.null}
 		}
-		out = append(out, kept)
+		*out = append(*out, kept)
+		return nil
+	}
+}
+
+// allowMany lets the connection take several statements by one message.
+func (c *conn) allowMany(ctx context.Context) error {
+	err := c.guard(ctx, func() error {
+		if err := c.write([]byte{commandOption, 0, 0}); err != nil {
+			return err
+		}
+		p, err := c.in.next()
+		if err == nil && isError(p) {
+			err = readError(p)
+		}
+		return short(err)
+	})
+	if err == nil {
+		return nil
+	}
+	return c.fault(ctx, err)
+}
+
+// together sends statements by one message, so that nothing of the way to the server lies
+// between them, and returns the rows of each. See allowMany.
+func (c *conn) together(ctx context.Context, statements ...string) ([][][]value, error) {
+	out := make([][][]value, len(statements))
+	err := c.guard(ctx, func() error {
+		if err := c.send(strings.Join(statements, "; ")); err != nil {
+			return err
+		}
+		for i := range out {
+			if err := c.answer(keep(&out[i])); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
-	return out, err
+	if err == nil {
+		return out, nil
+	}
+	return nil, c.fault(ctx, err)
 }
 
 // each calls f for every row of a result; the values are lent until it returns.
@@ -262,37 +306,42 @@ func (c *conn) each(ctx context.Context, sql string, f func([]value) error) erro
 		if err := c.send(sql); err != nil {
 			return err
 		}
-		n, err := c.columns()
-		if err != nil || n == 0 {
-			return err
-		}
-		if cap(c.row) < n {
-			c.row = make([]value, n)
-		}
-		r := c.row[:n]
-		for {
-			p, err := c.in.next()
-			switch {
-			case err != nil:
-				return short(err)
-			case isEnd(p):
-				return nil
-			case isError(p):
-				return readError(p)
-			}
-			if err := splitRow(p, r); err != nil {
-				return err
-			}
-			if err := f(r); err != nil {
-				c.broken = true
-				return err
-			}
-		}
+		return c.answer(f)
 	})
 	if err == nil {
 		return nil
 	}
 	return c.fault(ctx, err)
+}
+
+// answer reads the answer to one statement.
+func (c *conn) answer(f func([]value) error) error {
+	n, err := c.columns()
+	if err != nil || n == 0 {
+		return err
+	}
+	if cap(c.row) < n {
+		c.row = make([]value, n)
+	}
+	r := c.row[:n]
+	for {
+		p, err := c.in.next()
+		switch {
+		case err != nil:
+			return short(err)
+		case isEnd(p):
+			return nil
+		case isError(p):
+			return readError(p)
+		}
+		if err := splitRow(p, r); err != nil {
+			return err
+		}
+		if err := f(r); err != nil {
+			c.broken = true
+			return err
+		}
+	}
 }
 
 // columns reads the head of an answer: 0 for a statement without rows, otherwise

@@ -28,7 +28,7 @@ func (r *streamer) connect() (*conn, error) {
 		}
 		r.gtids, r.resolved = gtids, true
 	}
-	if r.last.isTxn() && r.last.at <= maxDumpOffset {
+	if r.last.isTxn() && r.last.at <= r.s.reach {
 		c, err := r.connectAtLast()
 		if err == nil || !fault.Has(err, fault.SourceLost) || r.last.file == r.place.file {
 			return c, err
@@ -97,7 +97,7 @@ func (r *streamer) connectAtLast() (*conn, error) {
 		return nil, err
 	}
 	r.cur = cursor{at: at, anchored: true}
-	err = c.guard(r.ctx, func() error { return r.s.verifyLast(c, &r.cur, r.last, r.place.offset <= maxDumpOffset) })
+	err = c.guard(r.ctx, func() error { return r.s.verifyLast(c, &r.cur, r.last, r.place.offset <= r.s.reach) })
 	if err == nil {
 		f := r.cur.format
 		r.format = &f
@@ -199,14 +199,23 @@ func (g *groupEnd) at(h header, body []byte) bool {
 // connectAtPlace starts at the place itself, which the server must know by the
 // same GTID state.
 func (r *streamer) connectAtPlace() (*conn, error) {
-	at := dumpStart{file: r.place.name(), offset: r.place.offset}
+	at, cur := r.s.dumpTo(r.place, r.gtids)
 	prove := func(c *conn) error { return r.s.proveState(r.ctx, c, r.place, r.gtids, r.last) }
-	if r.place.offset > maxDumpOffset {
-		at.gtids, prove = &r.gtids, nil
+	if at.gtids != nil {
+		prove = nil
 	}
 	c, err := r.dialDump(at, prove)
-	r.cur = cursor{at: r.place, anchored: true}
-	return c, err
+	r.cur = cur
+	if err != nil || cur.at == r.place {
+		return c, err
+	}
+	if err := c.guard(r.ctx, func() error { return r.s.skipTo(c, &r.cur, r.place) }); err != nil {
+		c.close()
+		return nil, err
+	}
+	f := r.cur.format
+	r.format = &f
+	return c, nil
 }
 
 // proveState compares the log of the server at a place with what belongs to it: on

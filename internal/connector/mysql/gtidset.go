@@ -64,9 +64,19 @@ func (s *source) setAt(ctx context.Context, p place) (state gtidState, ok bool, 
 
 // executed returns the set of what is committed and of what the log has no longer.
 func (s *source) executed(ctx context.Context, c *conn) (executed, purged gtidState, err error) {
-	rows, err := c.query(ctx, "SELECT @@global.gtid_executed, @@global.gtid_purged")
+	rows, err := c.query(ctx, askExecuted)
 	if err != nil {
 		return executed, purged, err
+	}
+	return s.readExecuted(rows)
+}
+
+const askExecuted = "SELECT @@global.gtid_executed, @@global.gtid_purged"
+
+// readExecuted reads the answer to askExecuted.
+func (s *source) readExecuted(rows [][]value) (executed, purged gtidState, err error) {
+	if len(rows) != 1 || len(rows[0]) != 2 {
+		return executed, purged, fault.New(fault.SourceProtocol, "the server did not tell its GTIDs").At("%s", s.where())
 	}
 	if executed, err = parseGTIDs(rows[0][0].text()); err == nil {
 		purged, err = parseGTIDs(rows[0][1].text())
@@ -196,8 +206,16 @@ func (s *source) firstAfter(ctx context.Context, log string, gtids gtidState) (a
 // logEnd returns the end of the log; false when there is no log.
 func logEnd(ctx context.Context, c *conn, log string) (end place, on bool, err error) {
 	rows, err := masterStatus(ctx, c)
-	if err != nil || len(rows) == 0 || len(rows[0]) < 2 {
+	if err != nil {
 		return end, false, err
+	}
+	return readEnd(rows, log)
+}
+
+// readEnd reads the answer to askEnd.
+func readEnd(rows [][]value, log string) (end place, on bool, err error) {
+	if len(rows) == 0 || len(rows[0]) < 2 {
+		return end, false, nil
 	}
 	offset, err := strconv.ParseUint(rows[0][1].text(), 10, 64)
 	if err != nil {
@@ -209,10 +227,15 @@ func logEnd(ctx context.Context, c *conn, log string) (end place, on bool, err e
 
 // masterStatus asks for the end of the log, by the name the server knows it by.
 func masterStatus(ctx context.Context, c *conn) ([][]value, error) {
+	return c.query(ctx, c.askEnd())
+}
+
+// askEnd is the statement that masterStatus sends.
+func (c *conn) askEnd() string {
 	if c.mysql && !c.before(8, 2) {
-		return c.query(ctx, "SHOW BINARY LOG STATUS")
+		return "SHOW BINARY LOG STATUS"
 	}
-	return c.query(ctx, "SHOW MASTER STATUS")
+	return "SHOW MASTER STATUS"
 }
 
 // before reports whether the server's version is lower than major.minor.

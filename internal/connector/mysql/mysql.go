@@ -79,6 +79,9 @@ type source struct {
 	desk      *desk
 	cuts      cutsCache
 
+	// reach is the largest offset a dump can be asked for.
+	reach uint64
+
 	// idTaken is set once another reader had the same server_id.
 	idTaken atomic.Bool
 
@@ -98,7 +101,7 @@ func (d *desks) source(_ context.Context, v option.Values, env connector.Env) (*
 	if err != nil {
 		return nil, err
 	}
-	s := &source{cfg: cfg, env: env, desk: d.join(accountOf(cfg, v.Object("tls"))), conns: map[*conn]struct{}{}, altered: map[row.Name]*row.Table{}}
+	s := &source{cfg: cfg, env: env, desk: d.join(accountOf(cfg, v.Object("tls"))), reach: maxDumpOffset, conns: map[*conn]struct{}{}, altered: map[row.Name]*row.Table{}}
 	s.snapshots.most = env.Parallel
 	if env.Budget != nil {
 		s.pool.Freed = func(n int) { env.Budget.Give(int64(n)) }

@@ -608,7 +608,11 @@ func TestMySQL_snapshot_without_the_right_to_lock(t *testing.T) {
 			tables, from := hammered(t, srv, s)
 			stop := hammer(t, srv, 3)
 			views := map[position.Position]map[int]int{}
-			for range 6 {
+			opened, want := 0, 4
+			if name == "no GTID" {
+				want = 0
+			}
+			for range 4 {
 				snap, err := s.openSnapshot(within(t), tables[0].Name)
 				if fault.Has(err, fault.SourceGrants) && strings.Contains(fault.Of(err).Hint, "GRANT LOCK TABLES ON `h`.* TO 'low'@'127.0.0.1'") {
 					continue
@@ -617,11 +621,12 @@ func TestMySQL_snapshot_without_the_right_to_lock(t *testing.T) {
 					t.Fatal(err)
 				}
 				views[snap.mark] = view(t, snap)
+				opened++
 				snap.close()
 			}
 			stop()
-			if (name == "no GTID") != (len(views) == 0) {
-				t.Fatalf("%d snapshots of 6 were opened", len(views))
+			if opened != want {
+				t.Fatalf("%d snapshots of 4 were opened", opened)
 			}
 			all := logOf(t, s, tables, from, head(t, s))
 			for mark, got := range views {

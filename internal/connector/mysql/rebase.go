@@ -197,7 +197,7 @@ func (s *source) Rebase(ctx context.Context, places []position.Position) ([]posi
 // prove checks that the place is in the server's log and that what comes before
 // it is what was read.
 func (s *source) prove(ctx context.Context, c *conn, at spot) error {
-	if at.last.isTxn() && at.last.at <= maxDumpOffset {
+	if at.last.isTxn() && at.last.at <= s.reach {
 		start := at.place
 		start.file, start.offset = at.last.file, at.last.at
 		err := s.proveLast(ctx, start, at)
@@ -208,17 +208,30 @@ func (s *source) prove(ctx context.Context, c *conn, at spot) error {
 	if err := s.proveState(ctx, c, at.place, at.gtids, at.last); err != nil {
 		return err
 	}
-	from := dumpStart{file: at.name(), offset: at.offset}
-	if at.offset > maxDumpOffset {
-		from.gtids = &at.gtids
+	from, cur := s.dumpTo(at.place, at.gtids)
+	if cur.at != at.place {
+		return s.proveFar(ctx, from, cur, at.place)
 	}
-	cur := cursor{at: at.place, anchored: true}
 	return s.asDiverged(at.place, s.scan(ctx, from, &cur, func(h header, _ []byte, _ uint64) error {
 		if h.kind == evFormat || startsBetween(h.kind) {
 			return errDone
 		}
 		return fault.New(fault.SourceDiverged, "the server's log has something else at %s", at.place).At("%s", s.where())
 	}))
+}
+
+// proveFar checks that an event ends at a place before which the dump begins.
+func (s *source) proveFar(ctx context.Context, from dumpStart, cur cursor, p place) error {
+	c, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	from.nonBlock = true
+	if err := s.startDump(ctx, c, from); err != nil {
+		return err
+	}
+	return c.guard(ctx, func() error { return s.skipTo(c, &cur, p) })
 }
 
 // startsBetween reports whether an event of that kind stands at the start of a

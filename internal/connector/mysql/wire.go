@@ -17,7 +17,9 @@ const (
 	keptBuffer   = 1 << 20 // a buffer that grew beyond it is let go after the message
 	maxColumns   = 1 << 16
 	commandQuery = 0x03
-	commandQuit  = 0x01
+	// commandOption, followed by optionMany, lets a message have several statements.
+	commandOption = 0x1b
+	commandQuit   = 0x01
 )
 
 var (

@@ -198,11 +198,7 @@ func (r *streamer) stopRenamed(old *row.Table) {
 
 // readPrepared reads a prepared group again and takes its rows.
 func (r *streamer) readPrepared(g *prepared) error {
-	cur := cursor{at: g.start, anchored: true}
-	from := dumpStart{file: g.start.name(), offset: g.start.offset}
-	if from.offset > maxDumpOffset {
-		from.offset, cur.at.offset = 4, 4
-	}
+	from, cur := r.s.dumpTo(g.start, gtidState{unknown: true})
 	defer func(f *format, maps map[uint64]*mapped) { r.format, r.maps, r.again = f, maps, nil }(r.format, r.maps)
 	r.maps = map[uint64]*mapped{}
 	r.group.events = 0

@@ -124,7 +124,7 @@ func (d *decoder) readFooter() error {
 		return r.err
 	case wrote != version:
 		return fault.New(fault.FormatNewer, "a Parquet file has version %.20q, and this godwit knows %s", wrote, version).
-			Try("use the newer godwit that wrote it")
+			Try("use the version of the program that wrote it")
 	case columns != len(d.fields):
 		return fmt.Errorf("it has other columns than the table, as they were named: %d fit, of %d", columns, len(d.fields))
 	case groups < 0:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pingcap/tidb/pkg/parser/ast"
 	parsed "github.com/pingcap/tidb/pkg/parser/mysql"
+	driver "github.com/pingcap/tidb/pkg/parser/test_driver" // the parser's values
 	"github.com/pingcap/tidb/pkg/parser/types"
 
 	"godwit/internal/row"
@@ -204,11 +205,27 @@ func defaultText(c row.Column, given ast.ExprNode) *string {
 	if s := v.GetString(); s != "" {
 		text = s
 	}
+	if b, ok := v.GetValue().(driver.BinaryLiteral); ok { // b'101', x'ff'
+		text = binaryText(c.Type.Kind, b)
+	}
 	if negative {
 		text = "-" + text
 	}
 	text = defaultForm(c.Type, text)
 	return &text
+}
+
+// binaryText is what a literal of bytes is in a column.
+func binaryText(kind row.Kind, b []byte) string {
+	switch kind {
+	case row.Bits, row.Int, row.Uint:
+		var n uint64
+		for _, x := range b {
+			n = n<<8 | uint64(x)
+		}
+		return strconv.FormatUint(n, 10)
+	}
+	return string(b)
 }
 
 // defaultForm gives a literal the form that the column shows.

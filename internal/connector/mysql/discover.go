@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pingcap/tidb/pkg/parser/ast"
+
 	"godwit/internal/connector"
 	"godwit/internal/fault"
 	"godwit/internal/position"
@@ -168,6 +170,8 @@ type shapeReader struct {
 	types map[[3]string]row.Type
 	// checks: some column may be JSON, which only its check tells.
 	checks bool
+	// statements reads defaults.
+	statements statementReader
 }
 
 // draft is a table being read.
@@ -274,7 +278,7 @@ func (r *shapeReader) details(ctx context.Context, space string, only []string, 
 		})
 	}
 	r.checks = false
-	if err := ask("SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, ORDINAL_POSITION FROM information_schema.COLUMNS"+tree+" ORDER BY TABLE_NAME, ORDINAL_POSITION", r.addColumn); err != nil {
+	if err := ask("SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, ORDINAL_POSITION, COLUMN_DEFAULT, EXTRA FROM information_schema.COLUMNS"+tree+" ORDER BY TABLE_NAME, ORDINAL_POSITION", r.addColumn); err != nil {
 		return err
 	}
 	if err := r.exactLabels(ctx, space); err != nil {
@@ -454,8 +458,40 @@ func (r *shapeReader) addColumn(d *draft, v []value) error {
 		return typeFault(d.t.Name, name, err)
 	}
 	r.checks = r.checks || maybeJSON(t)
-	d.t.Columns = append(d.t.Columns, row.Column{Name: name, Type: t, Nullable: v[5].text() == "YES"})
+	c := row.Column{Name: name, Type: t, Nullable: v[5].text() == "YES"}
+	c.Default = r.defaultOf(c, v[7], strings.ToUpper(v[8].text()))
+	d.t.Columns = append(d.t.Columns, c)
 	return nil
+}
+
+// defaultOf returns what rows from before a column show in it. MariaDB's catalogue has
+// it as an expression, MySQL's as a value, both in three-byte UTF-8: of a character
+// beyond it there is a question mark.
+func (r *shapeReader) defaultOf(c row.Column, printed value, extra string) *string {
+	text := printed.text()
+	switch {
+	case strings.Contains(extra, "GENERATED"), strings.Contains(extra, "AUTO_INCREMENT"):
+		return nil // also what MySQL says of a default that is an expression
+	case printed.null:
+		return impliedDefault(c)
+	case r.c.mysql && c.Type.Kind == row.Bytes:
+		if raw, err := hex.DecodeString(strings.TrimPrefix(text, "0x")); err == nil && strings.HasPrefix(text, "0x") {
+			text = string(raw)
+		}
+		return &text
+	case r.c.mysql && c.Type.Kind != row.Bits:
+		text = defaultForm(c.Type, text)
+		return &text
+	}
+	stmt, err := r.statements.parse("SELECT "+text, 0)
+	if err != nil {
+		return nil
+	}
+	q, ok := stmt.(*ast.SelectStmt)
+	if !ok || q.Fields == nil || len(q.Fields.Fields) != 1 || q.Fields.Fields[0].Expr == nil {
+		return nil
+	}
+	return defaultText(c, q.Fields.Fields[0].Expr)
 }
 
 // typeFault names the column whose type cannot be moved.

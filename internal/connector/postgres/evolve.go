@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"godwit/internal/fault"
 	"godwit/internal/row"
@@ -298,7 +300,7 @@ func (x *alteration) field(i int) {
 	c := x.column(f.name)
 	if c == nil {
 		d := x.after.table.Columns[i].Default
-		if d == nil || x.maybeRenamed(i) {
+		if d == nil || x.maybeRenamed(i) || f.nulls && f.zeroDate(*d) {
 			x.add("ADD COLUMN %s %s", f.quoted, f.sql)
 			return
 		}
@@ -349,13 +351,18 @@ func (f *field) printed() string {
 	return f.sql
 }
 
+// zeroDate reports whether a default is a date that the server does not have.
+func (f *field) zeroDate(d string) bool {
+	return (f.form == asDate || f.form == asTimestamp || f.form == asInstant) && (strings.HasPrefix(d, "0000") || strings.Contains(d, "-00"))
+}
+
 // literal writes a default of the source.
 func (f *field) literal(d string) string {
 	switch f.form {
 	case asBits:
 		return literal(d) + "::bigint::bit(" + strconv.Itoa(f.size) + ")"
 	case asBytea:
-		return "convert_to(" + literal(d) + ", 'UTF8')"
+		return literal(`\x`+hex.EncodeToString([]byte(d))) + "::bytea"
 	}
 	return literal(d) + "::" + f.sql
 }

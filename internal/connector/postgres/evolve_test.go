@@ -64,6 +64,20 @@ func TestEvolve_when_columns_change(t *testing.T) {
 	r.wants("SELECT * FROM shop.t ORDER BY id, z", "1|7|5|∅", "2|8|1|∅", "2|9|3|∅")
 }
 
+// Defaults that have no text form, or none here, are taken as the source shows them.
+func TestEvolve_when_defaults_are_bytes_or_zero(t *testing.T) {
+	table := plainTable("t", true, "id")
+	r := newRig(t, postgres.Start(t), map[string]any{"unrepresentable": unrepresentableNull}, table)
+	r.must(r.write(table, change{row.Insert, cells(1)}))
+	zeros, day, bits := "\x00\xff'", "0000-00-00", "5"
+	more := altered(table, func(t *row.Table) {
+		t.Columns = append(t.Columns, row.Column{Name: "b", Type: row.Type{Kind: row.Bytes, Size: 3, Native: "binary(3)"}, Default: &zeros},
+			row.Column{Name: "d", Type: row.Type{Kind: row.Date, Native: "date"}, Default: &day}, row.Column{Name: "n", Type: row.Type{Kind: row.Bits, Size: 3, Native: "bit(3)"}, Default: &bits})
+	})
+	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: more})
+	r.wants("SELECT id, encode(b, 'hex'), d, n FROM shop.t", "1|00ff27|∅|101")
+}
+
 func TestEvolve_when_names_are_exchanged(t *testing.T) {
 	a, b := plainTable("a", true, "id", "x", "y"), plainTable("b", true, "id", "n")
 	b.Number = 2

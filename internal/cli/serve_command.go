@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"godwit/internal/engine/local"
 	"godwit/internal/fault"
 	"godwit/internal/job/allow"
+	"godwit/internal/limit"
 	"godwit/internal/option"
 	"godwit/internal/secret"
 	"godwit/internal/server/web"
@@ -33,9 +33,7 @@ const (
 	serveMemory = "1GiB"
 	serveDrain  = "30s"
 	serveLeast  = 64 << 20
-	// runtimeShare is what the collector leaves of the memory to what it does not see.
-	runtimeShare = 24 << 20
-	secretsMost  = 1 << 20
+	secretsMost = 1 << 20
 )
 
 // serveFlags are the flags of serve.
@@ -106,8 +104,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if s.open == nil {
 		s.open = openService
 	}
-	// The ceiling is the process's: the collector works harder near it.
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(o.Memory - runtimeShare))
+	defer limit.Memory(o.Memory)()
 	return s.run(ctx, f)
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"godwit/internal/engine"
@@ -32,9 +31,8 @@ var (
 // it: the rest is for pages, listings, the runtime and what the collector has not
 // freed yet.
 const (
-	memoryLeast  = 64 << 20
-	budgetShare  = 3
-	runtimeShare = 24 << 20
+	memoryLeast = 64 << 20
+	budgetShare = 3
 )
 
 // Folders of a job's state.
@@ -109,8 +107,7 @@ func (e Engine) act(ctx context.Context, s *job.Spec, o engine.Options, do func(
 	}
 	r.number = last + 1
 	if o.Driving == nil {
-		// The ceiling is the process's: the collector works harder near it.
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(o.Memory, memoryLeast) - runtimeShare))
+		defer limit.Memory(max(o.Memory, memoryLeast))()
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	out.Stopped, err = r.carried(ctx, do)

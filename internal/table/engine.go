@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime/debug"
 
 	"godwit/internal/connector"
 	"godwit/internal/engine"
@@ -24,11 +23,6 @@ var _ engine.Engine = Engine{}
 // budgetShare is the part of the memory ceiling that batches may take: the rest
 // is for encoders, packets, the runtime and what the collector has not freed yet.
 const budgetShare = 4
-
-// runtimeShare is what the collector leaves of a memory ceiling to what it does not see:
-// the binary's own pages, of which a run of Parquet comes to use 32 MiB, and stacks and
-// fragmentation, which grow with the rest.
-func runtimeShare(ceiling int64) int64 { return 12<<20 + ceiling/4 }
 
 // leastMemory is what a run that has the process to itself takes at least.
 const leastMemory = 64 << 20
@@ -96,9 +90,7 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 		return out, err
 	}
 	if o.Driving == nil {
-		// The ceiling is the process's: the collector works harder near it.
-		ceiling := max(o.Memory, leastMemory)
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(ceiling - runtimeShare(ceiling)))
+		defer limit.Memory(max(o.Memory, leastMemory))()
 	}
 	o = whole(s, o)
 	w := newWork(ctx, s, o, state)

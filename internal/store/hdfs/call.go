@@ -31,8 +31,10 @@ func callerOf(c *hdfs.Client) (caller, error) {
 			return node, nil
 		}
 	}
-	return nil, errors.New("the library for HDFS has another form than it had")
+	return nil, errOtherForm
 }
+
+var errOtherForm = errors.New("the library for HDFS has another form than it had")
 
 // args are the fields of a request, or of a message in it.
 type args map[protoreflect.Name]any

@@ -125,7 +125,7 @@ func (p *pool) close() error {
 func (c cluster) connect() (*link, error) {
 	o := hdfs.ClientOptions{
 		Addresses: c.namenodes, User: c.user, UseDatanodeHostname: c.hostnames, DataTransferProtection: c.protection,
-		NamenodeDialFunc: dial, DatanodeDialFunc: dial, KerberosServicePrincipleName: c.service,
+		NamenodeDialFunc: dial, DatanodeDialFunc: dialData, KerberosServicePrincipleName: c.service,
 	}
 	if c.login != nil {
 		k, err := c.login()
@@ -153,6 +153,38 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 		return nil, err
 	}
 	return &patient{Conn: c}, nil
+}
+
+// dialData is dial to a data node: that it was one is part of every error.
+func dialData(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, &dataError{node: address, err: err}
+	}
+	return &dataConn{Conn: c, node: address}, nil
+}
+
+// dataConn is a connection to a data node.
+type dataConn struct {
+	net.Conn
+	node string
+}
+
+func (c *dataConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	return n, c.named(err)
+}
+
+func (c *dataConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	return n, c.named(err)
+}
+
+func (c *dataConn) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &dataError{node: c.node, err: err}
 }
 
 // patient is a connection that gives up, for good, what takes too long.

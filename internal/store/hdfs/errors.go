@@ -60,11 +60,27 @@ type known struct{ plain, err error }
 func (k *known) Error() string   { return k.err.Error() }
 func (k *known) Unwrap() []error { return []error{k.plain, k.err} }
 
+// dataError is what broke a connection to a data node, or kept it from being made. It does
+// not unwrap: its io.EOF is not the end of a block, as which the library would take it, and
+// it is no name node that does not answer.
+type dataError struct {
+	node string // host:port
+	err  error
+}
+
+func (e *dataError) Error() string { return "data node " + e.node + ": " + e.err.Error() }
+
+// fault is what people are told when it kept them from what.
+func (e *dataError) fault(what string) *fault.Error {
+	return fault.New(fault.StoreUnreachable, "cannot %s: the connection to data node %s failed", what, e.node).By(e.err).
+		Try("check that it runs (hdfs dfsadmin -report), that it can be reached from here (hostnames: true where only by its name), and that it wants the protection that is set")
+}
+
 // What the library says when no name node could be asked, without a type.
 const noNameNode = "no available namenodes"
 
-// unanswered reports whether err says that the cluster does not answer, or that no
-// name node of it is active. What was asked may have been done.
+// unanswered reports whether err says that no name node answers, or that none of them is
+// active. What was asked may have been done.
 func unanswered(err error) bool {
 	if err == nil || refusesLogin(err) || errors.Is(err, context.Canceled) {
 		return false
@@ -135,6 +151,9 @@ func (s *Store) fail(what, key string, err error) error {
 	if s.cluster.login == nil && !s.pool.wasThere() && strings.Contains(err.Error(), "unexpected sequence number") {
 		// A refusal to whom shows no ticket is not numbered, and the library drops it.
 		err = loginError{errors.New("the cluster wants another way to log in than a name")}
+	}
+	if data := (*dataError)(nil); errors.As(err, &data) {
+		return data.fault(what).At("%s", where)
 	}
 	class, text := exception(err)
 	cause := err

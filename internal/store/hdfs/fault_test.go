@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,12 +87,72 @@ func TestStore_when_nodes_go_away(t *testing.T) {
 	}
 }
 
-// Data nodes tell of their blocks late here. So the active name node is gone while
-// files wait for their end, and the one that takes over has not been told how long
-// they are.
-func TestStaging_when_a_failover_comes_before_its_end(t *testing.T) {
+func TestStaging_when_data_nodes_tell_of_blocks_late(t *testing.T) {
 	server := servers.Start(t, servers.Options{HA: true, Conf: map[string]string{"dfs.blockreport.incremental.intervalMsec": "4000"}})
-	s := at(t, server, server.Folder(t, lark), map[string]any{"block_size": int64(2 << 20)})
+	folder := server.Folder(t, lark)
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, *servers.Server, *Store)
+	}{
+		{"and more blocks come", moreBlocks},
+		{"and a failover comes first", failoverFirst},
+		{"and the only one ends", onlyDataNodeEnds},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.run(t, server, at(t, server, folder, map[string]any{"block_size": int64(2 << 20)}))
+		})
+	}
+}
+
+// moreBlocks: data nodes tell once in a second at most, and the name node gives no block
+// while it has not been told of the one before the last.
+func moreBlocks(t *testing.T, _ *servers.Server, s *Store) {
+	var said strings.Builder
+	s.log = slog.New(slog.NewTextHandler(&said, nil))
+	g, err := s.Stage(t.Context(), "long", store.PutOptions{})
+	must(t, err)
+	var written []byte
+	for !strings.Contains(said.String(), "NotReplicatedYetException") {
+		if len(written) > 40*len(large) {
+			t.Fatal("each block was there at once: nothing is tried here")
+		}
+		for p := large; len(p) > 0; p = p[min(len(p), 300_000):] { // blocks end within a write
+			_, err := g.Write(p[:min(len(p), 300_000)])
+			must(t, err)
+		}
+		written = append(written, large...)
+	}
+	r, err := g.Close()
+	must(t, err)
+	o, err := s.Publish(t.Context(), r)
+	if o != store.Published || err != nil {
+		t.Fatalf("published %d, %v", o, err)
+	}
+	holds(t, s, "long", written)
+}
+
+// onlyDataNodeEnds: it is that one which people are told of.
+func onlyDataNodeEnds(t *testing.T, server *servers.Server, s *Store) {
+	must(t, put(s, "there", large[:1<<20]))
+	g, err := s.Stage(t.Context(), "cut", store.PutOptions{})
+	must(t, err)
+	_, err = g.Write(large[:1<<20])
+	must(t, err)
+	server.Do(t, "stop-datanode", "0")
+	told := func(what string, err error) {
+		t.Helper()
+		f := fault.Of(err)
+		if f.Code != fault.StoreUnreachable || !strings.Contains(f.Error(), "data node 127.0.0.1:") || strings.Contains(f.Error(), "name node") || !strings.Contains(f.Hint, "hostnames") {
+			t.Errorf("%s: %v; %s", what, err, f.Hint)
+		}
+	}
+	told("read", second(get(s, "there")))
+	told("write", second(g.Close()))
+}
+
+// failoverFirst: the active name node is gone while files wait for their end, and the one
+// that takes over has not been told how long they are.
+func failoverFirst(t *testing.T, server *servers.Server, s *Store) {
 	calls := make(chan struct{}, 1000)
 	s.request = func(context.Context) error {
 		calls <- struct{}{}
@@ -168,9 +229,16 @@ func activeEnds(t *testing.T, server *servers.Server, s *Store) {
 }
 
 func nobodyActive(t *testing.T, server *servers.Server, s *Store) {
+	g, err := s.Stage(t.Context(), "long", store.PutOptions{})
+	must(t, err)
+	_, err = g.Write(large[:2<<20])
+	must(t, err)
 	server.Do(t, "standby", "0")
 	done := make(chan error)
-	go func() { done <- put(s, "waits", large) }()
+	go func() {
+		_, err := g.Write(large[2<<20:]) // more blocks
+		done <- errors.Join(err, put(s, "waits", large))
+	}()
 	select {
 	case err := <-done:
 		t.Fatalf("put while nobody is active: %v", err)
@@ -179,6 +247,12 @@ func nobodyActive(t *testing.T, server *servers.Server, s *Store) {
 	server.Do(t, "activate", "0")
 	must(t, <-done)
 	holds(t, s, "waits", large)
+	r, err := g.Close()
+	must(t, err)
+	if o, err := s.Publish(t.Context(), r); o != store.Published || err != nil {
+		t.Fatalf("Publish: %d, %v", o, err)
+	}
+	holds(t, s, "long", large)
 }
 
 func dataNodeEnds(t *testing.T, server *servers.Server, s *Store) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -154,13 +155,23 @@ func unsuitable(st *hdfs.FileStatus) string {
 	return ""
 }
 
-// write writes p. Should the data nodes of the first block fail it, others are tried;
-// should no name node be there to choose them, the file is begun again once one is.
+// write writes p, which may fill several blocks.
 func (f *file) write(p []byte) error {
-	if len(p) == 0 {
-		return nil
+	for len(p) > 0 {
+		n := min(int64(len(p)), f.s.block-f.size%f.s.block) // to the end of a block
+		if err := f.fill(p[:n]); err != nil {
+			return err
+		}
+		p = p[n:]
 	}
-	_, err := f.w.Write(p)
+	return nil
+}
+
+// fill writes p into one block. Should the data nodes of the first block fail it, others
+// are tried; should no name node be there to choose them, the file is begun again once
+// one is.
+func (f *file) fill(p []byte) error {
+	err := f.pour(p)
 	for tries := 1; err != nil && f.size == 0 && tries < pipelineTries; tries++ {
 		if isAnswer(err) && !unanswered(err) {
 			break
@@ -174,7 +185,7 @@ func (f *file) write(p []byte) error {
 		if err := f.create(); err != nil {
 			return err
 		}
-		_, err = f.w.Write(p)
+		err = f.pour(p)
 	}
 	if err != nil {
 		if !isAnswer(err) {
@@ -184,6 +195,46 @@ func (f *file) write(p []byte) error {
 	}
 	f.size += int64(len(p))
 	return nil
+}
+
+// pour hands p to the library, which asks for a further block when the one it has is
+// full. The name node gives none before data nodes have told it that they have the block
+// before that one, and none while no node is active: it is asked again. Of p nothing is
+// written then.
+func (f *file) pour(p []byte) error {
+	slot, err := blockOf(f.w)
+	if err != nil {
+		return err
+	}
+	full := reflect.ValueOf(slot.Interface())
+	begin := time.Now()
+	for wait := firstWait; ; wait = min(2*wait, mostWait) {
+		_, err := f.w.Write(p)
+		class, _ := exception(err)
+		early := class == "NotReplicatedYetException"
+		waited := time.Since(begin)
+		switch {
+		case err == nil || full.IsNil() || !early && !unanswered(err):
+			return err
+		case waited > f.s.patience || early && waited > replicationMost:
+			return err
+		case wait == firstWait:
+			f.s.log.Warn("HDFS gives no further block yet; asking again", "file", f.path, "cause", err)
+		}
+		if err := pause(f.ctx, wait); err != nil {
+			return err
+		}
+		slot.Set(full) // the library has dropped it, and with it what the next block comes after
+	}
+}
+
+// blockOf returns where a writer has its block.
+func blockOf(w *hdfs.FileWriter) (slot reflect.Value, err error) {
+	field := reflect.ValueOf(w).Elem().FieldByName("blockWriter")
+	if !field.IsValid() || field.Kind() != reflect.Pointer {
+		return field, errOtherForm
+	}
+	return reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem(), nil
 }
 
 // isAnswer: the name node said so.
@@ -196,8 +247,8 @@ func isAnswer(err error) bool {
 const (
 	firstWait = 2 * time.Millisecond
 	mostWait  = 400 * time.Millisecond
-	// replicationMost is how long data nodes may take to tell the name node of a last
-	// block. Where they have failed it never comes: the file is begun anew then.
+	// replicationMost is how long data nodes may take to tell the name node of a block.
+	// Where they have failed it never comes: the file is begun anew then.
 	replicationMost = 12 * time.Second
 )
 

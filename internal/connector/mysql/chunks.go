@@ -64,7 +64,7 @@ func (s *source) Splits(ctx context.Context, r connector.Request) ([]connector.S
 	}
 	cuts, err := d.divide(ctx)
 	if err != nil {
-		err := s.readFault(ctx, &snapshot{c: c}, t, err)
+		err := s.readFault(ctx, c, t.Name, err)
 		if fault.Has(err, fault.SourceShape) {
 			return makeSplits(r, "", nil, nil), nil // it was dropped or altered meanwhile: one chunk is always right
 		}

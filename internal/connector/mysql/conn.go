@@ -37,8 +37,11 @@ type conn struct {
 // defaults are: texts in utf8mb4, times in UTC, no rewriting of values by modes,
 // and no limit on how long a statement, or a reader that holds it back, may take.
 const session = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = '', " +
-	"net_write_timeout = 31536000, net_read_timeout = 3600, wait_timeout = 2147483, lock_wait_timeout = 60, " +
+	"net_write_timeout = 31536000, net_read_timeout = 3600, wait_timeout = 2147483, " + lockPatience + ", " +
 	"sql_select_limit = DEFAULT, sql_big_selects = 1, autocommit = 1, "
+
+// lockPatience bounds, in seconds, how long a reader waits for whoever alters its table.
+const lockPatience = "lock_wait_timeout = 60"
 
 // What each server adds to it. MySQL would tell estimates of tables that are a day
 // old.

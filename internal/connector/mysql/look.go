@@ -25,14 +25,17 @@ const lookedUpAtOnce = 100
 // cannot be compared exactly (float), all rows of the table are emitted.
 func (s *source) Look(ctx context.Context, t *row.Table, keys *row.Batch, emit func(*row.Batch) error) error {
 	snap, err := s.openSnapshot(ctx, t.Name)
+	if err == nil {
+		snap, err = s.pin(ctx, snap, t.Name)
+	}
+	if errors.Is(err, errGone) {
+		return s.readGone(ctx, t.Name, emit)
+	}
 	if err != nil {
 		return err
 	}
 	defer snap.close()
-	table, err := s.pinShape(ctx, snap, t)
-	if errors.Is(err, errGone) {
-		return emit(row.Mark(snap.mark, 0))
-	}
+	table, err := s.shapeNow(ctx, snap, t)
 	if err != nil {
 		return err
 	}
@@ -53,7 +56,7 @@ func (s *source) Look(ctx context.Context, t *row.Table, keys *row.Batch, emit f
 			return r.emitted
 		}
 		if err != nil {
-			return s.readFault(ctx, snap, table, err)
+			return s.readFault(ctx, snap.c, t.Name, err)
 		}
 	}
 	return nil

@@ -277,14 +277,17 @@ func (s *source) translate(ctx context.Context, c *conn, log string, p position.
 	if err := s.translatable(ctx, c, at.gtids); err != nil {
 		return noPosition, err
 	}
+	// Asked first: what is logged while it is looked for is not before it.
+	end, err := s.headPlace(ctx, c)
+	if err != nil {
+		return noPosition, err
+	}
 	found, there, err := s.firstAfter(ctx, log, at.gtids)
 	if err != nil {
 		return noPosition, err
 	}
 	if !there && !c.mysql { // nothing after it yet
-		if found, err = s.headPlace(ctx, c); err != nil {
-			return noPosition, err
-		}
+		found = end
 	}
 	if c.mysql {
 		err = s.proveExact(ctx, found, at.gtids)

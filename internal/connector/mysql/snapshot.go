@@ -35,8 +35,9 @@ type snapshot struct {
 	mark     position.Position // exactly the transactions before it are seen; zero when the log is off
 	place    place
 	born     time.Time
-	era      int  // of the pool when it was opened
-	releases bool // metadata locks are let go between chunks
+	era      int      // of the pool when it was opened
+	releases bool     // metadata locks are let go between chunks
+	exact    row.Name // the table of which it surely has what the log has before its place: see pin
 	// The chunk it read last: the next one of the same table is to have the same
 	// mark, because marks of neighbours fold.
 	table row.Name
@@ -90,6 +91,7 @@ func (s *source) beginSnapshot(ctx context.Context, snap *snapshot) error {
 		return err
 	}
 	if c.mysql {
+		snap.exact = snap.table
 		err = s.openExact(ctx, snap)
 	} else {
 		err = s.beginSettled(ctx, snap)
@@ -273,56 +275,68 @@ func (s *source) readChunk(ctx context.Context, split connector.Split, emit func
 	if err != nil {
 		return fault.New(fault.SourceProtocol, "the key range of chunk %s cannot be read", split.ID).By(err)
 	}
-	snap := s.snapshots.take(split.Tables[0].Name, split.Chunk)
-	if snap != nil && !snap.release(ctx) {
-		snap.close() // it was killed while it waited
-		snap = nil
-	}
-	if snap == nil {
-		if snap, err = s.openSnapshot(ctx, split.Tables[0].Name); err != nil {
-			return err
+	name := split.Tables[0].Name
+	snap, err := s.snapshotFor(ctx, name, split.Chunk)
+	if err == nil {
+		if err = s.readRows(ctx, snap, split, bounds, emit); err != nil {
+			snap.close()
 		}
 	}
-	if err := s.readRows(ctx, snap, split, bounds, emit); err != nil {
-		snap.close()
-		if errors.Is(err, errGone) {
-			return s.readGone(ctx, split, emit)
-		}
+	if errors.Is(err, errGone) {
+		return s.readGone(ctx, name, emit)
+	}
+	if err != nil {
 		return err
 	}
 	if !snap.release(ctx) {
 		snap.close() // the rows are whole: only the snapshot is of no more use
 		return nil
 	}
-	snap.table, snap.chunk = split.Tables[0].Name, split.Chunk
+	snap.table, snap.chunk = name, split.Chunk
 	s.snapshots.put(snap)
 	return nil
+}
+
+// snapshotFor returns a snapshot that has pinned the table of a chunk: one that waits for
+// work, or a new one. The caller closes it or puts it back.
+func (s *source) snapshotFor(ctx context.Context, t row.Name, chunk uint32) (*snapshot, error) {
+	snap := s.snapshots.take(t, chunk)
+	if snap != nil && !snap.release(ctx) {
+		snap.close() // it was killed while it waited
+		snap = nil
+	}
+	if snap == nil {
+		var err error
+		if snap, err = s.openSnapshot(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+	return s.pin(ctx, snap, t)
 }
 
 // errGone says that the table of a chunk is not there any more.
 var errGone = fault.New(fault.SourceShape, "the table is gone")
 
-// readGone reads a chunk of a table that was dropped after it was planned: at a
-// mark after the drop it has no rows, and the log tells of the drop.
-func (s *source) readGone(ctx context.Context, split connector.Split, emit func(*row.Batch) error) error {
-	t := split.Tables[0]
-	snap, err := s.openSnapshot(ctx, t.Name)
+// readGone reads a table that was dropped after it was planned: at a mark after the
+// drop it has no rows, and the log tells of the drop.
+func (s *source) readGone(ctx context.Context, t row.Name, emit func(*row.Batch) error) error {
+	snap, err := s.openSnapshot(ctx, t)
 	if err != nil {
 		return err
 	}
 	defer snap.close()
-	switch now, err := s.shapeOf(ctx, snap.c, t.Name); {
+	switch now, err := s.shapeOf(ctx, snap.c, t); {
 	case err != nil:
 		return err
 	case now != nil:
-		return fault.New(fault.SourceShape, "table %s was dropped and made again while it was read", t.Name).At("%s", s.where())
+		return fault.New(fault.SourceShape, "table %s was dropped and made again while it was read", t).At("%s", s.where())
 	}
 	return emit(row.Mark(snap.mark, 0))
 }
 
-// readRows reads one chunk inside snap.
+// readRows reads one chunk inside snap, which has pinned the table.
 func (s *source) readRows(ctx context.Context, snap *snapshot, split connector.Split, bounds keyRange, emit func(*row.Batch) error) error {
-	table, err := s.pinShape(ctx, snap, split.Tables[0])
+	table, err := s.shapeNow(ctx, snap, split.Tables[0])
 	if err != nil {
 		return err
 	}
@@ -344,7 +358,7 @@ func (s *source) readRows(ctx context.Context, snap *snapshot, split connector.S
 		return r.emitted
 	}
 	if err != nil {
-		return s.readFault(ctx, snap, table, err)
+		return s.readFault(ctx, snap.c, table.Name, err)
 	}
 	return nil
 }
@@ -379,19 +393,18 @@ func runRows(ctx context.Context, c *conn, t *row.Table, sql string, r *chunkRea
 var errEmit = errors.New("emit failed")
 
 // readFault gives an error of reading rows its code and the table's name.
-func (s *source) readFault(ctx context.Context, snap *snapshot, table *row.Table, err error) error {
-	err = snap.c.fault(ctx, err)
+func (s *source) readFault(ctx context.Context, c *conn, t row.Name, err error) error {
+	err = c.fault(ctx, err)
 	var f *fault.Error
 	if errors.As(err, &f) && f.Code != fault.SourceAuth {
 		named := *f
-		named.Where = fmt.Sprintf("%s, table %s", s.where(), table.Name)
+		named.Where = fmt.Sprintf("%s, table %s", s.where(), t)
 		return &named
 	}
 	return err
 }
 
-// pinShape locks the shape of the table against changes for as long as the chunk
-// is read (as any SELECT does) and returns it: planned itself when nothing
+// shapeNow returns the shape of a table that snap has pinned: planned itself when nothing
 // changed, otherwise the newer shape, with planned's number and a version one
 // above it. That version only says "newer": the versions of the log's history
 // are the stream's, which will meet the same change at its own place.
@@ -399,15 +412,7 @@ func (s *source) readFault(ctx context.Context, snap *snapshot, table *row.Table
 // A change that rebuilt the table after the snapshot was opened makes the server
 // refuse the SELECT (1412): the chunk is read again under a new mark. One that did
 // not (an instant ADD COLUMN) reads on, with the new column at its default.
-func (s *source) pinShape(ctx context.Context, snap *snapshot, planned *row.Table) (*row.Table, error) {
-	err := snap.c.exec(ctx, "SELECT * FROM "+tableName(planned.Name)+" LIMIT 0")
-	var e *serverError
-	if errors.As(err, &e) && (e.code == errNoSuchTable || e.code == errUnknownDB) {
-		return nil, errGone
-	}
-	if err != nil {
-		return nil, s.readFault(ctx, snap, planned, err)
-	}
+func (s *source) shapeNow(ctx context.Context, snap *snapshot, planned *row.Table) (*row.Table, error) {
 	now, err := s.shapeOf(ctx, snap.c, planned.Name)
 	if err != nil {
 		return nil, err

@@ -269,6 +269,10 @@ func (s *simulation) healable(run *attempt, table string) {
 			at = nil
 		}
 	}
+	if run.Task.Table == "" && s.state.apart(table) {
+		s.replans() // if it has come to its end
+		return
+	}
 	s.heals[table] = append(at, s.now)
 	s.resyncs(table)
 }

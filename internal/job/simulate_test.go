@@ -282,7 +282,7 @@ func (s *simulation) turn() {
 // pass lets time pass, and wakes the engine when it is due, and sometimes when it
 // is not.
 func (s *simulation) pass() {
-	s.now = s.now.Add(time.Duration(s.IntN(10_000)) * time.Millisecond)
+	s.now = s.now.Add(time.Duration(s.IntN(s.IntN(10_000)+1)) * time.Millisecond) // most of it within a short pause
 	if !s.calm && s.IntN(500) == 0 {
 		s.now = s.now.Add(-time.Hour)
 		s.unwait()
@@ -351,6 +351,8 @@ func (s *simulation) labour(run *attempt) {
 		say(Event{Kind: TaskStopped})
 	case n < 40 && run.Task.Kind != Planning && !s.cursed:
 		say(Event{Kind: TaskProgressed})
+	case n < 45 && run.Task.Kind == Stream && run.Task.Table != "" && !s.calm:
+		say(Event{Kind: Healable, Tables: []string{run.Task.Table}})
 	case n < 50 && run.Task.Kind == Stream && run.Task.Table != "":
 		say(Event{Kind: CaughtUp})
 	case n == 50 && run.Task.Kind != Planning && run.Task.Kind != Resync && !s.calm:

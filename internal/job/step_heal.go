@@ -19,7 +19,14 @@ func (s *State) healable(t *TaskState, e Event) (begun bool) {
 		return false
 	}
 	for _, name := range e.Tables {
-		if name == "" || s.task(resyncID(name)) != nil || !s.roomApart(name) || !s.table(name).mayHeal(e.Now) {
+		if name == "" || s.task(resyncID(name)) != nil {
+			continue
+		}
+		if s.apart(name) && t.Table == "" { // one that had the name before: to begin that anew would help neither
+			begun = s.rejoinOver(name, e.Now) || begun
+			continue
+		}
+		if !s.roomApart(name) || !s.table(name).mayHeal(e.Now) {
 			continue
 		}
 		table := s.ensureTable(name, e.Now)
@@ -31,6 +38,16 @@ func (s *State) healable(t *TaskState, e Event) (begun bool) {
 		begun = true
 	}
 	return begun
+}
+
+// rejoinOver ends the time apart of a table that has come to the end that was asked for.
+func (s *State) rejoinOver(name string, now time.Time) bool {
+	if t := s.table(name); t.Paused != nil || !s.overApart()[name] {
+		return false
+	}
+	s.setApart(s.table(name), Together, now)
+	s.forget(name)
+	return true
 }
 
 // mayHeal reports whether the pause is over. A clock that was set back must not make it

@@ -116,6 +116,21 @@ func (s *State) rejoin(t *TaskState, now time.Time) bool {
 // rejoinAtEnd ends the time apart of tables when all streams have come to the end
 // that was asked for, so that the job ends at one place.
 func (s *State) rejoinAtEnd(now time.Time) {
+	ended := s.overApart()
+	if all, any := ended[""]; any && !all {
+		return
+	}
+	for _, t := range slices.Clone(s.Tables) {
+		if t.Apart != Together && t.Paused == nil && ended[t.Name] {
+			s.setApart(s.table(t.Name), Together, now)
+			s.forget(t.Name)
+		}
+	}
+}
+
+// overApart reports of tables whether all that carries each apart has come to its end; ""
+// are the others.
+func (s *State) overApart() map[string]bool {
 	ended := map[string]bool{}
 	for i := range s.Tasks {
 		switch t := &s.Tasks[i]; t.Kind {
@@ -126,15 +141,7 @@ func (s *State) rejoinAtEnd(now time.Time) {
 			ended[t.Table] = false
 		}
 	}
-	if all, any := ended[""]; any && !all {
-		return
-	}
-	for _, t := range slices.Clone(s.Tables) {
-		if t.Apart != Together && t.Paused == nil && ended[t.Name] {
-			s.setApart(s.table(t.Name), Together, now)
-			s.forget(t.Name)
-		}
-	}
+	return ended
 }
 
 // forget drops a table of which nothing special is asked.

@@ -179,29 +179,70 @@ func (w *work) resync(ctx context.Context, table string, claim connector.Claim) 
 // healEvery is how often tables that wait to be read again are told of again.
 const healEvery = 5 * time.Second
 
-// heals tells, while a stream runs, of its tables that a copy makes whole, so that they
+// mostHealWait is how long a stream that came to the end that was asked for waits for
+// tables that could not be read again yet. It is longer than the first few pauses.
+const mostHealWait = time.Minute
+
+// healing tells, while a stream runs, of its tables that a copy makes whole, so that they
 // are read again. While a sink goes alone they wait: it has not come to where they were
 // marked, or lies behind it.
-func (w *work) heals(stream *flow.StreamTask, r engine.Run) (stop func()) {
+type healing struct {
+	work *work
+	run  engine.Run
+	stop func()
+
+	mu    sync.Mutex
+	names []string
+}
+
+// heals begins to tell for a stream; nil: there are no copies, or there is nothing beyond
+// them.
+func (w *work) heals(stream *flow.StreamTask, r engine.Run) *healing {
 	if w.spec.Mode != job.SnapshotAndChanges {
-		return func() {} // there are no copies, or there is nothing beyond them
+		return nil
 	}
-	var mu sync.Mutex
-	var names []string
-	tell := func() bool {
-		mu.Lock()
-		now := slices.Clone(names)
-		mu.Unlock()
-		if len(now) > 0 && !w.anyAlone() {
-			r.Healable(now)
-		}
-		return false
-	}
+	h := &healing{work: w, run: r}
 	stream.Healable = func(tables []string) {
-		mu.Lock()
-		names = slices.Compact(slices.Sorted(slices.Values(append(names, tables...))))
-		mu.Unlock()
-		tell()
+		h.mu.Lock()
+		h.names = slices.Compact(slices.Sorted(slices.Values(append(h.names, tables...))))
+		h.mu.Unlock()
+		h.tell()
 	}
-	return repeated(healEvery, tell)
+	h.stop = repeated(healEvery, h.tell)
+	return h
+}
+
+func (h *healing) tell() (done bool) {
+	if now := h.now(); len(now) > 0 {
+		h.run.Healable(now)
+	}
+	return false
+}
+
+// now are the tables that may be read again.
+func (h *healing) now() []string {
+	if h.work.anyAlone() {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.names)
+}
+
+// end stops telling. Where the stream came to its end it first gives tables whose pause is
+// not over the time to be read again, which ends ctx: else the job would end with them.
+func (h *healing) end(ctx context.Context, came bool) {
+	if h == nil {
+		return
+	}
+	defer h.stop()
+	if !came || len(h.now()) == 0 {
+		return
+	}
+	over := time.NewTimer(mostHealWait)
+	defer over.Stop()
+	select {
+	case <-ctx.Done():
+	case <-over.C:
+	}
 }

@@ -602,8 +602,9 @@ func (w *work) runCopy(ctx context.Context, task *flow.ChunkTask, claim connecto
 	return why(w.flow.RunChunks(ctx, task, claim))
 }
 
-func (w *work) runStream(ctx context.Context, stream *flow.StreamTask, r engine.Run, claim connector.Claim) error {
-	defer w.heals(stream, r)()
+func (w *work) runStream(ctx context.Context, stream *flow.StreamTask, r engine.Run, claim connector.Claim) (err error) {
+	h := w.heals(stream, r)
+	defer func() { h.end(ctx, err == nil) }()
 	if r.Task.Table != "" {
 		return w.runPart(ctx, stream, claim, r.CaughtUp)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ type busy struct {
 	// server is the one written to; nil: nobody is for a while, and what the one before
 	// answers is not looked at.
 	server atomic.Pointer[mariadb.Server]
+	writes sync.Mutex // held while something is written
 	stop   chan struct{}
 	ended  chan error // nil: the writer has not begun, or its end was seen
 }
@@ -51,19 +53,37 @@ func (b *busy) write() {
 				return
 			case <-time.After(10 * time.Millisecond): // leaves the machine to others too
 			}
-			s := b.server.Load()
-			if s == nil {
-				continue
-			}
-			err := s.Run(writes(r))
-			deadlock := err != nil && strings.Contains(err.Error(), "ERROR 1213") // which others may cause: the rest is not sent
-			if err != nil && !deadlock && b.server.Load() == s {
+			if err := b.writeOnce(r); err != nil {
 				b.ended <- err
 				return
 			}
 		}
 	}()
 	b.t.Cleanup(b.halt)
+}
+
+func (b *busy) writeOnce(r *rand.Rand) error {
+	b.writes.Lock()
+	defer b.writes.Unlock()
+	s := b.server.Load()
+	if s == nil {
+		return nil
+	}
+	err := s.Run(writes(r))
+	if err != nil && strings.Contains(err.Error(), "ERROR 1213") || b.server.Load() != s { // a deadlock, which others may cause: the rest is not sent
+		return nil
+	}
+	return err
+}
+
+// kill kills the server that is written to, and returns when nothing is sent to it any
+// more: what came late would be written when it is started again.
+func (b *busy) kill() {
+	b.t.Helper()
+	s := b.server.Swap(nil)
+	s.Kill(b.t)
+	b.writes.Lock()
+	defer b.writes.Unlock()
 }
 
 // halt stops the writer.

@@ -24,6 +24,7 @@ INSERT INTO app.a SELECT seq, 'old' FROM app.seq_1_to_500; INSERT INTO app.b SEL
 		"INSERT INTO app.a VALUES (5000, 'x'); RENAME TABLE app.log TO app.log_2; CREATE TABLE app.log LIKE app.log_1; INSERT INTO app.log VALUES (2, 'third')",
 		"RENAME TABLE app.a TO app.tmp, app.a_old TO app.a, app.tmp TO app.a_old; INSERT INTO app.a VALUES (6000, 'back'); INSERT INTO app.a_old VALUES (6001, 'away')",
 		"DROP TABLE app.log; CREATE TABLE app.log LIKE app.log_1; INSERT INTO app.log VALUES (3, 'fourth')",
+		"DROP TABLE app.log; CREATE TABLE app.log (v DATE, id INT PRIMARY KEY, n INT NOT NULL); INSERT INTO app.log VALUES ('2020-02-29', 3, 5), (NULL, 4, 6)",
 	} {
 		code, said := run(t, s.Password, j.args()...)
 		want(t, code, said, 0)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -29,16 +30,24 @@ var alterations = []string{"ADD COLUMN w INT NOT NULL DEFAULT 7", "MODIFY n BIGI
 // pt-online-schema-change does, reads nothing again, and its targets are exact.
 func TestOnline_when_all_tables_are_chosen(t *testing.T) {
 	for name, of := range map[string]kind{"MariaDB": mariaDB, "MySQL": mySQL} {
-		t.Run(name, func(t *testing.T) { alteredOnline(t, of) })
+		t.Run(name, func(t *testing.T) { alteredOnline(t, of, `["app.*"]`) })
 	}
 }
 
-func alteredOnline(t *testing.T, of kind) {
+// TestOnline_when_the_table_is_chosen_alone: the table that takes its place is read again
+// by itself, and the targets are exact.
+func TestOnline_when_the_table_is_chosen_alone(t *testing.T) {
+	for name, of := range map[string]kind{"MariaDB": mariaDB, "MySQL": mySQL} {
+		t.Run(name, func(t *testing.T) { alteredOnline(t, of, `["app.orders", "app.other"]`) })
+	}
+}
+
+func alteredOnline(t *testing.T, of kind, tables string) {
 	b, server := newBusy(t, of)
 	pg := newShop(t)
-	j := newJob(t, server, "until", "", "format", "parquet", "more sinks", pg.sink())
+	j := newJob(t, server, "tables", tables, "until", "", "format", "parquet", "more sinks", pg.sink())
 	b.write()
-	p := start(t, server.Password, j.args()...)
+	p := pg.start(t, server.Password, j.args()...)
 	if !p.until("the stream", phase("stream")) {
 		t.Fatal(p.said())
 	}
@@ -49,13 +58,30 @@ func alteredOnline(t *testing.T, of kind) {
 	p.signal(syscall.SIGTERM)
 	p.wait(time.Minute)
 	j.set("until", "head")
-	code, said := run(t, server.Password, j.args()...)
+	code, said := pg.run(t, server.Password, j.args()...)
 	want(t, code, said, 0)
-	if strings.Contains(p.said()+said, "needs a resync") {
-		t.Error("it says that a table needs a resync")
+	if alone, marked := !strings.Contains(tables, "*"), strings.Contains(p.said()+said, "needs a resync"); alone != marked {
+		t.Errorf("alone: %v, and it says that a table needs a resync: %v", alone, marked)
 	}
-	code, said = j.verify(server.Password)
+	code, said = pg.run(t, server.Password, "verify", j.file(), "--state", j.state())
 	want(t, code, said, 0)
+}
+
+// TestOnline_when_swapped_twice_before_the_end: a run that comes to its end while a table
+// waits to be read again waits for it, however often it was swapped.
+func TestOnline_when_swapped_twice_before_the_end(t *testing.T) {
+	b, server := newBusy(t, mariaDB)
+	j := newJob(t, server, "tables", `["app.orders", "app.other"]`)
+	j.finish(server)
+	for n := range 3 {
+		server.Exec(t, fmt.Sprintf("CREATE TABLE app._orders_new LIKE app.orders; ALTER TABLE app._orders_new ADD COLUMN c%d INT DEFAULT %[1]d; INSERT INTO app._orders_new SELECT *, id FROM app.orders; "+
+			"RENAME TABLE app.orders TO app._orders_old, app._orders_new TO app.orders; DROP TABLE app._orders_old; DELETE FROM app.orders WHERE id MOD 7 = %[1]d", n))
+	}
+	j.finish(server)
+	code, said := j.verify(server.Password)
+	want(t, code, said, 0)
+	j.equalByStatus(readTarget(t, j.lake()).status, server, "orders")
+	b.halt()
 }
 
 // TestOnline_when_killed has a table swapped in under a server that is killed in the

@@ -125,6 +125,8 @@ func (d *decoder) readFooter() error {
 	case wrote != version:
 		return fault.New(fault.FormatNewer, "a Parquet file has version %.20q, and this godwit knows %s", wrote, version).
 			Try("use the version of the program that wrote it")
+	case columns < 0:
+		return fmt.Errorf("it has %d columns, not %d", ^columns, len(d.fields))
 	case columns != len(d.fields):
 		return fmt.Errorf("it has other columns than the table, as they were named: %d fit, of %d", columns, len(d.fields))
 	case groups < 0:
@@ -162,7 +164,7 @@ func (r *thriftReader) version() string {
 }
 
 // readSchema compares the file's columns with the expected ones, and returns how many
-// are equal; one too many is none.
+// are equal; where it has more or fewer, ^ of how many it has.
 func (d *decoder) readSchema() int {
 	r := &d.footer
 	kind, n := r.list()
@@ -193,7 +195,7 @@ func (d *decoder) readSchema() int {
 		}
 	}
 	if n != len(d.fields)+1 {
-		return -n
+		return ^max(n-1, 0)
 	}
 	return same
 }

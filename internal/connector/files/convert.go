@@ -2,6 +2,7 @@ package files
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +23,21 @@ type converter struct {
 	x        *row.Builder
 }
 
+// conversion is a converter, or why there can be none.
+type conversion struct {
+	*converter
+	err error
+}
+
 func (r *readBack) newConverter(v *version) (*converter, error) {
 	t := r.table
+	if v.Table.Number != t.Number {
+		same := slices.IndexFunc(r.versions, func(own *version) bool { return own.Table.SameShape(v.Table) })
+		if same < 0 {
+			return nil, fault.New(fault.NotVerifiable, "a file has rows of the table that was called %s before, from after its end", t.Name).Try("resync the table")
+		}
+		v = r.versions[same]
+	}
 	c := &converter{table: r.sink.Stored(t), from: r.columnsFrom(v), x: row.NewBuilder(&r.pool)}
 	was := r.sink.Stored(v.Table)
 	for i, k := range c.from {

@@ -59,15 +59,12 @@ func (s *sink) ReadBack(ctx context.Context, t *row.Table, _ *row.Batch, emit fu
 	if err := emit(row.Mark(set[connector.StreamSplit], 0)); err != nil {
 		return err
 	}
-	r := &readBack{sink: s, decode: d, table: t, meta: true, versions: s.history.of(t), emit: emit}
-	r.converters = map[*version]*converter{}
-	folders := []string{s.know(t)}
-	for _, v := range r.versions {
-		if f := s.know(v.Table); !slices.Contains(folders, f) {
-			folders = append(folders, f)
-		}
+	r := &readBack{sink: s, decode: d, table: t, meta: true, versions: s.history.of(t), emit: emit, conversions: map[*version]conversion{}}
+	folders := r.folders()
+	wanted := func(key string) bool {
+		return slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(key, f) })
 	}
-	if err := s.showAll(ctx, t, func(key string) bool { return slices.Contains(folders, path.Dir(key)+"/") }); err != nil {
+	if err := s.showAll(ctx, t, wanted); err != nil {
 		return err
 	}
 	for _, f := range folders {
@@ -75,7 +72,7 @@ func (s *sink) ReadBack(ctx context.Context, t *row.Table, _ *row.Batch, emit fu
 			return err
 		}
 	}
-	return nil
+	return r.ungiven()
 }
 
 // reload reads the versions of tables again: another process writes them.
@@ -159,14 +156,17 @@ func (s *sink) tasksOf(ctx context.Context, t *row.Table) ([]string, error) {
 
 // readBack reads the files of one table.
 type readBack struct {
-	sink       *sink
-	decode     codec.Decoding
-	table      *row.Table
-	meta       bool       // files have the columns of a changelog
-	versions   []*version // oldest first
-	converters map[*version]*converter
-	pool       row.Pool
-	emit       func(*row.Batch) error
+	sink        *sink
+	decode      codec.Decoding
+	table       *row.Table
+	meta        bool       // files have the columns of a changelog
+	versions    []*version // oldest first
+	former      former
+	conversions map[*version]conversion
+	pool        row.Pool
+	emit        func(*row.Batch) error
+	ended       string // _pos of the last row that ends all before it
+	withheld    withheld
 }
 
 // rowsAtOnce is about how many rows a batch has.
@@ -178,26 +178,27 @@ func (r *readBack) folder(ctx context.Context, folder string) error {
 		if err != nil {
 			return r.sink.fail(err, "%s cannot be listed", folder)
 		}
-		if name := strings.TrimPrefix(o.Key, folder); strings.Contains(name, "/") || !strings.HasSuffix(name, end) {
+		name := strings.TrimPrefix(o.Key, folder)
+		if !strings.HasSuffix(name, end) || strings.Contains(name, "/") && !r.sink.path.divided() {
 			continue
 		}
-		if err := r.file(ctx, o); err != nil {
+		if err := r.file(ctx, folder, o); err != nil {
 			return at(err, o.Key)
 		}
 	}
 	return nil
 }
 
-// file reads a file. Which version of the table its rows have is not written on it: the
-// place of its first row tells, except in a chunk of a snapshot that saw a newer shape;
-// so what fits is tried, newest first.
-func (r *readBack) file(ctx context.Context, o store.Object) error {
+// file reads a file that lies in a folder of the table. Which version its rows have is not
+// written on it: the place of its first row tells, except in a chunk of a snapshot that saw
+// a newer shape; so what fits is tried, newest first.
+func (r *readBack) file(ctx context.Context, folder string, o store.Object) error {
 	var first error
-	left := slices.Clone(r.versions)
+	left := r.candidates(folder, o.Key)
 	for len(left) > 0 {
 		v := left[len(left)-1]
 		left = left[:len(left)-1]
-		fits, err := r.fileAs(ctx, o, v, left)
+		fits, err := r.fileAs(ctx, folder, o, v, left)
 		switch {
 		case err == nil && fits == v:
 			return nil
@@ -218,7 +219,7 @@ var errUnfit = errors.New("the file is not of this version")
 
 // fileAs reads a file as version v. It returns v; or the one of others that the file has by
 // its first row, and nothing was emitted; or errUnfit, and nothing was emitted.
-func (r *readBack) fileAs(ctx context.Context, o store.Object, v *version, others []*version) (*version, error) {
+func (r *readBack) fileAs(ctx context.Context, folder string, o store.Object, v *version, others []*version) (*version, error) {
 	in := &storeReader{ctx: ctx, store: r.sink.store, object: o}
 	defer in.close()
 	dec, err := r.decode.NewDecoder(in, o.Size, codec.Shape{Table: v.Table, Meta: r.meta})
@@ -240,12 +241,12 @@ func (r *readBack) fileAs(ctx context.Context, o store.Object, v *version, other
 		}
 		b := x.Finish(zero, 0).In(dec.Incarnation())
 		if !begun && len(others) > 0 && ofStream(o.Key) {
-			if at := r.versionAt(posText(b.Incarnation, b.Order(b.Sections()[0].Row))); slices.Contains(others, at) {
+			if at := r.versionAt(folder, posText(b.Incarnation, b.Order(b.Sections()[0].Row))); slices.Contains(others, at) {
 				b.Release()
 				return at, nil
 			}
 		}
-		if err := r.give(b, v); err != nil {
+		if err := r.give(b, v, o.Key); err != nil {
 			return nil, err
 		}
 	}
@@ -259,10 +260,14 @@ func (r *readBack) unfit(in *storeReader, err error) error {
 	return fmt.Errorf("%w: %w", errUnfit, err)
 }
 
-// versionAt is the version that rows at a place have.
-func (r *readBack) versionAt(pos string) *version {
-	at := r.versions[0]
-	for _, v := range r.versions[1:] {
+// versionAt is the version that rows of a folder have at a place.
+func (r *readBack) versionAt(folder, pos string) *version {
+	versions := r.versions
+	if had := r.former.of[folder]; len(had) > 0 && pos < r.former.until[folder] {
+		versions = had
+	}
+	at := versions[0]
+	for _, v := range versions[1:] {
 		if v.Since <= pos {
 			at = v
 		}
@@ -274,19 +279,19 @@ func (r *readBack) versionAt(pos string) *version {
 // chunk of a snapshot may have a newer one.
 func ofStream(key string) bool { return strings.HasPrefix(path.Base(key), connector.StreamSplit) }
 
-// give emits a batch in the shape of the table as it is now.
-func (r *readBack) give(b *row.Batch, v *version) error {
+// give emits a batch of a file in the shape of the table as it is now.
+func (r *readBack) give(b *row.Batch, v *version, key string) error {
+	r.note(b)
 	if v.Table == r.table || v.Table.SameShape(r.table) {
 		return r.emit(b)
 	}
-	c := r.converters[v]
-	if c == nil {
-		var err error
-		if c, err = r.newConverter(v); err != nil {
-			b.Release()
-			return err
-		}
-		r.converters[v] = c
+	c, known := r.conversions[v]
+	if !known {
+		c.converter, c.err = r.newConverter(v)
+		r.conversions[v] = c
+	}
+	if c.err != nil {
+		return r.withhold(b, key, c.err)
 	}
 	now := c.convert(b)
 	b.Release()

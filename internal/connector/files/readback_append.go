@@ -62,7 +62,7 @@ func (s *sink) readAppended(ctx context.Context, t *row.Table, d codec.Decoding,
 		case !r.meta && ofStream(o.Key):
 			return s.notTheTable("changes were appended after the snapshot, and without `meta: true` the files do not say what they were")
 		}
-		if err := r.file(ctx, o); err != nil {
+		if err := r.file(ctx, "", o); err != nil {
 			return at(err, o.Key)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"godwit/internal/connector"
 	"godwit/internal/connector/sinktest"
+	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
 )
@@ -48,6 +49,14 @@ func readRows(b *bench, t *row.Table) (out []string, at position.Position) {
 	}))
 	slices.Sort(out)
 	return out, at
+}
+
+// readError is why the rows of a table cannot be read back.
+func readError(b *bench, t *row.Table) error {
+	return b.sink.ReadBack(b.Context(), t, nil, func(batch *row.Batch) error {
+		batch.Release()
+		return nil
+	})
 }
 
 // grown are versions of one table: a column comes with a default, another is renamed, and
@@ -103,6 +112,97 @@ func TestReadBack_when_the_table_changed(t *testing.T) {
 	}
 	if at != streamSet(7)[connector.StreamSplit] {
 		t.Errorf("at %v", at)
+	}
+}
+
+// remade are tables that have one name after each other: the first is altered, dropped and
+// made again in other columns.
+func remade() (first, altered, second *row.Table) {
+	id, n := row.Column{Name: "id", Type: row.Type{Kind: row.Int}}, row.Column{Name: "n", Type: row.Type{Kind: row.Text}}
+	first = &row.Table{Name: row.Name{Space: "shop", Table: "orders"}, Number: 1, Version: 1, Key: []int{0}, Columns: []row.Column{id, n}}
+	altered = &row.Table{Name: first.Name, Number: 1, Version: 2, Key: []int{0}, Columns: []row.Column{id, n, {Name: "w", Type: row.Type{Kind: row.Int}}}}
+	n.Type.Kind = row.Int // and its header is that of the first
+	second = &row.Table{Name: first.Name, Number: 3, Version: 1, Key: []int{0}, Columns: []row.Column{id, n}}
+	return first, altered, second
+}
+
+// TestReadBack_when_another_table_had_the_name: what lies in the folder from before is read
+// for the rows that end it alone, whatever shape it has.
+func TestReadBack_when_another_table_had_the_name(t *testing.T) {
+	columnar, err := parquetConfig(t, map[string]any{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]config{"csv": csvConfig("none"), "parquet": columnar} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, sinktest.NewMem(), c, "shop")
+			first, altered, second := remade()
+			b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
+			chunk, _, err := b.sink.Open(t.Context(), connector.Shard{Job: "shop", Sink: "lake", Task: "1.1.0"}, connector.Claim{Run: 1, Attempt: 1})
+			b.must(err)
+			b.must(chunk.Apply(t.Context(), rowAt(first, 1, row.Read, 1, "one")))
+			b.must(chunk.Commit(t.Context(), streamSet(1)))
+			w, _ := b.open(1)
+			step := func(n uint64, batch *row.Batch) {
+				t.Helper()
+				b.must(w.Apply(t.Context(), batch))
+				b.must(w.Commit(t.Context(), streamSet(n)))
+			}
+			step(3, rowAt(first, 2, row.Insert, 2, "22"))
+			b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: first, After: altered}))
+			step(5, rowAt(altered, 4, row.Insert, 3, "three", 3))
+			b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Drop, Before: altered}))
+			step(7, rowAt(altered, 6, row.Truncate, nil, nil, nil))
+			b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Create, After: second}))
+			step(9, rowAt(second, 8, row.Insert, 4, 44))
+			got, _ := readRows(b, second)
+			if want := []string{"2 1 4 44", "6 1 absent absent"}; !slices.Equal(got, want) {
+				t.Errorf("%q", got)
+			}
+			step(11, rowAt(altered, 10, row.Insert, 5, "five", 5))
+			if err := readError(b, second); !fault.Has(err, fault.NotVerifiable) {
+				t.Errorf("rows from after the end of the table before: %v", err)
+			}
+		})
+	}
+}
+
+// TestReadBack_when_a_table_that_changed_its_types_is_read_again: rows that cannot be
+// compared are no matter once others have taken their place.
+func TestReadBack_when_a_table_that_changed_its_types_is_read_again(t *testing.T) {
+	b := newBench(t, sinktest.NewMem(), csvConfig("none"), "shop")
+	first, _, second := remade()
+	second.Number, second.Version = 1, 2
+	b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
+	w, _ := b.open(1)
+	step := func(n uint64, batch *row.Batch) {
+		t.Helper()
+		b.must(w.Apply(t.Context(), batch))
+		b.must(w.Commit(t.Context(), streamSet(n)))
+	}
+	step(3, rowAt(first, 2, row.Insert, 2, "two"))
+	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: first, After: second}))
+	if err := readError(b, second); !fault.Has(err, fault.NotVerifiable) || !strings.Contains(fault.Of(err).Where, "stream-1-1.csv") {
+		t.Errorf("before it is read again: %v", err)
+	}
+	step(5, rowAt(second, 4, row.Truncate, nil, nil))
+	step(7, rowAt(second, 6, row.Read, 2, 2))
+	if got, _ := readRows(b, second); !slices.Equal(got, []string{"1 1 2 2", "6 1 absent absent"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestReadBack_when_the_path_divides_the_rows(t *testing.T) {
+	c := csvConfig("none")
+	c.Path = pathOf(t, "{database}/{table}/day={date}")
+	b := newBench(t, sinktest.NewMem(), c, "shop")
+	first, _, _ := grown()
+	b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
+	w, _ := b.open(1)
+	b.must(w.Apply(t.Context(), rowAt(first, 1, row.Insert, 1, "x")))
+	b.must(w.Commit(t.Context(), streamSet(2)))
+	if got, _ := readRows(b, first); len(got) != 1 {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -18,7 +19,7 @@ import (
 // leave for good, and what was written of them stays.
 func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim connector.Claim) error {
 	want := patterns(j.Tables)
-	if !slices.ContainsFunc(states, func(s *SinkState) bool { return !s.Follows(j.Tables) }) {
+	if !Edited(states, j.Tables) {
 		return nil
 	}
 	for _, s := range states {
@@ -34,9 +35,14 @@ func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim c
 	if err != nil {
 		return err
 	}
-	at := numbered(tables, known(states))
+	all, err := known(states)
+	if err != nil {
+		return err
+	}
+	at := numbered(tables, all)
+	edits := slices.MaxFunc(states, func(a, b *SinkState) int { return cmp.Compare(a.edits, b.edits) }).edits + 1
 	for _, s := range states {
-		if err := j.follow(ctx, s, at, p0, w, claim); err != nil {
+		if err := j.follow(ctx, s, at, edits, p0, w, claim); err != nil {
 			return err
 		}
 	}
@@ -57,6 +63,12 @@ func (j *Job) complete(ctx context.Context, s *SinkState, claim connector.Claim)
 		return err
 	}
 	return j.look(ctx, s)
+}
+
+// Edited reports whether the sinks of a job have tables to take up or to leave: they do
+// not follow what a selector chooses, or one missed an edit that another has followed.
+func Edited(states []*SinkState, chosen connector.Selector) bool {
+	return slices.ContainsFunc(states, func(s *SinkState) bool { return !s.Follows(chosen) || s.edits != states[0].edits })
 }
 
 // Follows reports whether the sink has the tables that a selector chooses. An edit that
@@ -87,22 +99,32 @@ func (j *Job) meet(ctx context.Context, states []*SinkState, claim connector.Cla
 }
 
 // known returns the tables of all sinks, which are at one place: what has a number in
-// one of them has it in all.
-func known(states []*SinkState) *shapes {
+// one of them has it in all. Of a table that left and came back, in edits that a sink
+// missed, the number of those that did not counts. A sink that was no part of the job
+// meanwhile may have given a number of an edit to a table that was made since: rows of two
+// tables would get mixed.
+func known(states []*SinkState) (*shapes, error) {
 	out := &shapes{next: 1}
-	for _, s := range states {
+	for _, s := range slices.SortedStableFunc(slices.Values(states), func(a, b *SinkState) int { return cmp.Compare(b.edits, a.edits) }) {
+		names := out.names()
 		for _, t := range s.Shapes.tables {
-			out = out.with(t)
+			if other := out.table(t.Number); other != nil && other.Name != t.Name {
+				return nil, fault.InSink(s.Sink.Name, fault.New(fault.JobEdit, "sink %q missed an edit of the tables, and has given the number of table %s to table %s since", s.Sink.Name, other.Name, t.Name).
+					Try("give the sink a new name and a new target: it begins with a snapshot then"))
+			}
+			if names[t.Name] == 0 {
+				out = out.with(t)
+			}
 		}
 		out.next = max(out.next, s.Shapes.next)
 	}
-	return out
+	return out, nil
 }
 
 // follow makes one sink follow the tables that are chosen now. While not all of them
 // find room apart, the patterns stay the ones there were and the next time goes on. (A
 // table that has left and is made again meanwhile comes, and leaves the next time.)
-func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.Position, w Wanted, claim connector.Claim) error {
+func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, edits uint64, p0 position.Position, w Wanted, claim connector.Claim) error {
 	added := slices.DeleteFunc(slices.Clone(at.tables), func(t *row.Table) bool { return s.Shapes.table(t.Number) != nil })
 	whole := true
 	if room := w.Most - len(s.Parts); w.Snapshot && len(added) > room {
@@ -123,7 +145,7 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.
 			}
 		}
 		now = &shapes{next: max(now.next, at.next), tables: now.tables}
-		rest, newest, err := j.removed(ctx, s, now, claim)
+		rest, newest, err := j.removed(ctx, s, now, at, claim)
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +159,7 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.
 			}
 		}
 		return j.edit(ctx, s, set, rest, left, away, func(set position.Set) {
-			set[keyNewest] = numberNote(uint64(newest))
+			set[keyNewest], set[keyEdits] = numberNote(uint64(newest)), numberNote(edits)
 			if !whole {
 				set[keyEditing] = position.Note(patterns(j.Tables))
 				return
@@ -149,12 +171,13 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.
 	return errors.Join(err, j.lookParts(ctx, s))
 }
 
-// removed returns shapes without the tables that are not chosen any more, and the
-// greatest generation that was used. What stands apart of them is fenced.
-func (j *Job) removed(ctx context.Context, s *SinkState, now *shapes, claim connector.Claim) (*shapes, uint32, error) {
-	newest := s.greatest()
+// removed returns shapes without the tables that are not chosen any more, or have another
+// number by now, and the greatest generation that was used. What stands apart of them is
+// fenced.
+func (j *Job) removed(ctx context.Context, s *SinkState, now, at *shapes, claim connector.Claim) (*shapes, uint32, error) {
+	newest, numbers := s.greatest(), at.names()
 	for _, t := range now.tables {
-		if j.Tables.Match(t.Name) {
+		if number, has := numbers[t.Name]; j.Tables.Match(t.Name) && (!has || number == t.Number) {
 			continue
 		}
 		if p := s.part(t.Number); p != nil {

@@ -38,6 +38,11 @@ func (b *breakable) smash() error {
 	return os.WriteFile(b.control, nil, 0o600) // so that nobody makes it anew
 }
 
+// lose breaks the sink so that what it holds cannot be read either: a link to itself.
+func (b *breakable) lose() error {
+	return errors.Join(os.Rename(b.control, b.away), os.Symlink(b.control, b.control))
+}
+
 func (b *breakable) mend() error {
 	if !b.broken() {
 		return nil
@@ -109,6 +114,36 @@ func TestServe_when_one_of_two_sinks_breaks(t *testing.T) {
 	s.eventually("two", "rows in the sink that was broken", func() bool { return holds(t, filepath.Join(j.dir, "second"), "in both") })
 	s.eventually("two", "one stream for both again", func() bool { return len(s.streams("two")) == 1 })
 	s.end(j, "second")
+}
+
+// TestServe_when_tables_are_edited_while_a_sink_is_away: the edit waits for the sink, while
+// the other one goes on, and is carried out when it is back.
+func TestServe_when_tables_are_edited_while_a_sink_is_away(t *testing.T) {
+	t.Parallel()
+	s := &served{t: t, r: rand.New(rand.NewPCG(1, 4)), w: &world{server: one(t)}, state: filepath.Join(t.TempDir(), "state")}
+	j := newJob(t, s.w.server, "name", "two", "until", "", "tables", `["app.t"]`, "sinks", "second", "roll", "{size: 64KiB, every: 1s}")
+	s.data = append(s.data, j.dir)
+	second, b := filepath.Join(j.dir, "second"), breakableIn(j, "second")
+	s.start()
+	s.ask("job", "submit", j.file())
+	s.eventually("two", "a whole snapshot in both", func() bool { return isWhole(j.lake()) && isWhole(second) })
+	if err := b.lose(); err != nil {
+		t.Fatal(err)
+	}
+	j.set("tables", `["app.*"]`)
+	s.ask("job", "edit", "two", j.file(), "--yes")
+	s.w.server.Exec(t, "INSERT INTO app.t SELECT seq + 300000, 'after the edit' FROM app.seq_1_to_50")
+	s.eventually("two", "rows in the sink that is well", func() bool { return holds(t, j.lake(), "after the edit") })
+	if err := b.mend(); err != nil {
+		t.Fatal(err)
+	}
+	s.retry("two")
+	for _, dir := range []string{j.lake(), second} {
+		s.eventually("two", "the table that was added in "+dir, func() bool { return holds(t, filepath.Join(dir, "app/u"), ",") })
+	}
+	s.eventually("two", "one stream for both again", func() bool { return len(s.streams("two")) == 1 && isWhole(j.lake()) && isWhole(second) })
+	s.end(j, "second")
+	j.equalIn(second, s.w.server, "t", "u")
 }
 
 // end ends the server, runs a job to the end of its source and compares all its sinks.

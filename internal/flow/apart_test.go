@@ -504,6 +504,9 @@ func (l *apartLife) over(ctx context.Context) (bool, error) {
 		if len(s.Shapes.tables) != want {
 			return false, fmt.Errorf("%d tables of %v are there", len(s.Shapes.tables), l.tables)
 		}
+		if first := states[0]; !maps.Equal(s.Shapes.names(), first.Shapes.names()) || s.Shapes.next != first.Shapes.next || s.edits != first.edits {
+			return false, fmt.Errorf("tables are %v, next %d, in one sink and %v, next %d, in another", first.Shapes.names(), first.Shapes.next, s.Shapes.names(), s.Shapes.next)
+		}
 	}
 	return true, nil
 }

@@ -125,6 +125,9 @@ func known(states []*SinkState) (*shapes, error) {
 // find room apart, the patterns stay the ones there were and the next time goes on. (A
 // table that has left and is made again meanwhile comes, and leaves the next time.)
 func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, edits uint64, p0 position.Position, w Wanted, claim connector.Claim) error {
+	if err := j.leave(ctx, s, at, claim); err != nil {
+		return err
+	}
 	added := slices.DeleteFunc(slices.Clone(at.tables), func(t *row.Table) bool { return s.Shapes.table(t.Number) != nil })
 	whole := true
 	if room := w.Most - len(s.Parts); w.Snapshot && len(added) > room {
@@ -145,19 +148,11 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, edits uint64
 			}
 		}
 		now = &shapes{next: max(now.next, at.next), tables: now.tables}
-		rest, newest, err := j.removed(ctx, s, now, at, claim)
+		rest, newest, err := j.removed(ctx, s, now, func(t *row.Table) bool { return j.Tables.Match(t.Name) }, claim)
 		if err != nil {
 			return nil, err
 		}
-		left := s.snapshot
-		for _, t := range now.tables {
-			if rest.table(t.Number) != nil {
-				continue
-			}
-			if away = away.without(t.Number); left.table(t.Number) != nil {
-				left = left.without(t.Number)
-			}
-		}
+		left, away := s.left(now, rest, away)
 		return j.edit(ctx, s, set, rest, left, away, func(set position.Set) {
 			set[keyNewest], set[keyEdits] = numberNote(uint64(newest)), numberNote(edits)
 			if !whole {
@@ -171,13 +166,47 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, edits uint64
 	return errors.Join(err, j.lookParts(ctx, s))
 }
 
-// removed returns shapes without the tables that are not chosen any more, or have another
-// number by now, and the greatest generation that was used. What stands apart of them is
-// fenced.
-func (j *Job) removed(ctx context.Context, s *SinkState, now, at *shapes, claim connector.Claim) (*shapes, uint32, error) {
-	newest, numbers := s.greatest(), at.names()
+// leave has a sink give up the tables that have another number by now. They come back
+// with it in a commit of their own: the truncate row they begin with must not be there
+// while the sink still says that it has them.
+func (j *Job) leave(ctx context.Context, s *SinkState, at *shapes, claim connector.Claim) error {
+	numbers := at.names()
+	stays := func(t *row.Table) bool { number, has := numbers[t.Name]; return !has || number == t.Number }
+	if !slices.ContainsFunc(s.Shapes.tables, func(t *row.Table) bool { return !stays(t) }) {
+		return nil
+	}
+	err := j.change(ctx, s, claim, func(_ connector.Writer, set position.Set) (position.Set, error) {
+		rest, newest, err := j.removed(ctx, s, s.Shapes, stays, claim)
+		if err != nil {
+			return nil, err
+		}
+		left, away := s.left(s.Shapes, rest, s.away)
+		return j.edit(ctx, s, set, rest, left, away, func(set position.Set) { set[keyNewest] = numberNote(uint64(newest)) })
+	})
+	return errors.Join(err, j.lookParts(ctx, s))
+}
+
+// left are the tables of the snapshot, and those apart, once of the tables there are the
+// rest is left.
+func (s *SinkState) left(now, rest *shapes, away bitmap) (*shapes, bitmap) {
+	snapshot := s.snapshot
 	for _, t := range now.tables {
-		if number, has := numbers[t.Name]; j.Tables.Match(t.Name) && (!has || number == t.Number) {
+		if rest.table(t.Number) != nil {
+			continue
+		}
+		if away = away.without(t.Number); snapshot.table(t.Number) != nil {
+			snapshot = snapshot.without(t.Number)
+		}
+	}
+	return snapshot, away
+}
+
+// removed returns shapes without the tables that do not stay, and the greatest generation
+// that was used. What stands apart of them is fenced.
+func (j *Job) removed(ctx context.Context, s *SinkState, now *shapes, stays func(*row.Table) bool, claim connector.Claim) (*shapes, uint32, error) {
+	newest := s.greatest()
+	for _, t := range now.tables {
+		if stays(t) {
 			continue
 		}
 		if p := s.part(t.Number); p != nil {

@@ -87,15 +87,15 @@ func Together(states []*SinkState) (groups [][]*SinkState) {
 	return groups
 }
 
-// alike reports whether the same tables flow to two sinks. A table that one has read
-// anew may have stopped in the other.
+// alike reports whether the same tables flow to two sinks, under the same numbers. A
+// table that one has read anew may have stopped in the other.
 func alike(a, b *SinkState) bool {
-	if a.Number != b.Number || a.Patterns != b.Patterns || !slices.Equal(a.away.numbers(), b.away.numbers()) {
+	if a.Number != b.Number || a.Patterns != b.Patterns || a.edits != b.edits || !slices.Equal(a.away.numbers(), b.away.numbers()) {
 		return false
 	}
 	return !slices.ContainsFunc(a.Shapes.tables, func(t *row.Table) bool {
 		o := b.Shapes.table(t.Number)
-		return o != nil && (o.Stopped == "") != (t.Stopped == "")
+		return o != nil && ((o.Stopped == "") != (t.Stopped == "") || a.Number > 0 && o.Name != t.Name)
 	})
 }
 

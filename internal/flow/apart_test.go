@@ -35,6 +35,7 @@ type apartLife struct {
 	zombies []*zombie
 	seen    map[string]int
 	most    int  // tables apart at once
+	without bool // the second sink is no part of the job
 	calm    bool // nobody wants anything else any more
 	plans   bool // planning, or a resync, goes on
 }
@@ -125,6 +126,12 @@ func (l *apartLife) plan(ctx context.Context, j *Job) error {
 	states, err := j.Find(ctx)
 	if err != nil {
 		return err
+	}
+	if Edited(states, j.Tables) && !Edited(states[:1], j.Tables) {
+		l.seen["edit missed"]++
+	}
+	if l.without && len(states) > 1 && states[1].done() {
+		states = states[:1]
 	}
 	l.healing = map[row.Name]bool{}
 	for _, s := range states {
@@ -401,6 +408,9 @@ func (l *apartLife) wish() {
 	if l.calm {
 		return
 	}
+	if l.IntN(6) == 0 {
+		l.without = !l.without
+	}
 	n := modelTables[1+l.IntN(4)]
 	switch l.IntN(5) {
 	case 0:
@@ -441,7 +451,7 @@ func (l *apartLife) live(ctx context.Context, crashes bool) error {
 	}
 	l.wake()
 	clear(l.away)
-	l.calm = true
+	l.calm, l.without = true, false
 	for range 200 {
 		if err := l.one(ctx, 2); err != nil {
 			return fmt.Errorf("at the end: %w", err)
@@ -494,6 +504,9 @@ func (l *apartLife) over(ctx context.Context) (bool, error) {
 		if len(s.Shapes.tables) != want {
 			return false, fmt.Errorf("%d tables of %v are there", len(s.Shapes.tables), l.tables)
 		}
+		if first := states[0]; !maps.Equal(s.Shapes.names(), first.Shapes.names()) || s.Shapes.next != first.Shapes.next || s.edits != first.edits {
+			return false, fmt.Errorf("tables are %v, next %d, in one sink and %v, next %d, in another", first.Shapes.names(), first.Shapes.next, s.Shapes.names(), s.Shapes.next)
+		}
 	}
 	return true, nil
 }
@@ -515,7 +528,7 @@ func TestApart_when_tables_come_and_go(t *testing.T) {
 		}
 	}
 	t.Log(seen)
-	for _, k := range []string{"2 apart", "4 tables", "crashes", "fenced", "resync", "heal", "read again", "hangs"} {
+	for _, k := range []string{"2 apart", "4 tables", "crashes", "fenced", "resync", "heal", "read again", "hangs", "edit missed"} {
 		if seen[k] == 0 {
 			t.Errorf("never: %s", k)
 		}

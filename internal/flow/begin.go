@@ -25,6 +25,7 @@ type SinkState struct {
 	Shapes      *shapes
 	Incarnation uint16
 	Patterns    string // that chose the tables, joined by spaces
+	edits       uint64 // of the tables, that it has followed: sinks of as many number new tables alike
 	editing     bool   // some of an edit of them was done, and not all
 	Reached     string // the end the last run was asked for and came to
 	// Generation is 0 when there is no snapshot.
@@ -155,6 +156,9 @@ func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.edits, err = noteNumber(set, keyEdits); err != nil {
+		return err
+	}
 	s.At, s.Incarnation, s.Generation, s.newest = at, uint16(inc), uint32(gen), uint32(newest)
 	s.snapshot = nil
 	if s.away = bitmapOf(set[keyApart]); s.away == nil && !set[keyApart].IsZero() {
@@ -243,8 +247,14 @@ func (j *Job) Begin(ctx context.Context, states []*SinkState, b Beginning, claim
 	if !b.Snapshot && !b.Start.IsZero() {
 		p0 = b.Start
 	}
+	var known *shapes
+	var edits uint64
+	if other := anyBegun(slices.Concat(states, b.Beside)); other != nil {
+		known, edits = other.Shapes, other.edits
+	}
 	for _, s := range fresh {
-		if err := j.begin(ctx, s, numbered(tables, anyShapes(slices.Concat(states, b.Beside))), p0, b, claim); err != nil {
+		s.edits = edits
+		if err := j.begin(ctx, s, numbered(tables, known), p0, b, claim); err != nil {
 			return err
 		}
 	}
@@ -287,11 +297,11 @@ func (j *Job) discover(ctx context.Context) ([]*row.Table, position.Position, er
 	return tables, p0, nil
 }
 
-// anyShapes returns shapes that some sink knows, for the numbers of tables.
-func anyShapes(states []*SinkState) *shapes {
+// anyBegun returns a sink that has begun, for the numbers of tables; nil: there is none.
+func anyBegun(states []*SinkState) *SinkState {
 	for _, s := range states {
 		if s.Shapes != nil {
-			return s.Shapes
+			return s
 		}
 	}
 	return nil
@@ -321,6 +331,7 @@ func (j *Job) begin(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 		keyLog:     numberNote(0),
 		keyTables:  position.Note(patterns(j.Tables)),
 	}
+	s.keepEdits(set)
 	if b.Snapshot {
 		set[keyGeneration] = numberNote(1)
 		set[keySnapshot] = position.Note(at.id)
@@ -329,6 +340,13 @@ func (j *Job) begin(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 		return err
 	}
 	return s.load(ctx, set)
+}
+
+// keepEdits writes how many edits there were into a Set that is made anew.
+func (s *SinkState) keepEdits(set position.Set) {
+	if s.edits > 0 {
+		set[keyEdits] = numberNote(s.edits)
+	}
 }
 
 func patterns(s connector.Selector) string { return strings.Join(s.Patterns, " ") }
@@ -425,6 +443,7 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 		keyGeneration: numberNote(uint64(gen)),
 		keySnapshot:   position.Note(at.id),
 	}
+	s.keepEdits(set)
 	if err := w.Commit(ctx, set); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -18,7 +19,7 @@ import (
 // leave for good, and what was written of them stays.
 func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim connector.Claim) error {
 	want := patterns(j.Tables)
-	if !slices.ContainsFunc(states, func(s *SinkState) bool { return !s.Follows(j.Tables) }) {
+	if !Edited(states, j.Tables) {
 		return nil
 	}
 	for _, s := range states {
@@ -34,9 +35,14 @@ func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim c
 	if err != nil {
 		return err
 	}
-	at := numbered(tables, known(states))
+	all, err := known(states)
+	if err != nil {
+		return err
+	}
+	at := numbered(tables, all)
+	edits := slices.MaxFunc(states, func(a, b *SinkState) int { return cmp.Compare(a.edits, b.edits) }).edits + 1
 	for _, s := range states {
-		if err := j.follow(ctx, s, at, p0, w, claim); err != nil {
+		if err := j.follow(ctx, s, at, edits, p0, w, claim); err != nil {
 			return err
 		}
 	}
@@ -57,6 +63,12 @@ func (j *Job) complete(ctx context.Context, s *SinkState, claim connector.Claim)
 		return err
 	}
 	return j.look(ctx, s)
+}
+
+// Edited reports whether the sinks of a job have tables to take up or to leave: they do
+// not follow what a selector chooses, or one missed an edit that another has followed.
+func Edited(states []*SinkState, chosen connector.Selector) bool {
+	return slices.ContainsFunc(states, func(s *SinkState) bool { return !s.Follows(chosen) || s.edits != states[0].edits })
 }
 
 // Follows reports whether the sink has the tables that a selector chooses. An edit that
@@ -87,22 +99,35 @@ func (j *Job) meet(ctx context.Context, states []*SinkState, claim connector.Cla
 }
 
 // known returns the tables of all sinks, which are at one place: what has a number in
-// one of them has it in all.
-func known(states []*SinkState) *shapes {
+// one of them has it in all. Of a table that left and came back, in edits that a sink
+// missed, the number of those that did not counts. A sink that was no part of the job
+// meanwhile may have given a number of an edit to a table that was made since: rows of two
+// tables would get mixed.
+func known(states []*SinkState) (*shapes, error) {
 	out := &shapes{next: 1}
-	for _, s := range states {
+	for _, s := range slices.SortedStableFunc(slices.Values(states), func(a, b *SinkState) int { return cmp.Compare(b.edits, a.edits) }) {
+		names := out.names()
 		for _, t := range s.Shapes.tables {
-			out = out.with(t)
+			if other := out.table(t.Number); other != nil && other.Name != t.Name {
+				return nil, fault.InSink(s.Sink.Name, fault.New(fault.JobEdit, "sink %q missed an edit of the tables, and has given the number of table %s to table %s since", s.Sink.Name, other.Name, t.Name).
+					Try("give the sink a new name and a new target: it begins with a snapshot then"))
+			}
+			if names[t.Name] == 0 {
+				out = out.with(t)
+			}
 		}
 		out.next = max(out.next, s.Shapes.next)
 	}
-	return out
+	return out, nil
 }
 
 // follow makes one sink follow the tables that are chosen now. While not all of them
 // find room apart, the patterns stay the ones there were and the next time goes on. (A
 // table that has left and is made again meanwhile comes, and leaves the next time.)
-func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.Position, w Wanted, claim connector.Claim) error {
+func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, edits uint64, p0 position.Position, w Wanted, claim connector.Claim) error {
+	if err := j.leave(ctx, s, at, claim); err != nil {
+		return err
+	}
 	added := slices.DeleteFunc(slices.Clone(at.tables), func(t *row.Table) bool { return s.Shapes.table(t.Number) != nil })
 	whole := true
 	if room := w.Most - len(s.Parts); w.Snapshot && len(added) > room {
@@ -123,21 +148,13 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.
 			}
 		}
 		now = &shapes{next: max(now.next, at.next), tables: now.tables}
-		rest, newest, err := j.removed(ctx, s, now, claim)
+		rest, newest, err := j.removed(ctx, s, now, func(t *row.Table) bool { return j.Tables.Match(t.Name) }, claim)
 		if err != nil {
 			return nil, err
 		}
-		left := s.snapshot
-		for _, t := range now.tables {
-			if rest.table(t.Number) != nil {
-				continue
-			}
-			if away = away.without(t.Number); left.table(t.Number) != nil {
-				left = left.without(t.Number)
-			}
-		}
+		left, away := s.left(now, rest, away)
 		return j.edit(ctx, s, set, rest, left, away, func(set position.Set) {
-			set[keyNewest] = numberNote(uint64(newest))
+			set[keyNewest], set[keyEdits] = numberNote(uint64(newest)), numberNote(edits)
 			if !whole {
 				set[keyEditing] = position.Note(patterns(j.Tables))
 				return
@@ -149,12 +166,47 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, p0 position.
 	return errors.Join(err, j.lookParts(ctx, s))
 }
 
-// removed returns shapes without the tables that are not chosen any more, and the
-// greatest generation that was used. What stands apart of them is fenced.
-func (j *Job) removed(ctx context.Context, s *SinkState, now *shapes, claim connector.Claim) (*shapes, uint32, error) {
+// leave has a sink give up the tables that have another number by now. They come back
+// with it in a commit of their own: the truncate row they begin with must not be there
+// while the sink still says that it has them.
+func (j *Job) leave(ctx context.Context, s *SinkState, at *shapes, claim connector.Claim) error {
+	numbers := at.names()
+	stays := func(t *row.Table) bool { number, has := numbers[t.Name]; return !has || number == t.Number }
+	if !slices.ContainsFunc(s.Shapes.tables, func(t *row.Table) bool { return !stays(t) }) {
+		return nil
+	}
+	err := j.change(ctx, s, claim, func(_ connector.Writer, set position.Set) (position.Set, error) {
+		rest, newest, err := j.removed(ctx, s, s.Shapes, stays, claim)
+		if err != nil {
+			return nil, err
+		}
+		left, away := s.left(s.Shapes, rest, s.away)
+		return j.edit(ctx, s, set, rest, left, away, func(set position.Set) { set[keyNewest] = numberNote(uint64(newest)) })
+	})
+	return errors.Join(err, j.lookParts(ctx, s))
+}
+
+// left are the tables of the snapshot, and those apart, once of the tables there are the
+// rest is left.
+func (s *SinkState) left(now, rest *shapes, away bitmap) (*shapes, bitmap) {
+	snapshot := s.snapshot
+	for _, t := range now.tables {
+		if rest.table(t.Number) != nil {
+			continue
+		}
+		if away = away.without(t.Number); snapshot.table(t.Number) != nil {
+			snapshot = snapshot.without(t.Number)
+		}
+	}
+	return snapshot, away
+}
+
+// removed returns shapes without the tables that do not stay, and the greatest generation
+// that was used. What stands apart of them is fenced.
+func (j *Job) removed(ctx context.Context, s *SinkState, now *shapes, stays func(*row.Table) bool, claim connector.Claim) (*shapes, uint32, error) {
 	newest := s.greatest()
 	for _, t := range now.tables {
-		if j.Tables.Match(t.Name) {
+		if stays(t) {
 			continue
 		}
 		if p := s.part(t.Number); p != nil {

@@ -20,6 +20,7 @@ const (
 	keySchemas    = "schemas"    // id of the shapes that hold there
 	keyLog        = "log"        // incarnation of the log, a decimal number
 	keyTables     = "tables"     // the patterns that chose the tables
+	keyEdits      = "edits"      // how many edits of the tables the sink has followed, a decimal number
 	keyEditing    = "editing"    // the patterns of an edit of which not all tables have found room
 	keyGeneration = "generation" // of the snapshot, a decimal number; absent: no snapshot
 	keySnapshot   = "snapshot"   // id of the shapes at the snapshot's P0

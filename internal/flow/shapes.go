@@ -47,13 +47,9 @@ type schemasObject struct {
 // numbered returns tables with numbers: those that known has by name keep its
 // number, the others are counted on.
 func numbered(tables []*row.Table, known *shapes) *shapes {
-	s := &shapes{next: 1}
-	byName := map[row.Name]uint32{}
+	s, byName := &shapes{next: 1}, known.names()
 	if known != nil {
 		s.next = known.next
-		for _, t := range known.tables {
-			byName[t.Name] = t.Number
-		}
 	}
 	for _, t := range tables {
 		c := *t
@@ -123,6 +119,15 @@ func (s *shapes) table(number uint32) *row.Table {
 		return nil
 	}
 	return s.tables[i]
+}
+
+// names are the numbers of the tables by name; none of nil shapes.
+func (s *shapes) names() map[row.Name]uint32 {
+	out := map[row.Name]uint32{}
+	for _, t := range s.all() {
+		out[t.Name] = t.Number
+	}
+	return out
 }
 
 // after returns the shapes after a change. They have no id until kept.

@@ -41,20 +41,50 @@ func (w *work) streaming() func() {
 
 // arrange makes the sinks follow what is wanted of tables. While a stream of all tables
 // runs nothing has changed in that: planning goes on after a failure, or after a resync.
-func (w *work) arrange(ctx context.Context, states []*flow.SinkState, apart map[string]job.Apart) error {
+// But for an edit of the tables, which waits until all sinks are together: when they are
+// they stream already, and interrupts says that they are to end for it.
+func (w *work) arrange(ctx context.Context, states []*flow.SinkState, apart map[string]job.Apart) (interrupts bool, err error) {
 	w.mu.Lock()
-	running := w.running
+	running := w.running > 0
 	w.mu.Unlock()
-	if running > 0 || w.anyAlone() && slices.ContainsFunc(states, func(s *flow.SinkState) bool { return !s.Follows(w.spec.Tables) }) {
-		return nil // an edit of the tables waits until all sinks are together
+	edited, alone := flow.Edited(states, w.spec.Tables), w.anyAlone()
+	if running || edited && alone {
+		return running && edited && !alone, nil
 	}
-	return w.flow.Arrange(ctx, states, flow.Wanted{
+	return false, w.flow.Arrange(ctx, states, flow.Wanted{
 		Apart:    func(n row.Name) bool { return apart[n.String()] != job.Together },
 		Caught:   w.hasCaughtUp,
 		Snapshot: w.spec.Mode != job.Changes,
 		Most:     job.MostApart,
 	}, w.claim(0))
 }
+
+// forEdit is the revision of what is found so that everything that runs ends.
+const forEdit = "tables are edited"
+
+// interrupt finds one stream, which begins when all that ran has ended and planning is
+// done, and has planning begin anew, as tables can be edited then. Streams of tables that
+// stand apart wait beside it: what is not found is forgotten.
+func (w *work) interrupt(states []*flow.SinkState, found func(job.Task)) {
+	for _, s := range states {
+		for _, p := range s.Parts {
+			found(job.Task{ID: streamOf(p.Number), Kind: job.Stream, Table: partName(p), Revision: forEdit})
+		}
+	}
+	found(job.Task{ID: streamNow, Kind: job.Stream, AfterCopies: true, Revision: forEdit})
+}
+
+// awaitEdit is what such a stream does.
+func awaitEdit(ctx context.Context, r engine.Run) error {
+	if r.Task.Table == "" {
+		r.Regroup()
+	}
+	<-ctx.Done() // planning finds what it has to do from now on
+	return ctx.Err()
+}
+
+// streamOf is the ID of the stream of a table that stands apart.
+func streamOf(number uint32) string { return fmt.Sprintf("%s.%d", streamNow, number) }
 
 // partKey names a part.
 func partKey(p *flow.SinkState) string { return fmt.Sprint(p.Number, " ", p.Sink.Name) }
@@ -95,7 +125,7 @@ func (w *work) addParts(states []*flow.SinkState, found func(job.Task)) (lacking
 		}
 	}
 	for _, n := range numbers {
-		id := fmt.Sprintf("%s.%d", streamNow, n)
+		id := streamOf(n)
 		w.addStreams(id, names[n], now[n], found)
 		w.addStreams(id+afterCopies, names[n], after[n], found)
 	}

@@ -331,8 +331,11 @@ func (w *work) Find(ctx context.Context, apart map[string]job.Apart, found func(
 	if err != nil || w.nothing {
 		return err
 	}
-	if err := w.arrange(ctx, states, apart); err != nil {
+	if interrupts, err := w.arrange(ctx, states, apart); err != nil {
 		return err
+	} else if interrupts {
+		w.interrupt(states, found)
+		return nil
 	}
 	w.lagBehind(states)
 	var now, after, lacking []*flow.SinkState
@@ -581,6 +584,8 @@ func (w *work) RunTask(ctx context.Context, r engine.Run) (progressed bool, err 
 		return false, w.resync(ctx, r.Task.Table, claim)
 	case isReach(r.Task):
 		return false, w.reach(ctx, r, claim)
+	case r.Task.Revision == forEdit:
+		return false, awaitEdit(ctx, r)
 	case task != nil:
 		if err := w.runCopy(ctx, task, claim); err != nil {
 			w.blames(ctx, task.Sinks, err, r.Regroup)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +39,11 @@ func (b *breakable) smash() error {
 	return os.WriteFile(b.control, nil, 0o600) // so that nobody makes it anew
 }
 
+// lose breaks the sink so that what it holds cannot be read either: a link to itself.
+func (b *breakable) lose() error {
+	return errors.Join(os.Rename(b.control, b.away), os.Symlink(b.control, b.control))
+}
+
 func (b *breakable) mend() error {
 	if !b.broken() {
 		return nil
@@ -60,6 +66,20 @@ func (s *served) streams(name string) (ids []string) {
 		}
 	}
 	return ids
+}
+
+// apart are the tables of a job that stand apart.
+func (s *served) apart(name string) (names []string) {
+	for line := range strings.Lines(s.ask("tables", name, "--json")) {
+		var x struct{ Name, Apart string }
+		if err := json.Unmarshal([]byte(line), &x); err != nil {
+			s.t.Fatal(err, line)
+		}
+		if x.Apart != "" {
+			names = append(names, x.Name)
+		}
+	}
+	return names
 }
 
 // retry lets what has failed of a job begin again, if anything has.
@@ -109,6 +129,45 @@ func TestServe_when_one_of_two_sinks_breaks(t *testing.T) {
 	s.eventually("two", "rows in the sink that was broken", func() bool { return holds(t, filepath.Join(j.dir, "second"), "in both") })
 	s.eventually("two", "one stream for both again", func() bool { return len(s.streams("two")) == 1 })
 	s.end(j, "second")
+}
+
+// TestServe_when_tables_are_edited_while_a_sink_is_away: the edit waits for the sink, while
+// the other one goes on, and is carried out when it is back. A table that is paused stays so.
+func TestServe_when_tables_are_edited_while_a_sink_is_away(t *testing.T) {
+	t.Parallel()
+	s := &served{t: t, r: rand.New(rand.NewPCG(1, 4)), w: &world{server: one(t)}, state: filepath.Join(t.TempDir(), "state")}
+	s.w.server.Exec(t, "CREATE TABLE app.later (id INT PRIMARY KEY, v INT); INSERT INTO app.later VALUES (1, 2)")
+	j := newJob(t, s.w.server, "name", "two", "until", "", "tables", `["app.t", "app.u"]`, "sinks", "second", "roll", "{size: 64KiB, every: 1s}")
+	s.data = append(s.data, j.dir)
+	second, b := filepath.Join(j.dir, "second"), breakableIn(j, "second")
+	s.start()
+	s.ask("job", "submit", j.file())
+	s.eventually("two", "a whole snapshot in both", func() bool { return isWhole(j.lake()) && isWhole(second) })
+	s.ask("tables", "pause", "two", "app.u")
+	s.eventually("two", "the table that is paused to stand apart", func() bool { return len(s.apart("two")) == 1 })
+	if err := b.lose(); err != nil {
+		t.Fatal(err)
+	}
+	j.set("tables", `["app.*"]`)
+	s.ask("job", "edit", "two", j.file(), "--yes")
+	s.w.server.Exec(t, "INSERT INTO app.t SELECT seq + 300000, 'after the edit' FROM app.seq_1_to_50")
+	s.eventually("two", "rows in the sink that is well", func() bool { return holds(t, j.lake(), "after the edit") })
+	if err := b.mend(); err != nil {
+		t.Fatal(err)
+	}
+	s.retry("two")
+	for _, dir := range []string{j.lake(), second} {
+		s.eventually("two", "the table that was added in "+dir, func() bool { return holds(t, filepath.Join(dir, "app/later"), ",") })
+	}
+	s.eventually("two", "the table that was added to join", func() bool { return slices.Equal(s.apart("two"), []string{"app.u"}) })
+	s.ask("tables", "resume", "two", "app.u")
+	s.eventually("two", "one stream for both again", func() bool {
+		return len(s.apart("two")) == 0 && len(s.streams("two")) == 1 && isWhole(j.lake()) && isWhole(second)
+	})
+	s.end(j, "second")
+	for _, dir := range []string{j.lake(), second} {
+		j.equalIn(dir, s.w.server, "t", "u", "later")
+	}
 }
 
 // end ends the server, runs a job to the end of its source and compares all its sinks.

@@ -69,6 +69,7 @@ func purgeTo(t *testing.T, s *mariadb.Server, first string) {
 // TestRun_when_the_log_is_purged_while_it_copies removes the log up to the place
 // that the snapshot needs, and then beyond it.
 func TestRun_when_the_log_is_purged_while_it_copies(t *testing.T) {
+	t.Parallel()
 	s := one(t)
 	s.Exec(t, "CREATE TABLE app.long (id INT PRIMARY KEY, v MEDIUMTEXT); INSERT INTO app.long SELECT seq, REPEAT('x', 100000) FROM app.seq_1_to_600; "+
 		"FLUSH BINARY LOGS; FLUSH BINARY LOGS; FLUSH BINARY LOGS") // what it needs is in bin.000004

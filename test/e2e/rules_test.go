@@ -104,6 +104,7 @@ func letters(t *testing.T, j *job) (keys []string) {
 }
 
 func TestRules_when_rows_come_and_change(t *testing.T) {
+	t.Parallel()
 	s := mariadb.Start(t)
 	s.Exec(t, ruled)
 	j := newJob(t, s, "rules", rules, "on_error", "discard_after\n    attempts: 2")

@@ -13,6 +13,7 @@ import (
 // TestServe_when_a_job_is_verified spoils a copy under a server: the verification says
 // so, an alarm holds until it is mended, and both survive that the server is killed.
 func TestServe_when_a_job_is_verified(t *testing.T) {
+	t.Parallel()
 	j := newFileJob(t)
 	for _, key := range []string{"a", "b/c", "b/d"} {
 		j.put("in/"+key, []byte("object "+key))

@@ -13,6 +13,7 @@ type damage struct{ name, do, undo, words string }
 // TestVerify_when_a_table_is_in_PostgreSQL: each thing that can be wrong is found, alone
 // among all rows; a repair mends it.
 func TestVerify_when_a_table_is_in_PostgreSQL(t *testing.T) {
+	t.Parallel()
 	n := 20_000
 	if soak() {
 		n = 2_000_000

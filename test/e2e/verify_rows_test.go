@@ -64,6 +64,7 @@ func (j *job) edit(table, old, now string) (undo func()) {
 }
 
 func TestVerify_when_a_table_is_in_files(t *testing.T) {
+	t.Parallel()
 	s := one(t)
 	j := newJob(t, s)
 	j.finish(s)
@@ -108,6 +109,7 @@ func TestVerify_when_a_table_is_in_files(t *testing.T) {
 // A repair writes what differs and nothing else, at the place where the target is: what
 // comes later in the log still counts.
 func TestRepair_when_a_table_is_in_files(t *testing.T) {
+	t.Parallel()
 	s := one(t)
 	s.Exec(t, "CREATE TABLE app.bag (a INT, b VARCHAR(10)); INSERT INTO app.bag VALUES (1, 'x'), (1, 'x'), (2, NULL), (3, 'y')")
 	j := newJob(t, s)

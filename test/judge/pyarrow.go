@@ -29,15 +29,21 @@ func PyArrow(t testing.TB) *Arrow {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	cache, err := cacheFolder()
+	a, err := InstallArrow(ctx)
 	if err != nil {
-		t.Fatal(err)
-	}
-	a := &Arrow{filepath.Join(cache, "pyarrow-"+arrowVersion)}
-	if err := install(ctx, a.folder, "pyarrow=="+arrowVersion); err != nil {
 		t.Fatalf("pyarrow, which this test needs as its judge, cannot be had: %v", err)
 	}
 	return a
+}
+
+// InstallArrow is PyArrow for programs that are no tests.
+func InstallArrow(ctx context.Context) (*Arrow, error) {
+	cache, err := cacheFolder()
+	if err != nil {
+		return nil, err
+	}
+	a := &Arrow{filepath.Join(cache, "pyarrow-"+arrowVersion)}
+	return a, install(ctx, a.folder, "pyarrow=="+arrowVersion)
 }
 
 // install has pip put packages into a folder, whole or not at all.

@@ -69,6 +69,26 @@ func (s Set) sum() string {
 // Once makes the folder path by fill, unless it exists. fill gets an empty
 // folder beside it; of several processes one fills, the others wait.
 func Once(path string, fill func(fresh string) error) error {
+	return locked(path, func() error {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		}
+		fresh := path + ".new"
+		if err := os.RemoveAll(fresh); err != nil {
+			return err
+		}
+		if err := os.Mkdir(fresh, 0o755); err != nil {
+			return err
+		}
+		if err := fill(fresh); err != nil {
+			return errors.Join(err, os.RemoveAll(fresh))
+		}
+		return os.Rename(fresh, path)
+	})
+}
+
+// locked calls f while nobody else, of this process or another, has path's lock.
+func locked(path string, f func() error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
@@ -80,20 +100,7 @@ func Once(path string, fill func(fresh string) error) error {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
-	fresh := path + ".new"
-	if err := os.RemoveAll(fresh); err != nil {
-		return err
-	}
-	if err := os.Mkdir(fresh, 0o755); err != nil {
-		return err
-	}
-	if err := fill(fresh); err != nil {
-		return errors.Join(err, os.RemoveAll(fresh))
-	}
-	return os.Rename(fresh, path)
+	return f()
 }
 
 // Env returns the process's environment with the libraries unpacked under root
@@ -131,11 +138,14 @@ func (s Set) fill(dir string) error {
 	if clean := empty(dir); clean != nil {
 		return errors.Join(err, clean)
 	}
-	own, updated := ownLists(filepath.Join(Cache(), "apt-lists"))
-	if updated != nil {
-		return errors.Join(err, updated)
-	}
-	return s.fetch(dir, own)
+	lists := filepath.Join(Cache(), "apt-lists")
+	return locked(lists, func() error { // sets that are fetched side by side share them
+		own, updated := ownLists(lists)
+		if updated != nil {
+			return errors.Join(err, updated)
+		}
+		return s.fetch(dir, own)
+	})
 }
 
 func empty(dir string) error {

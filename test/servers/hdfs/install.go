@@ -26,8 +26,14 @@ var jars = maven.Set{Name: "hadoop-" + version, Artifacts: []maven.Artifact{
 	{Group: "org.apache.hadoop", Name: "hadoop-minikdc", Version: version},
 }}
 
-// classpath returns where Java finds the cluster: fetched, and compiled, on first
+// Install makes sure that a cluster can be started: it is fetched, and compiled, on first
 // use.
+func Install(ctx context.Context) error {
+	_, err := classpath(ctx)
+	return err
+}
+
+// classpath returns where Java finds the cluster, once it is installed.
 func classpath(ctx context.Context) (string, error) {
 	lib, err := maven.Root(ctx, jars)
 	if err != nil {

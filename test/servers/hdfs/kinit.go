@@ -13,11 +13,14 @@ import (
 // kinit is MIT's, which writes the ticket caches that users have.
 var kinit = apt.Set{Name: "krb5-user", Packages: []apt.Package{{Name: "krb5-user"}}, Binaries: []string{"usr/bin/kinit"}}
 
+// InstallKinit returns the folder with kinit, which is fetched on first use.
+func InstallKinit() (folder string, err error) { return apt.Root(kinit) }
+
 // Kinit puts a ticket of the user lark, which holds for a time, into a ticket cache of
 // type FILE, as kinit does for people. The cluster must have Kerberos.
 func (s *Server) Kinit(t testing.TB, cache string, life time.Duration) {
 	t.Helper()
-	root, err := apt.Root(kinit)
+	root, err := InstallKinit()
 	if err != nil {
 		t.Fatal(err)
 	}

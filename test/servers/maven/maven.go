@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"godwit/test/servers/apt"
 )
 
@@ -44,36 +42,28 @@ func Root(ctx context.Context, s Set) (string, error) {
 	root := filepath.Join(apt.Cache(), fmt.Sprintf("%s-%x", s.Name, sum[:4]))
 	return root, apt.Once(root, func(fresh string) error {
 		if s.Fill == nil {
-			return s.fetch(ctx, fresh)
+			return s.fetch(ctx, root+".repository", fresh)
 		}
 		files, err := os.MkdirTemp(apt.Cache(), s.Name+"-*.fetched")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(files)
-		if err := s.fetch(ctx, files); err != nil {
+		if err := s.fetch(ctx, root+".repository", files); err != nil {
 			return err
 		}
 		return s.Fill(files, fresh)
 	})
 }
 
-// fetch lets Maven copy the artifacts into a folder. Its own repository, where its
-// plugins are too, is beside what is fetched and is used by one process at a time.
-func (s Set) fetch(ctx context.Context, folder string) error {
-	repository := filepath.Join(apt.Cache(), "maven-repository")
+// fetch lets Maven copy the artifacts into a folder. Maven's own repository, where its
+// plugins are too, is this set's alone, as no two of it may write one, and several sets are
+// fetched side by side. It stays if not all could be fetched, for whoever tries again.
+func (s Set) fetch(ctx context.Context, repository, folder string) error {
 	if err := os.MkdirAll(repository, 0o755); err != nil {
 		return err
 	}
-	lock, err := os.OpenFile(repository+".lock", os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return err
-	}
-	pom := filepath.Join(repository, s.Name+".pom.xml")
+	pom := filepath.Join(repository, "pom.xml")
 	if err := os.WriteFile(pom, []byte(s.project()), 0o644); err != nil {
 		return err
 	}
@@ -82,7 +72,7 @@ func (s Set) fetch(ctx context.Context, folder string) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("mvn, for %s (needs maven): %w\n%s", s.Name, err, out)
 	}
-	return nil
+	return os.RemoveAll(repository)
 }
 
 func (s Set) project() string {

@@ -16,8 +16,10 @@ import (
 	"godwit/test/servers/process"
 )
 
+// Series is the major version that Start starts.
+const Series = "15"
+
 const (
-	series  = "15"
 	pinned  = "15.20-0+deb12u1"
 	account = "postgres"
 	// secret is the password of the account; tests look for it where it must not be.
@@ -43,14 +45,14 @@ type nobody struct{ uid, gid int }
 var located = sync.OnceValues(locate)
 
 func locate() (install, error) {
-	in := install{series: series, bin: "/usr/lib/postgresql/" + series + "/bin"}
+	in := install{series: Series, bin: "/usr/lib/postgresql/" + Series + "/bin"}
 	if os.Getuid() == 0 {
 		in.as = &nobody{65534, 65534}
 	}
 	var err error
 	if in.version, err = in.serverVersion(); err != nil {
 		if in.root, err = unpacked(in.as != nil); err != nil {
-			return install{}, fmt.Errorf("no PostgreSQL %s on this machine and none could be fetched: %w", series, err)
+			return install{}, fmt.Errorf("no PostgreSQL %s on this machine and none could be fetched: %w", Series, err)
 		}
 		in.bin = filepath.Join(in.root, in.bin)
 		if in.version, err = in.serverVersion(); err != nil {
@@ -83,12 +85,12 @@ func opened(root string) (string, error) {
 }
 
 func packages() apt.Set {
-	set := apt.Set{Name: "postgres-" + series}
+	set := apt.Set{Name: "postgres-" + Series}
 	for _, name := range []string{"postgresql-15", "postgresql-client-15", "libpq5"} {
-		set.Packages = append(set.Packages, apt.Package{Name: name, Version: pinned, Series: series + "."})
+		set.Packages = append(set.Packages, apt.Package{Name: name, Version: pinned, Series: Series + "."})
 	}
 	for _, name := range []string{"postgres", "initdb", "psql", "pg_dump"} {
-		set.Binaries = append(set.Binaries, "usr/lib/postgresql/"+series+"/bin/"+name)
+		set.Binaries = append(set.Binaries, "usr/lib/postgresql/"+Series+"/bin/"+name)
 	}
 	return set
 }

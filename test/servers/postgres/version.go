@@ -19,17 +19,17 @@ import (
 	"godwit/test/servers/maven"
 )
 
-// releases are the versions that StartVersion knows, besides that of Start.
+// releases are the versions that StartVersion knows, besides Series.
 var releases = map[string]string{"14": "14.19.0", "16": "16.10.0", "17": "17.6.0", "18": "18.0.0"}
 
 // Versions are the major versions there are to test with, oldest first.
-func Versions() []string { return []string{"14", series, "16", "17", "18"} }
+func Versions() []string { return []string{"14", Series, "16", "17", "18"} }
 
 // StartVersion is Start of a major version out of Versions. Client programs are those
 // of the version of Start.
 func StartVersion(t testing.TB, major string, settings ...string) *Server {
 	t.Helper()
-	if major == series {
+	if major == Series {
 		return Start(t, settings...)
 	}
 	in, err := version(major)
@@ -46,6 +46,17 @@ func StartVersion(t testing.TB, major string, settings ...string) *Server {
 		}
 	})
 	return s
+}
+
+// Install makes sure that a major version out of Versions can be started: it is fetched on
+// first use.
+func Install(major string) error {
+	if major == Series {
+		_, err := located()
+		return err
+	}
+	_, err := version(major)
+	return err
 }
 
 // found are the versions that this process has looked for.

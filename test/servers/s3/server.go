@@ -105,7 +105,7 @@ func get(t testing.TB, name string) *Server {
 // removes its folder.
 func Launch(name string) (*Server, error) {
 	k := kinds[name]
-	program, err := k.program()
+	program, err := Install(name)
 	if err != nil {
 		return nil, err
 	}
@@ -128,8 +128,10 @@ func Launch(name string) (*Server, error) {
 	return s, nil
 }
 
-// program returns the path of the server, built if it is not yet.
-func (k kind) program() (string, error) {
+// Install returns the path of a server's program, which is built on first use:
+// "minio" or "versitygw".
+func Install(name string) (path string, err error) {
+	k := kinds[name]
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
@@ -141,7 +143,7 @@ func (k kind) program() (string, error) {
 	}
 	sum := sha256.Sum256(pin)
 	dir := filepath.Join(apt.Cache(), fmt.Sprintf("%s-%x", k.name, sum[:4]))
-	path := filepath.Join(dir, k.name)
+	path = filepath.Join(dir, k.name)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"godwit/test/servers/apt"
 	"godwit/test/servers/sqlserver"
@@ -18,7 +17,7 @@ import (
 // with the new shape is filled while triggers keep it up to date, and then takes the
 // table's name. It returns what the tool printed; options are added to those it needs.
 func Change(s *sqlserver.Server, database, table, alter string, options ...string) (string, error) {
-	root, err := located()
+	root, err := Install()
 	if err != nil {
 		return "", fmt.Errorf("no Percona Toolkit could be fetched: %w", err)
 	}
@@ -37,7 +36,8 @@ func Change(s *sqlserver.Server, database, table, alter string, options ...strin
 	return string(out), nil
 }
 
-var located = sync.OnceValues(func() (string, error) {
+// Install returns the folder with the tools, which are fetched on first use.
+func Install() (folder string, err error) {
 	return apt.Root(apt.Set{
 		Name: "percona-toolkit",
 		Packages: []apt.Package{
@@ -45,7 +45,7 @@ var located = sync.OnceValues(func() (string, error) {
 			{Name: "libdbd-mysql-perl"}, {Name: "libdbi-perl"}, {Name: "libmariadb3"}, {Name: "mysql-common"},
 		},
 	})
-})
+}
 
 // found returns the paths below root that patterns match.
 func found(root string, patterns ...string) (paths []string) {

@@ -4,7 +4,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 export CGO_ENABLED := 0
 export GOFLAGS ?= -mod=readonly
 
-.PHONY: help build test soak bench quickstart lint setup generate clean
+.PHONY: help build test soak bench quickstart lint setup fetch generate clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -13,7 +13,8 @@ help: ## say what there is
 build: ## bin/godwit: one static file
 	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/godwit ./cmd/godwit
 
-test: setup lint ## everything that must hold before a change lands
+test: setup ## everything that must hold before a change lands
+	$(MAKE) -j 2 lint fetch
 	go vet ./...
 	go test -p 2 -timeout 25m ./...
 	cd test/web && go vet ./... && go test -timeout 10m ./...
@@ -34,6 +35,9 @@ lint: ## static checks; the first time builds the linters
 
 setup: ## what tests need from the machine besides Go; others call it
 	@test/setup.sh
+
+fetch: setup ## what tests need besides, side by side; what fails is tried again by the test that needs it
+	go run ./test/servers/fetch
 
 generate: ## pages and schemas that are made from the code
 	go generate ./...

@@ -43,7 +43,8 @@ type Source interface {
 	// fault.SourceLost, another history fault.SourceDiverged, before anything is
 	// emitted: never "from now". Broken connections are mended inside, at the
 	// place reached, for as long as the class of the error is fault.Retry and
-	// ctx lives.
+	// ctx lives; where the source is another one by then, with a log of its own,
+	// Read gives fault.SourceMoved and the place must be rebased.
 	Read(ctx context.Context, s Split, from position.Position, emit func(*row.Batch) error) error
 
 	// Close ends all connections.

@@ -39,6 +39,7 @@ const (
 	SourceType        Code = "SOURCE_TYPE"
 	SourceLost        Code = "SOURCE_LOST"
 	SourceDiverged    Code = "SOURCE_DIVERGED"
+	SourceMoved       Code = "SOURCE_MOVED"
 	SourceXA          Code = "SOURCE_XA"
 	SourceStatement   Code = "SOURCE_STATEMENT"
 	NoTables          Code = "NO_TABLES"
@@ -144,6 +145,7 @@ var Catalogue = []Info{
 	{SourceType, User, ExitRequest, "a column type is not supported", "The column has a type this version does not move. Leave the table out, or the column once column selection exists; docs/sources.md lists the types."},
 	{SourceLost, Lost, ExitFailed, "the source's log no longer reaches back far enough", "The log was purged past the place the target has reached, so changes are missing for good. The target stays exact up to its position. Raise the log's retention and read everything again: `godwit run --again`; on a server `godwit job stop`, `reset` and `start`."},
 	{SourceDiverged, Lost, ExitFailed, "the source has another history", "The server's log does not continue what the target holds: it was reset, restored from a backup, or a replica was promoted that lacks transactions. Going on would mix two histories. Point the job at the right server, or read everything again: `godwit run --again`; on a server `godwit job stop`, `reset` and `start`."},
+	{SourceMoved, Retry, ExitFailed, "the address leads to another server now", "Another server took over while its log was read. What reads the log begins again and seeks its place in that of the new server; when that has another history it ends with SOURCE_DIVERGED."},
 	{SourceXA, User, ExitNotWhole, "the rows of an XA transaction cannot be found", "The rows of an XA transaction belong to its XA COMMIT and are read where it was prepared. That part of the log is gone, or the table's shape changed in between. The table is marked `resync needed` at the place given. As a warning of `godwit check`: transactions are prepared and open; the log must be kept from where they were prepared."},
 	{SourceStatement, User, ExitNotWhole, "a change was logged as a statement", "The log has only the text of the statement, not its rows. It is not executed and not guessed: the table is marked `resync needed`. Set binlog_format=ROW for all writers."},
 	{NoTables, User, ExitRequest, "no table matches", "No table of the source matches `tables`. The message lists near names. Patterns are `database.table` with * and ?, a leading ! leaves out."},

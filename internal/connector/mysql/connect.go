@@ -54,8 +54,7 @@ func (r *streamer) dialDump(at dumpStart, prove func(*conn) error) (_ *conn, err
 		return nil, err
 	}
 	if log != r.place.log {
-		return nil, fault.New(fault.SourceDiverged, "the address leads to another server now: %s, the place is in %s", log, r.place.log).At("%s", r.s.where()).
-			Try("run again: the place is then sought in the other server's log")
+		return nil, r.moved(log)
 	}
 	now, err := r.s.serverClock(r.ctx, c)
 	if err != nil {
@@ -67,7 +66,22 @@ func (r *streamer) dialDump(at dumpStart, prove func(*conn) error) (_ *conn, err
 			return nil, err
 		}
 	}
-	return c, r.s.startDump(r.ctx, c, at)
+	if err := r.s.startDump(r.ctx, c, at); err != nil {
+		return nil, err
+	}
+	r.began = true
+	return c, nil
+}
+
+// moved is the fault of an address that leads to a server with another log. Where the place
+// was found before, whoever reads can seek it in that one.
+func (r *streamer) moved(log string) error {
+	code := fault.SourceDiverged
+	if r.began {
+		code = fault.SourceMoved
+	}
+	return fault.New(code, "the address leads to another server now: %s, the place is in %s", log, r.place.log).At("%s", r.s.where()).
+		Try("seek the place in the other server's log: a run does, when it begins to read")
 }
 
 // serverClock returns the server's time.

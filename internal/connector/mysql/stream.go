@@ -40,6 +40,7 @@ type streamer struct {
 	format   *format // of the file that is read, shared with the workers
 	place    place   // after the last group, or after what stands between groups
 	gtids    gtidState
+	began    bool // a dump was opened: this server has the place
 	resolved bool // unknown gtids were asked for: the server has none
 	last     lastTxn
 	time     uint32 // commit time of the last group
@@ -158,7 +159,7 @@ func (r *streamer) read() error {
 		}
 		failed++
 		f := fault.Of(err)
-		if f.Class() != fault.Retry || f.Code == fault.SourceShape || f.Code == fault.SourceQuery && failed > retryQuery {
+		if f.Class() != fault.Retry || f.Code == fault.SourceShape || f.Code == fault.SourceMoved || f.Code == fault.SourceQuery && failed > retryQuery {
 			return err
 		}
 		r.s.warn("the log is read again from the place reached", "place", r.place.String(), "after", wait.Round(time.Millisecond).String(), "error", err.Error())

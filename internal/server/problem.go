@@ -58,6 +58,7 @@ var statuses = map[fault.Code]int{
 
 	// Systems that were asked on the way: they do not answer, or not in a way that helps.
 	fault.SourceUnreachable: http.StatusBadGateway,
+	fault.SourceMoved:       http.StatusBadGateway,
 	fault.SourceTLS:         http.StatusBadGateway,
 	fault.SourceBusy:        http.StatusBadGateway,
 	fault.SourceQuery:       http.StatusBadGateway,

@@ -176,7 +176,7 @@ func (f *file) fill(p []byte) error {
 		if isAnswer(err) && !unanswered(err) {
 			break
 		}
-		if !isAnswer(err) {
+		if ofDataNodes(err) {
 			f.s.log.Warn("data nodes do not take a block; trying others", "file", f.path, "cause", err)
 			f.s.pipelineFailed()
 			f.copies = 1
@@ -188,7 +188,7 @@ func (f *file) fill(p []byte) error {
 		err = f.pour(p)
 	}
 	if err != nil {
-		if !isAnswer(err) {
+		if ofDataNodes(err) {
 			f.s.pipelineFailed()
 		}
 		return f.s.fail("write", f.key, f.s.full(f.key, err))
@@ -243,6 +243,10 @@ func isAnswer(err error) bool {
 	return class != "" || strings.Contains(err.Error(), noNameNode)
 }
 
+// ofDataNodes reports whether data nodes failed, and not the name node: that one ends, too,
+// and its end must not cost files their copies.
+func ofDataNodes(err error) bool { return !isAnswer(err) && !unanswered(err) }
+
 // Waits between calls that ask whether the last block is there.
 const (
 	firstWait = 2 * time.Millisecond
@@ -267,7 +271,7 @@ func (f *file) finish() error {
 			return f.readBack(err)
 		case replicating, unanswered(err), class == "NotReplicatedYetException":
 		default:
-			if !isAnswer(err) {
+			if ofDataNodes(err) {
 				f.s.pipelineFailed()
 			}
 			return f.s.fail("end", f.key, f.s.full(f.key, bare(err)))

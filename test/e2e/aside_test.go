@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // breakable is a sink whose control folder is taken away and given back.
@@ -22,33 +24,45 @@ func breakableIn(j *job, sink string) *breakable {
 }
 
 func (b *breakable) broken() bool {
-	_, err := os.Stat(b.away)
+	_, err := os.Lstat(b.away)
 	return err == nil
 }
 
 // smash breaks the sink, if it was begun.
 func (b *breakable) smash() error {
-	if b.broken() {
-		return nil
-	}
-	if err := os.Rename(b.control, b.away); errors.Is(err, os.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	return os.WriteFile(b.control, nil, 0o600) // so that nobody makes it anew
+	return b.replace(func() error { return os.WriteFile(b.away, nil, 0o600) }) // so that nobody makes it anew
 }
 
 // lose breaks the sink so that what it holds cannot be read either: a link to itself.
 func (b *breakable) lose() error {
-	return errors.Join(os.Rename(b.control, b.away), os.Symlink(b.control, b.control))
+	return b.replace(func() error { return os.Symlink(b.control, b.away) })
+}
+
+// replace puts what is made in the place of the control folder, at once: in between the
+// sink would make the folder anew.
+func (b *breakable) replace(other func() error) error {
+	if b.broken() {
+		return nil
+	}
+	if err := other(); err != nil {
+		return err
+	}
+	err := b.exchange()
+	if errors.Is(err, os.ErrNotExist) {
+		return os.Remove(b.away)
+	}
+	return err
+}
+
+func (b *breakable) exchange() error {
+	return unix.Renameat2(unix.AT_FDCWD, b.control, unix.AT_FDCWD, b.away, unix.RENAME_EXCHANGE)
 }
 
 func (b *breakable) mend() error {
 	if !b.broken() {
 		return nil
 	}
-	return errors.Join(os.RemoveAll(b.control), os.Rename(b.away, b.control))
+	return errors.Join(b.exchange(), os.RemoveAll(b.away))
 }
 
 // streams are the streams of all tables of a job that live.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,19 +14,31 @@ func (j *job) verify(password string, more ...string) (int, string) {
 	return run(j.t, password, append([]string{"verify", j.file(), "--state", j.state()}, more...)...)
 }
 
-// line is what the snapshot wrote of a row of a table.
-func (j *job) line(table, id string) string {
+// texts are the files of a table, path and contents.
+func (j *job) texts(table string) iter.Seq2[string, string] {
 	j.t.Helper()
 	files, err := filepath.Glob(filepath.Join(j.lake(), "app", table, "*.csv"))
 	if err != nil {
 		j.t.Fatal(err)
 	}
-	for _, path := range files {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			j.t.Fatal(err)
+	return func(yield func(path, text string) bool) {
+		for _, path := range files {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				j.t.Fatal(err)
+			}
+			if !yield(path, string(b)) {
+				return
+			}
 		}
-		for l := range strings.Lines(string(b)) {
+	}
+}
+
+// line is what the snapshot wrote of a row of a table.
+func (j *job) line(table, id string) string {
+	j.t.Helper()
+	for _, text := range j.texts(table) {
+		for l := range strings.Lines(text) {
 			if strings.HasPrefix(l, "r,") && strings.Contains(l, ","+id+",") {
 				return l
 			}
@@ -38,26 +51,17 @@ func (j *job) line(table, id string) string {
 // edit replaces old in the file of a table that has it, once.
 func (j *job) edit(table, old, now string) (undo func()) {
 	j.t.Helper()
-	files, err := filepath.Glob(filepath.Join(j.lake(), "app", table, "*.csv"))
-	if err != nil {
-		j.t.Fatal(err)
-	}
-	for _, path := range files {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			j.t.Fatal(err)
-		}
-		if !strings.Contains(string(b), old) {
+	for path, text := range j.texts(table) {
+		if !strings.Contains(text, old) {
 			continue
 		}
-		if err := os.WriteFile(path, []byte(strings.Replace(string(b), old, now, 1)), 0o644); err != nil {
-			j.t.Fatal(err)
-		}
-		return func() {
-			if err := os.WriteFile(path, b, 0o644); err != nil {
+		write := func(text string) {
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 				j.t.Fatal(err)
 			}
 		}
+		write(strings.Replace(text, old, now, 1))
+		return func() { write(text) }
 	}
 	j.t.Fatalf("no file of %s has %q", table, old)
 	return nil
@@ -188,16 +192,8 @@ func TestVerify_when_rows_are_appended(t *testing.T) {
 // appended is the file that has a line of a table.
 func (j *job) appended(table, line string) string {
 	j.t.Helper()
-	files, err := filepath.Glob(filepath.Join(j.lake(), "app", table, "*.csv"))
-	if err != nil {
-		j.t.Fatal(err)
-	}
-	for _, path := range files {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			j.t.Fatal(err)
-		}
-		for l := range strings.Lines(string(b)) {
+	for path, text := range j.texts(table) {
+		for l := range strings.Lines(text) {
 			if strings.HasSuffix(l, ","+line+"\n") || l == line+"\n" {
 				return path
 			}

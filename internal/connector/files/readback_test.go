@@ -89,16 +89,21 @@ func rowAt(t *row.Table, n uint64, op row.Op, cells ...any) *row.Batch {
 	return x.Finish(position.Position{}, 0)
 }
 
+// stepper returns what applies a batch and commits it at the place n of the stream.
+func (b *bench) stepper(w connector.Writer) func(n uint64, batch *row.Batch) {
+	return func(n uint64, batch *row.Batch) {
+		b.Helper()
+		b.must(w.Apply(b.Context(), batch))
+		b.must(w.Commit(b.Context(), streamSet(n)))
+	}
+}
+
 func TestReadBack_when_the_table_changed(t *testing.T) {
 	b := newBench(t, sinktest.NewMem(), csvConfig("none"), "shop")
 	first, second, third := grown()
 	b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
 	w, _ := b.open(1)
-	step := func(n uint64, batch *row.Batch) {
-		t.Helper()
-		b.must(w.Apply(t.Context(), batch))
-		b.must(w.Commit(t.Context(), streamSet(n)))
-	}
+	step := b.stepper(w)
 	step(2, rowAt(first, 1, row.Insert, 1, "one"))
 	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: first, After: second}))
 	step(4, rowAt(second, 3, row.Insert, 8, 2, "two"))
@@ -143,11 +148,7 @@ func TestReadBack_when_another_table_had_the_name(t *testing.T) {
 			b.must(chunk.Apply(t.Context(), rowAt(first, 1, row.Read, 1, "one")))
 			b.must(chunk.Commit(t.Context(), streamSet(1)))
 			w, _ := b.open(1)
-			step := func(n uint64, batch *row.Batch) {
-				t.Helper()
-				b.must(w.Apply(t.Context(), batch))
-				b.must(w.Commit(t.Context(), streamSet(n)))
-			}
+			step := b.stepper(w)
 			step(3, rowAt(first, 2, row.Insert, 2, "22"))
 			b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: first, After: altered}))
 			step(5, rowAt(altered, 4, row.Insert, 3, "three", 3))
@@ -175,11 +176,7 @@ func TestReadBack_when_a_table_that_changed_its_types_is_read_again(t *testing.T
 	second.Number, second.Version = 1, 2
 	b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
 	w, _ := b.open(1)
-	step := func(n uint64, batch *row.Batch) {
-		t.Helper()
-		b.must(w.Apply(t.Context(), batch))
-		b.must(w.Commit(t.Context(), streamSet(n)))
-	}
+	step := b.stepper(w)
 	step(3, rowAt(first, 2, row.Insert, 2, "two"))
 	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: first, After: second}))
 	if err := readError(b, second); !fault.Has(err, fault.NotVerifiable) || !strings.Contains(fault.Of(err).Where, "stream-1-1.csv") {

@@ -55,6 +55,15 @@ func hammered(t testing.TB, srv *mysql.Server, s *source) ([]*row.Table, positio
 // many connections, until stopped.
 func hammer(t testing.TB, srv *mysql.Server, writers int) (stop func()) {
 	t.Helper()
+	return busy(t, srv, writers, func(w, n int) []string {
+		return []string{fmt.Sprintf("INSERT INTO t VALUES (%d, %d)", w, n), fmt.Sprintf("INSERT INTO other VALUES (%d, %d)", w, n)}
+	})
+}
+
+// busy has so many connections execute statements in the database h, those of writer w in
+// its round n, round after round, until stopped.
+func busy(t testing.TB, srv *mysql.Server, writers int, round func(w, n int) []string) (stop func()) {
+	t.Helper()
 	done := make(chan struct{})
 	var ended sync.WaitGroup
 	for w := range writers {
@@ -65,13 +74,13 @@ func hammer(t testing.TB, srv *mysql.Server, writers int) (stop func()) {
 		ended.Go(func() {
 			defer c.Close()
 			for n := 1; ; n++ {
-				select {
-				case <-done:
-					return
-				default:
-				}
-				for _, table := range []string{"t", "other"} {
-					if _, err := c.Execute(fmt.Sprintf("INSERT INTO %s VALUES (%d, %d)", table, w, n)); err != nil {
+				for _, sql := range round(w, n) {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					if _, err := c.Execute(sql); err != nil {
 						t.Error(err)
 						return
 					}

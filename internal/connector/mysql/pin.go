@@ -18,7 +18,7 @@ import (
 
 // pinTries bounds how often a table is sought in which no such statement is under way or
 // waits.
-const pinTries = 100
+const pinTries = 600
 
 // pin locks the shape of a table, as any SELECT does, for as long as its rows are read,
 // and returns a snapshot that has of the table exactly what the log has before its place:

@@ -3,10 +3,7 @@ package mysql
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
-
-	"github.com/go-mysql-org/go-mysql/client"
 
 	"godwit/internal/fault"
 	"godwit/internal/position"
@@ -75,36 +72,9 @@ func readTruncated(t *testing.T, srv *sqlserver.Server, rounds int) {
 // fillAndTruncate puts rows into each table and empties it, again and again, until stopped.
 func fillAndTruncate(t *testing.T, srv *sqlserver.Server) (stop func()) {
 	t.Helper()
-	done := make(chan struct{})
-	var ended sync.WaitGroup
-	for k := range emptiedTables {
-		c, err := client.Connect(srv.Addr(), srv.User, srv.Password, "h")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended.Go(func() {
-			defer c.Close()
-			for {
-				for _, sql := range []string{"INSERT INTO t%d VALUES (1), (2), (3)", "INSERT INTO t%d VALUES (4), (5)", "TRUNCATE t%d"} {
-					select {
-					case <-done:
-						return
-					default:
-					}
-					if _, err := c.Execute(fmt.Sprintf(sql, k)); err != nil {
-						t.Error(err)
-						return
-					}
-				}
-			}
-		})
-	}
-	stop = sync.OnceFunc(func() {
-		close(done)
-		ended.Wait()
+	return busy(t, srv, emptiedTables, func(k, _ int) []string {
+		return []string{fmt.Sprintf("INSERT INTO t%d VALUES (1), (2), (3)", k), fmt.Sprintf("INSERT INTO t%d VALUES (4), (5)", k), fmt.Sprintf("TRUNCATE t%d", k)}
 	})
-	t.Cleanup(stop)
-	return stop
 }
 
 // readFunc reads all of a table; not ok says that it changed meanwhile, so that it is to be

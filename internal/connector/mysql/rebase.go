@@ -80,19 +80,30 @@ func (s *source) Describe(p position.Position) string {
 	return fmt.Sprintf("%s (%s)", at.place, at.gtids)
 }
 
+// dumpToEnd returns a connection on which the server sends the log from a place to its
+// end. The caller closes it.
+func (s *source) dumpToEnd(ctx context.Context, from dumpStart) (*conn, error) {
+	c, err := s.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from.nonBlock = true
+	if err := s.startDump(ctx, c, from); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
 // scan reads events from a place to the end of the log. f is called for each
 // event that is in the log and ends the scan by returning errDone. The bodies of events
 // of many packets are left out.
 func (s *source) scan(ctx context.Context, from dumpStart, cur *cursor, f func(h header, body []byte, start uint64) error) error {
-	c, err := s.dial(ctx)
+	c, err := s.dumpToEnd(ctx, from)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	from.nonBlock = true
-	if err := s.startDump(ctx, c, from); err != nil {
-		return err
-	}
 	c.in.split = true
 	err = c.guard(ctx, func() error {
 		for {
@@ -222,15 +233,11 @@ func (s *source) prove(ctx context.Context, c *conn, at spot) error {
 
 // proveFar checks that an event ends at a place before which the dump begins.
 func (s *source) proveFar(ctx context.Context, from dumpStart, cur cursor, p place) error {
-	c, err := s.dial(ctx)
+	c, err := s.dumpToEnd(ctx, from)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	from.nonBlock = true
-	if err := s.startDump(ctx, c, from); err != nil {
-		return err
-	}
 	return c.guard(ctx, func() error { return s.skipTo(c, &cur, p) })
 }
 

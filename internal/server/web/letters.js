@@ -27,7 +27,7 @@ export function mount(root, name, query) {
     h('p', {}, 'Letters stay where they are; nothing sends them again by itself. Mend what refused the row, then:'),
     h('ul', { class: 'bullets' },
       h('li', {}, 'it was the value: correct the row in the source. The change comes through the log as any other.'),
-      h('li', {}, 'it was the target (a column too narrow, a constraint): mend that, pause the job and write the missing rows: ', h('code', {}, 'godwit repair JOBFILE')),
+      h('li', {}, 'it was the target (a column too narrow, a constraint): mend that, stop the job and write the missing rows: ', h('code', {}, 'godwit repair JOBFILE')),
       h('li', {}, 'it was a rule, or there are many: read the table again: ', h('code', {}, `godwit job resync ${name} TABLE`))))
   const again = button('Look again', () => void begin(), { icon: 'retry' })
   replace(root, h('h2', { class: 'hidden' }, 'Rows that were put aside'), h('div', { class: 'tools' }, counts, again), mend, list, state, more)

@@ -76,16 +76,23 @@ var escapes = strings.NewReplacer(`\\`, `\`, `\b`, "\b", `\f`, "\f", `\n`, "\n",
 // fails t when there is none to be had.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s, err := Launch(settings...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
+	return closedBy(t)(Launch(settings...))
+}
+
+// closedBy returns what has a server that was started closed when t ends.
+func closedBy(t testing.TB) func(*Server, error) *Server {
+	return func(s *Server, err error) *Server {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	return s
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
+	}
 }
 
 // Exec runs SQL, one or more statements.

@@ -36,16 +36,7 @@ func StartVersion(t testing.TB, major string, settings ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := in.launch(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return closedBy(t)(in.launch(settings))
 }
 
 // Install makes sure that a major version out of Versions can be started: it is fetched on

@@ -311,8 +311,14 @@ func quota(t *testing.T, server *servers.Server, s *Store) {
 func allEnd(t *testing.T, server *servers.Server, s *Store) {
 	r, err := stage(s, "kept", large)
 	must(t, err)
+	begun, err := s.Stage(t.Context(), "begun", store.PutOptions{})
+	must(t, err)
 	server.Kill()
 	s.patience = 0
+	if _, err := begun.Write(large); !fault.Has(err, fault.StoreUnreachable) {
+		t.Errorf("write without a cluster: %v", err)
+	}
+	begun.Abort()
 	if err := put(s, "gone", []byte("x")); !fault.Has(err, fault.StoreUnreachable) || fault.Of(err).Hint == "" {
 		t.Errorf("put without a cluster: %v", err)
 	}

@@ -26,8 +26,8 @@ type file struct {
 	nonce string
 	mode  fs.FileMode
 
-	w      *hdfs.FileWriter
-	holder string // of the lease on it
+	w      *hdfs.FileWriter // nil: none has been made, or what was made is dropped
+	holder string           // of the lease on it
 	size   int64
 	copies int // it is written with
 }
@@ -58,13 +58,8 @@ func (s *Store) newFile(ctx context.Context, key string, a store.Attributes) (*f
 
 // create makes the file, and the staging folder if that is not there.
 func (f *file) create() error {
-	nonce, err := nonce()
-	if err != nil {
-		return err
-	}
 	s := f.s
-	f.nonce, f.path = nonce, s.path(s.staging+"/"+tmpMark+nonce)
-	err = f.open()
+	err := f.open()
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := s.mkdirs(f.ctx, s.path(s.staging)); err != nil {
 			return s.fail("make the folder", s.staging, err)
@@ -89,8 +84,14 @@ func (f *file) refusal(err error) error {
 	return errors.Join(err, f.s.remove(f.ctx, f.path))
 }
 
+// open makes the file. Each try has a name of its own, for one whose answer was lost may
+// have been carried out.
 func (f *file) open() error {
 	return f.s.persist(f.ctx, func(l *link) (err error) {
+		if f.nonce, err = nonce(); err != nil {
+			return err
+		}
+		f.path = f.s.path(f.s.staging + "/" + tmpMark + f.nonce)
 		f.holder = l.client.Name()
 		f.w, err = l.client.CreateFile(f.path, f.copies, f.s.block, f.mode)
 		return bare(err)
@@ -369,7 +370,12 @@ func (f *file) drop() {
 
 // discard ends what the writer has running, which has no file any more: the library
 // does so in Close only.
-func (f *file) discard() { _ = f.w.Close() }
+func (f *file) discard() {
+	if f.w != nil {
+		_ = f.w.Close()
+	}
+	f.w = nil
+}
 
 // Types of what a path names; the library does not export them.
 const (

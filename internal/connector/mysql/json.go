@@ -98,7 +98,11 @@ func jsonScalar(dst []byte, kind byte, v []byte) ([]byte, error) {
 	case jsonInt16, jsonInt32, jsonInt64:
 		return strconv.AppendInt(dst, littleInt(v), 10), nil
 	case jsonDouble:
-		return appendJSONDouble(dst, math.Float64frombits(binary.LittleEndian.Uint64(v))), nil
+		f := math.Float64frombits(binary.LittleEndian.Uint64(v))
+		if math.IsNaN(f) || math.IsInf(f, 0) { // JSON has none
+			return dst, errJSON
+		}
+		return appendJSONDouble(dst, f), nil
 	}
 	return strconv.AppendUint(dst, littleEndian(v), 10), nil
 }

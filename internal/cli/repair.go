@@ -17,7 +17,7 @@ func (a *app) repairCommand() *cobra.Command {
 		Use:   "repair JOB",
 		Short: "Make rows of a table job's sinks what the source has, after showing which",
 		Example: `  godwit repair shop.yaml
-  godwit repair shop.yaml --confirm shop`,
+  godwit repair shop.yaml --confirm shop-to-lake`,
 		Long: `Repair compares as verify does, shows what differs, and asks. Then it writes only the rows that differ, whatever their
 number, some thousands in a commit, and looks at them again. The job must not run. Rows that the source has changed since are left for the next run.`,
 		Args: oneArg("the job file or the job's name"),

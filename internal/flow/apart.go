@@ -273,6 +273,9 @@ func (j *Job) level(ctx context.Context, states []*SinkState, claim connector.Cl
 	for range levelTries {
 		ahead := states[0].At
 		for _, s := range states {
+			if s.At.Log() != ahead.Log() {
+				return false, nil // the source is another server by now, and not all have read it
+			}
 			if c, err := s.At.Compare(ahead); err != nil {
 				return false, err
 			} else if c > 0 {
@@ -328,10 +331,8 @@ func (j *Job) joined(ctx context.Context, s *SinkState, set position.Set, parts 
 		if complete = complete.without(p.Number); p.Whole {
 			complete = complete.with(p.Number)
 		}
-		if c, err := p.Copied.Compare(copied); err != nil {
-			return nil, err
-		} else if c > 0 && s.Whole {
-			copied = p.Copied
+		if s.Whole {
+			copied = later(copied, p.Copied, s.At)
 		}
 	}
 	return j.edit(ctx, s, set, now, snapshot, away, func(set position.Set) {
@@ -343,6 +344,15 @@ func (j *Job) joined(ctx context.Context, s *SinkState, set position.Set, parts 
 			set[keyComplete] = complete.note()
 		}
 	})
+}
+
+// later is the greater of two marks that a stream at a place has passed. Where the source
+// was another server before, marks of that one's log lie before all of this one's.
+func later(a, b, at position.Position) position.Position {
+	if c, err := a.Compare(b); err == nil && c < 0 || err != nil && b.Log() == at.Log() {
+		return b
+	}
+	return a
 }
 
 // merged returns shapes with the table of a part as the part has it. A table that one

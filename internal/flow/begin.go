@@ -487,8 +487,7 @@ func (j *Job) rebase(ctx context.Context, appliers []applier) error {
 		s := a.(*streamApplier)
 		if now[i].Log() != s.at.Log() {
 			if !s.state.Whole && s.state.Generation > 0 {
-				return fault.New(fault.SourceDiverged, "the source's log changed while the snapshot of sink %q was not complete", s.lane.sink.Name).
-					Try("godwit run --again")
+				return movedOn(s.state)
 			}
 			s.state.Incarnation++
 			s.touch()
@@ -496,4 +495,18 @@ func (j *Job) rebase(ctx context.Context, appliers []applier) error {
 		s.at = now[i]
 	}
 	return nil
+}
+
+// inLog translates the end of a stream to the log that is read, where the source was
+// another server when the end was fixed.
+func (j *Job) inLog(ctx context.Context, end position.Position, log string) (position.Position, error) {
+	r, ok := j.Source.(connector.Rebaser)
+	if !ok || end.IsZero() || end.Log() == log {
+		return end, nil
+	}
+	now, err := r.Rebase(ctx, []position.Position{end})
+	if err != nil {
+		return end, err
+	}
+	return now[0], nil
 }

@@ -107,8 +107,11 @@ func (j *Job) stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 	if err != nil {
 		return err
 	}
-	until, err := untilPast(t, appliers)
-	if err != nil {
+	until := t.Until
+	if until.Place, err = j.inLog(ctx, until.Place, least.at.Log()); err != nil {
+		return err
+	}
+	if until, err = untilPast(until, t.ToMarks, appliers); err != nil {
 		return err
 	}
 	ends := !until.IsZero() || t.ToMarks
@@ -117,9 +120,8 @@ func (j *Job) stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 }
 
 // untilPast moves an end to the greatest mark where that is later.
-func untilPast(t *StreamTask, appliers []applier) (connector.Until, error) {
-	u := t.Until
-	if u.IsZero() && !t.ToMarks {
+func untilPast(u connector.Until, toMarks bool, appliers []applier) (connector.Until, error) {
+	if u.IsZero() && !toMarks {
 		return u, nil
 	}
 	for _, a := range appliers {

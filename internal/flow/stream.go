@@ -464,8 +464,12 @@ func (a *streamApplier) evolve(ctx context.Context, b *row.Batch) error {
 	case row.Drop:
 		return a.empty(ctx, b)
 	case row.Stop:
-		a.floors[b.Change.After.Number] = beyond
-		a.lane.job.Record.Marked(b.Change.After.Name.String(), b.Change.After.Stopped)
+		after, record := b.Change.After, a.lane.job.Record
+		a.floors[after.Number] = beyond
+		if b.Change.Before != nil && b.Change.Before.Name != after.Name {
+			record.Healed(b.Change.Before.Name.String()) // there is none of that name now
+		}
+		record.Marked(after.Name.String(), after.Stopped)
 	case row.Create:
 		a.inherit(b.Change.After)
 	}
@@ -477,7 +481,7 @@ func (a *streamApplier) evolve(ctx context.Context, b *row.Batch) error {
 const beyond = "\xff\xff\xff\xff\xff\xff\xff\xff"
 
 // settled returns the change as it is for this sink. A table that has stopped
-// changes no more. A table that got another name before its mark stops: its chunks
+// changes no more but its name, which another one may take. A table that got another name before its mark stops: its chunks
 // were read under the old name, which another table may have had by then.
 func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 	c := b.Change
@@ -495,7 +499,10 @@ func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 	}
 	now := a.shapes.table(c.Before.Number)
 	if now != nil && now.Stopped != "" {
-		return row.Mark(b.End, b.EndTime)
+		if c.Before.Name == c.After.Name {
+			return row.Mark(b.End, b.EndTime)
+		}
+		return renamed(b, now)
 	}
 	if now != nil && now.Generation != c.After.Generation { // it is another one where the log is read
 		own, after := *c, *c.After
@@ -507,6 +514,14 @@ func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 		return b
 	}
 	return stopping(b, fmt.Sprintf("it was renamed from %s while its chunks were read", c.Before.Name))
+}
+
+// renamed returns a change of a table that has stopped as one of its name alone.
+func renamed(b *row.Batch, now *row.Table) *row.Batch {
+	after := *now
+	after.Version++
+	after.Name = b.Change.After.Name
+	return row.Barrier(&row.SchemaChange{Kind: row.Stop, Before: now, After: &after, Statement: b.Change.Statement}, b.At, b.End, b.EndTime)
 }
 
 // stopping returns a change as one that marks its table as well: another one than its

@@ -88,12 +88,17 @@ func Together(states []*SinkState) (groups [][]*SinkState) {
 }
 
 // alike reports whether the same tables flow to two sinks, under the same numbers. A
-// table that one has read anew may have stopped in the other.
+// table that one has read anew may have stopped in the other. A sink that began when others
+// were far behind may have numbered what they had not come to otherwise.
 func alike(a, b *SinkState) bool {
 	if a.Number != b.Number || a.Patterns != b.Patterns || a.edits != b.edits || !slices.Equal(a.away.numbers(), b.away.numbers()) {
 		return false
 	}
+	numbers := b.Shapes.names()
 	return !slices.ContainsFunc(a.Shapes.tables, func(t *row.Table) bool {
+		if number, has := numbers[t.Name]; has && number != t.Number {
+			return true
+		}
 		o := b.Shapes.table(t.Number)
 		return o != nil && ((o.Stopped == "") != (t.Stopped == "") || a.Number > 0 && o.Name != t.Name)
 	})

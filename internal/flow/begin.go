@@ -247,13 +247,12 @@ func (j *Job) Begin(ctx context.Context, states []*SinkState, b Beginning, claim
 	if !b.Snapshot && !b.Start.IsZero() {
 		p0 = b.Start
 	}
-	var known *shapes
-	var edits uint64
-	if other := anyBegun(slices.Concat(states, b.Beside)); other != nil {
-		known, edits = other.Shapes, other.edits
-	}
+	others := slices.DeleteFunc(slices.Concat(states, b.Beside), func(s *SinkState) bool { return s.Shapes == nil })
+	known := numbersOf(nil, others)
 	for _, s := range fresh {
-		s.edits = edits
+		if len(others) > 0 {
+			s.edits = others[0].edits
+		}
 		if err := j.begin(ctx, s, numbered(tables, known), p0, b, claim); err != nil {
 			return err
 		}
@@ -295,16 +294,6 @@ func (j *Job) discover(ctx context.Context) ([]*row.Table, position.Position, er
 			Try("switch the log on; godwit check says how")
 	}
 	return tables, p0, nil
-}
-
-// anyBegun returns a sink that has begun, for the numbers of tables; nil: there is none.
-func anyBegun(states []*SinkState) *SinkState {
-	for _, s := range states {
-		if s.Shapes != nil {
-			return s
-		}
-	}
-	return nil
 }
 
 func (j *Job) begin(ctx context.Context, s *SinkState, at *shapes, p0 position.Position, b Beginning, claim connector.Claim) (err error) {
@@ -366,7 +355,7 @@ func (j *Job) Again(ctx context.Context, states []*SinkState, claim connector.Cl
 		if err := j.fenceAll(ctx, s, claim); err != nil {
 			return err
 		}
-		if err := j.again(ctx, s, numbered(tables, s.Shapes), p0, claim); err != nil {
+		if err := j.again(ctx, s, numbered(tables, numbersOf(s.Shapes, states)), p0, claim); err != nil {
 			return err
 		}
 	}
@@ -423,7 +412,14 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	if inc++; gen > row.MaxGeneration || inc == 0 {
 		return fault.New(fault.JobEdit, "the job was started again too often for this target").Try("write to a new target")
 	}
+	at.begin(gen)
+	if err := j.reshape(ctx, s, w, at); err != nil {
+		return err
+	}
 	for _, t := range unionTables(s) {
+		if now := at.table(t.Number); now != nil {
+			t = now
+		}
 		b := row.TruncateAt(j.Pool, t, p0, gen).In(inc)
 		err := w.Apply(ctx, b)
 		b.Release()
@@ -431,7 +427,6 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 			return err
 		}
 	}
-	at.begin(gen)
 	if err := at.keep(ctx, s.Sink, nil); err != nil {
 		return err
 	}
@@ -449,6 +444,31 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	}
 	s.Parts = nil
 	return s.load(ctx, set)
+}
+
+// reshape gives the target the shapes at which a generation begins, of the tables that it
+// has: the log that tells of their changes may be gone. Their versions go on rising.
+func (j *Job) reshape(ctx context.Context, s *SinkState, w connector.Writer, at *shapes) error {
+	for _, t := range at.tables {
+		was := s.Shapes.table(t.Number)
+		if p := s.part(t.Number); p != nil && p.Shapes.table(t.Number) != nil {
+			was = p.Shapes.table(t.Number)
+		}
+		if was == nil {
+			continue
+		}
+		if t.Version = was.Version; was.SameShape(t) {
+			continue
+		}
+		t.Version++
+		if err := s.Sink.Prepare(ctx, []*row.Table{t}); err != nil {
+			return err
+		}
+		if err := w.Evolve(ctx, &row.SchemaChange{Kind: row.Alter, Before: was, After: t}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unionTables returns every table that may have rows in the target.

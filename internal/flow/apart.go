@@ -216,10 +216,14 @@ func (j *Job) beginPart(ctx context.Context, s *SinkState, number uint32, claim 
 	part := &SinkState{Sink: s.Sink, Number: number}
 	return j.change(ctx, part, claim, func(_ connector.Writer, old position.Set) (position.Set, error) {
 		now := s.Shapes.only(number)
+		chosen, err := patternsNote(ctx, s.Sink, s.Patterns)
+		if err != nil {
+			return nil, err
+		}
 		set := position.Set{
 			keyStream: s.At,
 			keyLog:    numberNote(uint64(s.Incarnation)),
-			keyTables: position.Note(s.Patterns),
+			keyTables: chosen,
 			keyNewest: numberNote(uint64(max(s.greatest(), part.greatest()))),
 		}
 		var snapshot *shapes

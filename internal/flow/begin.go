@@ -2,6 +2,8 @@ package flow
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -159,12 +161,15 @@ func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
 	if s.edits, err = noteNumber(set, keyEdits); err != nil {
 		return err
 	}
+	if s.Patterns, err = patternsIn(ctx, s.Sink, set[keyTables]); err != nil {
+		return err
+	}
 	s.At, s.Incarnation, s.Generation, s.newest = at, uint16(inc), uint32(gen), uint32(newest)
 	s.snapshot = nil
 	if s.away = bitmapOf(set[keyApart]); s.away == nil && !set[keyApart].IsZero() {
 		return fault.New(fault.TargetBroken, "a committed position set has %q for %s", set[keyApart].Token(), keyApart)
 	}
-	s.Patterns, s.Reached = set[keyTables].Token(), set[keyReached].Token()
+	s.Reached = set[keyReached].Token()
 	_, s.editing = set[keyEditing]
 	s.Copied, s.complete = set[keyCopied], bitmapOf(set[keyComplete])
 	_, s.Whole = set[keyWhole]
@@ -314,11 +319,15 @@ func (j *Job) begin(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	if _, begun := set[keyStream]; begun { // another run was quicker: its beginning counts
 		return s.load(ctx, set)
 	}
+	chosen, err := patternsNote(ctx, s.Sink, patterns(j.Tables))
+	if err != nil {
+		return err
+	}
 	set = position.Set{
 		keyStream:  p0,
 		keySchemas: position.Note(at.id),
 		keyLog:     numberNote(0),
-		keyTables:  position.Note(patterns(j.Tables)),
+		keyTables:  chosen,
 	}
 	s.keepEdits(set)
 	if b.Snapshot {
@@ -339,6 +348,34 @@ func (s *SinkState) keepEdits(set position.Set) {
 }
 
 func patterns(s connector.Selector) string { return strings.Join(s.Patterns, " ") }
+
+// shortPatterns is up to which length patterns stand in a Set: it holds few KiB in all. A
+// note of longer ones is "@" and what they are kept under.
+const shortPatterns = 4 << 10
+
+func patternsNote(ctx context.Context, s *Sink, text string) (position.Position, error) {
+	if len(text) <= shortPatterns {
+		return position.Note(text), nil
+	}
+	sum := sha256.Sum256([]byte(text))
+	id := hex.EncodeToString(sum[:16])
+	_, err := s.Once(ctx, patternsKey(id), []byte(text))
+	return position.Note("@" + id), err
+}
+
+func patternsIn(ctx context.Context, s *Sink, note position.Position) (string, error) {
+	id, long := strings.CutPrefix(note.Token(), "@")
+	if !long || strings.Contains(id, ".") { // a pattern has a dot
+		return note.Token(), nil
+	}
+	b, err := s.Once(ctx, patternsKey(id), nil)
+	if err == nil && b == nil {
+		err = fault.New(fault.TargetLost, "the patterns %s that a position names are gone", id).Try("restore the control folder, or write to a new target")
+	}
+	return string(b), err
+}
+
+func patternsKey(id string) string { return "tables/" + id }
 
 // Again starts a new generation in every sink: a truncate row for each table,
 // then a new snapshot from a new place. Nothing is deleted. Tasks of the old
@@ -430,11 +467,15 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	if err := at.keep(ctx, s.Sink, nil); err != nil {
 		return err
 	}
+	chosen, err := patternsNote(ctx, s.Sink, patterns(j.Tables))
+	if err != nil {
+		return err
+	}
 	set = position.Set{
 		keyStream:     p0,
 		keySchemas:    position.Note(at.id),
 		keyLog:        numberNote(uint64(inc)),
-		keyTables:     position.Note(patterns(j.Tables)),
+		keyTables:     chosen,
 		keyGeneration: numberNote(uint64(gen)),
 		keySnapshot:   position.Note(at.id),
 	}

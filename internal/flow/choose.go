@@ -152,14 +152,18 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, edits uint64
 		if err != nil {
 			return nil, err
 		}
+		chosen, err := patternsNote(ctx, s.Sink, patterns(j.Tables))
+		if err != nil {
+			return nil, err
+		}
 		left, away := s.left(now, rest, away)
 		return j.edit(ctx, s, set, rest, left, away, func(set position.Set) {
 			set[keyNewest], set[keyEdits] = numberNote(uint64(newest)), numberNote(edits)
 			if !whole {
-				set[keyEditing] = position.Note(patterns(j.Tables))
+				set[keyEditing] = chosen
 				return
 			}
-			set[keyTables] = position.Note(patterns(j.Tables))
+			set[keyTables] = chosen
 			delete(set, keyEditing)
 		})
 	})
@@ -225,10 +229,14 @@ func (j *Job) removed(ctx context.Context, s *SinkState, now *shapes, stays func
 func (j *Job) addPart(ctx context.Context, s *SinkState, t *row.Table, p0 position.Position, claim connector.Claim) error {
 	part := &SinkState{Sink: s.Sink, Number: t.Number}
 	return j.change(ctx, part, claim, func(w connector.Writer, _ position.Set) (position.Set, error) {
+		chosen, err := patternsNote(ctx, s.Sink, s.Patterns)
+		if err != nil {
+			return nil, err
+		}
 		set := position.Set{
 			keyStream: p0,
 			keyLog:    numberNote(uint64(s.Incarnation)),
-			keyTables: position.Note(s.Patterns),
+			keyTables: chosen,
 		}
 		own := *t
 		own.Generation = max(s.greatest(), part.greatest()) + 1

@@ -462,6 +462,7 @@ func (a *streamApplier) evolve(ctx context.Context, b *row.Batch) error {
 	}
 	switch b.Change.Kind {
 	case row.Drop:
+		a.lane.job.Record.Healed(b.Change.Before.Name.String()) // if it was marked: it is not there
 		return a.empty(ctx, b)
 	case row.Stop:
 		after, record := b.Change.After, a.lane.job.Record

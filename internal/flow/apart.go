@@ -116,6 +116,9 @@ type Wanted struct {
 	// Most is how many tables may stand apart in a sink at once: each reads the log
 	// over a connection of its own. More that an edit adds wait for their turn.
 	Most int
+	// Discard is that of a ChunkTask: rows lie between the places of those that come
+	// together.
+	Discard string
 }
 
 // Arrange makes the sinks follow what is wanted: tables leave the others, join them,
@@ -249,7 +252,7 @@ func (j *Job) joinAll(ctx context.Context, s *SinkState, w Wanted, claim connect
 	if len(joining) == 0 {
 		return nil
 	}
-	if even, err := j.level(ctx, append([]*SinkState{s}, joining...), claim); err != nil || !even {
+	if even, err := j.level(ctx, append([]*SinkState{s}, joining...), w.Discard, claim); err != nil || !even {
 		return err
 	}
 	err := j.change(ctx, s, claim, func(_ connector.Writer, set position.Set) (position.Set, error) {
@@ -278,7 +281,7 @@ const levelTries = 5
 
 // level brings streams to the place of the one that is ahead, exactly; false: a log
 // has no such place.
-func (j *Job) level(ctx context.Context, states []*SinkState, claim connector.Claim) (even bool, err error) {
+func (j *Job) level(ctx context.Context, states []*SinkState, discard string, claim connector.Claim) (even bool, err error) {
 	for range levelTries {
 		ahead := states[0].At
 		for _, s := range states {
@@ -293,7 +296,7 @@ func (j *Job) level(ctx context.Context, states []*SinkState, claim connector.Cl
 		}
 		even = true
 		for _, s := range states {
-			if err := j.to(ctx, s, ahead, claim); err != nil {
+			if err := j.to(ctx, s, ahead, discard, claim); err != nil {
 				return false, err
 			}
 			even = even && same(s.At, ahead)
@@ -309,11 +312,11 @@ func (j *Job) level(ctx context.Context, states []*SinkState, claim connector.Cl
 func same(a, b position.Position) bool { return a.Log() == b.Log() && a.Order() == b.Order() }
 
 // to streams one sink, or one part, to a place.
-func (j *Job) to(ctx context.Context, s *SinkState, end position.Position, claim connector.Claim) error {
+func (j *Job) to(ctx context.Context, s *SinkState, end position.Position, discard string, claim connector.Claim) error {
 	if same(s.At, end) {
 		return nil
 	}
-	if err := j.Stream(ctx, &StreamTask{Sinks: []*SinkState{s}, Until: connector.Until{Place: end}}, claim); err != nil {
+	if err := j.Stream(ctx, &StreamTask{Sinks: []*SinkState{s}, Until: connector.Until{Place: end}, Discard: discard}, claim); err != nil {
 		return err
 	}
 	return j.look(ctx, s)

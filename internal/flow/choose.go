@@ -23,7 +23,7 @@ func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim c
 		return nil
 	}
 	for _, s := range states {
-		if err := j.complete(ctx, s, claim); err != nil {
+		if err := j.complete(ctx, s, w.Discard, claim); err != nil {
 			return err
 		}
 		if !s.done() {
@@ -31,7 +31,7 @@ func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim c
 				Try("take the edit back, and edit the tables once the snapshot is whole")
 		}
 	}
-	tables, p0, err := j.meet(ctx, states, claim)
+	tables, p0, err := j.meet(ctx, states, w.Discard, claim)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim c
 }
 
 // complete streams a sink that has all its chunks past their marks.
-func (j *Job) complete(ctx context.Context, s *SinkState, claim connector.Claim) error {
+func (j *Job) complete(ctx context.Context, s *SinkState, discard string, claim connector.Claim) error {
 	if s.done() {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (j *Job) complete(ctx context.Context, s *SinkState, claim connector.Claim)
 			return err
 		}
 	}
-	if err := j.Stream(ctx, &StreamTask{Sinks: []*SinkState{s}, ToMarks: true}, claim); err != nil {
+	if err := j.Stream(ctx, &StreamTask{Sinks: []*SinkState{s}, ToMarks: true, Discard: discard}, claim); err != nil {
 		return err
 	}
 	return j.look(ctx, s)
@@ -80,14 +80,14 @@ func (s *SinkState) Follows(chosen connector.Selector) bool {
 
 // meet brings the streams of all sinks to the place at which the source tells its
 // tables.
-func (j *Job) meet(ctx context.Context, states []*SinkState, claim connector.Claim) ([]*row.Table, position.Position, error) {
+func (j *Job) meet(ctx context.Context, states []*SinkState, discard string, claim connector.Claim) ([]*row.Table, position.Position, error) {
 	for range levelTries {
 		tables, p0, err := j.discover(ctx)
 		if err != nil {
 			return nil, p0, err
 		}
 		for _, s := range states {
-			if err := j.to(ctx, s, p0, claim); err != nil {
+			if err := j.to(ctx, s, p0, discard, claim); err != nil {
 				return nil, p0, err
 			}
 		}

@@ -3,6 +3,8 @@ package table
 import (
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +13,8 @@ import (
 	"godwit/internal/fault"
 	"godwit/internal/flow"
 	"godwit/internal/job"
+	"godwit/internal/limit"
+	"godwit/internal/option"
 	"godwit/internal/position"
 )
 
@@ -62,4 +66,49 @@ func TestBearing_when_sinks_refuse_rows(t *testing.T) {
 			t.Errorf("a sink that puts nothing aside: %v after %q", err, calls)
 		}
 	})
+}
+
+// slow is a sink that is opened by as many at once as it can be.
+type slow struct {
+	blank
+	closed *atomic.Int32
+}
+
+func (s slow) Close() error { s.closed.Add(1); return nil }
+
+// A sink that comes back is found by planning and by the task that waits for it, in the same
+// moment: it is one sink, and what was opened in vain is closed.
+func TestOpenSink_when_two_are_at_it(t *testing.T) {
+	const callers = 2
+	var closed atomic.Int32
+	var in sync.WaitGroup
+	in.Add(callers)
+	registry := connector.Registry{
+		Sources: []connector.SourceDriver{{Name: "away", Open: func(context.Context, option.Values, connector.Env) (connector.Source, error) { return away{}, nil }}},
+		Sinks: []connector.SinkDriver{{Name: "slow", Open: func(context.Context, option.Values, connector.Env) (connector.Sink, error) {
+			in.Done()
+			in.Wait()
+			return slow{closed: &closed}, nil
+		}}},
+	}
+	spec := &job.Spec{Name: "j", Source: job.Endpoint{Driver: "away"}, Sinks: []job.Sink{{Name: "lake", Endpoint: job.Endpoint{Driver: "slow"}}}}
+	o, err := openSource(t.Context(), spec, env{registry: registry, budget: limit.NewBudget(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			if err := o.openSink(t.Context(), &spec.Sinks[0]); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if len(o.flow.Sinks) != 1 || closed.Load() != callers-1 {
+		t.Errorf("there are %d sinks, and %d were closed", len(o.flow.Sinks), closed.Load())
+	}
+	if err := o.close(); err != nil || closed.Load() != callers {
+		t.Errorf("%v, and %d were closed", err, closed.Load())
+	}
 }

@@ -488,7 +488,8 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 }
 
 // reshape gives the target the shapes at which a generation begins, of the tables that it
-// has: the log that tells of their changes may be gone. Their versions go on rising.
+// has: the log that tells of their changes may be gone. Versions go on rising, as sinks may
+// keep what each of them was, and in which generation.
 func (j *Job) reshape(ctx context.Context, s *SinkState, w connector.Writer, at *shapes) error {
 	for _, t := range at.tables {
 		was := s.Shapes.table(t.Number)
@@ -498,8 +499,8 @@ func (j *Job) reshape(ctx context.Context, s *SinkState, w connector.Writer, at 
 		if was == nil {
 			continue
 		}
-		if t.Version = was.Version; was.SameShape(t) {
-			continue
+		if t.Version = was.Version; t.Version == 0 && was.SameShape(t) {
+			continue // nothing was ever told of its shapes
 		}
 		t.Version++
 		if err := s.Sink.Prepare(ctx, []*row.Table{t}); err != nil {

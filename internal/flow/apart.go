@@ -88,12 +88,17 @@ func Together(states []*SinkState) (groups [][]*SinkState) {
 }
 
 // alike reports whether the same tables flow to two sinks, under the same numbers. A
-// table that one has read anew may have stopped in the other.
+// table that one has read anew may have stopped in the other. A sink that began when others
+// were far behind may have numbered what they had not come to otherwise.
 func alike(a, b *SinkState) bool {
 	if a.Number != b.Number || a.Patterns != b.Patterns || a.edits != b.edits || !slices.Equal(a.away.numbers(), b.away.numbers()) {
 		return false
 	}
+	numbers := b.Shapes.names()
 	return !slices.ContainsFunc(a.Shapes.tables, func(t *row.Table) bool {
+		if number, has := numbers[t.Name]; has && number != t.Number {
+			return true
+		}
 		o := b.Shapes.table(t.Number)
 		return o != nil && ((o.Stopped == "") != (t.Stopped == "") || a.Number > 0 && o.Name != t.Name)
 	})
@@ -111,6 +116,9 @@ type Wanted struct {
 	// Most is how many tables may stand apart in a sink at once: each reads the log
 	// over a connection of its own. More that an edit adds wait for their turn.
 	Most int
+	// Discard is that of a ChunkTask: rows lie between the places of those that come
+	// together.
+	Discard string
 }
 
 // Arrange makes the sinks follow what is wanted: tables leave the others, join them,
@@ -211,10 +219,14 @@ func (j *Job) beginPart(ctx context.Context, s *SinkState, number uint32, claim 
 	part := &SinkState{Sink: s.Sink, Number: number}
 	return j.change(ctx, part, claim, func(_ connector.Writer, old position.Set) (position.Set, error) {
 		now := s.Shapes.only(number)
+		chosen, err := patternsNote(ctx, s.Sink, s.Patterns)
+		if err != nil {
+			return nil, err
+		}
 		set := position.Set{
 			keyStream: s.At,
 			keyLog:    numberNote(uint64(s.Incarnation)),
-			keyTables: position.Note(s.Patterns),
+			keyTables: chosen,
 			keyNewest: numberNote(uint64(max(s.greatest(), part.greatest()))),
 		}
 		var snapshot *shapes
@@ -240,7 +252,7 @@ func (j *Job) joinAll(ctx context.Context, s *SinkState, w Wanted, claim connect
 	if len(joining) == 0 {
 		return nil
 	}
-	if even, err := j.level(ctx, append([]*SinkState{s}, joining...), claim); err != nil || !even {
+	if even, err := j.level(ctx, append([]*SinkState{s}, joining...), w.Discard, claim); err != nil || !even {
 		return err
 	}
 	err := j.change(ctx, s, claim, func(_ connector.Writer, set position.Set) (position.Set, error) {
@@ -269,10 +281,13 @@ const levelTries = 5
 
 // level brings streams to the place of the one that is ahead, exactly; false: a log
 // has no such place.
-func (j *Job) level(ctx context.Context, states []*SinkState, claim connector.Claim) (even bool, err error) {
+func (j *Job) level(ctx context.Context, states []*SinkState, discard string, claim connector.Claim) (even bool, err error) {
 	for range levelTries {
 		ahead := states[0].At
 		for _, s := range states {
+			if s.At.Log() != ahead.Log() {
+				return false, nil // the source is another server by now, and not all have read it
+			}
 			if c, err := s.At.Compare(ahead); err != nil {
 				return false, err
 			} else if c > 0 {
@@ -281,7 +296,7 @@ func (j *Job) level(ctx context.Context, states []*SinkState, claim connector.Cl
 		}
 		even = true
 		for _, s := range states {
-			if err := j.to(ctx, s, ahead, claim); err != nil {
+			if err := j.to(ctx, s, ahead, discard, claim); err != nil {
 				return false, err
 			}
 			even = even && same(s.At, ahead)
@@ -297,11 +312,11 @@ func (j *Job) level(ctx context.Context, states []*SinkState, claim connector.Cl
 func same(a, b position.Position) bool { return a.Log() == b.Log() && a.Order() == b.Order() }
 
 // to streams one sink, or one part, to a place.
-func (j *Job) to(ctx context.Context, s *SinkState, end position.Position, claim connector.Claim) error {
+func (j *Job) to(ctx context.Context, s *SinkState, end position.Position, discard string, claim connector.Claim) error {
 	if same(s.At, end) {
 		return nil
 	}
-	if err := j.Stream(ctx, &StreamTask{Sinks: []*SinkState{s}, Until: connector.Until{Place: end}}, claim); err != nil {
+	if err := j.Stream(ctx, &StreamTask{Sinks: []*SinkState{s}, Until: connector.Until{Place: end}, Discard: discard}, claim); err != nil {
 		return err
 	}
 	return j.look(ctx, s)
@@ -328,10 +343,8 @@ func (j *Job) joined(ctx context.Context, s *SinkState, set position.Set, parts 
 		if complete = complete.without(p.Number); p.Whole {
 			complete = complete.with(p.Number)
 		}
-		if c, err := p.Copied.Compare(copied); err != nil {
-			return nil, err
-		} else if c > 0 && s.Whole {
-			copied = p.Copied
+		if s.Whole {
+			copied = later(copied, p.Copied, s.At)
 		}
 	}
 	return j.edit(ctx, s, set, now, snapshot, away, func(set position.Set) {
@@ -343,6 +356,15 @@ func (j *Job) joined(ctx context.Context, s *SinkState, set position.Set, parts 
 			set[keyComplete] = complete.note()
 		}
 	})
+}
+
+// later is the greater of two marks that a stream at a place has passed. Where the source
+// was another server before, marks of that one's log lie before all of this one's.
+func later(a, b, at position.Position) position.Position {
+	if c, err := a.Compare(b); err == nil && c < 0 || err != nil && b.Log() == at.Log() {
+		return b
+	}
+	return a
 }
 
 // merged returns shapes with the table of a part as the part has it. A table that one

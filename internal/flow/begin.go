@@ -2,6 +2,8 @@ package flow
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -159,12 +161,15 @@ func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
 	if s.edits, err = noteNumber(set, keyEdits); err != nil {
 		return err
 	}
+	if s.Patterns, err = patternsIn(ctx, s.Sink, set[keyTables]); err != nil {
+		return err
+	}
 	s.At, s.Incarnation, s.Generation, s.newest = at, uint16(inc), uint32(gen), uint32(newest)
 	s.snapshot = nil
 	if s.away = bitmapOf(set[keyApart]); s.away == nil && !set[keyApart].IsZero() {
 		return fault.New(fault.TargetBroken, "a committed position set has %q for %s", set[keyApart].Token(), keyApart)
 	}
-	s.Patterns, s.Reached = set[keyTables].Token(), set[keyReached].Token()
+	s.Reached = set[keyReached].Token()
 	_, s.editing = set[keyEditing]
 	s.Copied, s.complete = set[keyCopied], bitmapOf(set[keyComplete])
 	_, s.Whole = set[keyWhole]
@@ -247,13 +252,12 @@ func (j *Job) Begin(ctx context.Context, states []*SinkState, b Beginning, claim
 	if !b.Snapshot && !b.Start.IsZero() {
 		p0 = b.Start
 	}
-	var known *shapes
-	var edits uint64
-	if other := anyBegun(slices.Concat(states, b.Beside)); other != nil {
-		known, edits = other.Shapes, other.edits
-	}
+	others := slices.DeleteFunc(slices.Concat(states, b.Beside), func(s *SinkState) bool { return s.Shapes == nil })
+	known := numbersOf(nil, others)
 	for _, s := range fresh {
-		s.edits = edits
+		if len(others) > 0 {
+			s.edits = others[0].edits
+		}
 		if err := j.begin(ctx, s, numbered(tables, known), p0, b, claim); err != nil {
 			return err
 		}
@@ -297,16 +301,6 @@ func (j *Job) discover(ctx context.Context) ([]*row.Table, position.Position, er
 	return tables, p0, nil
 }
 
-// anyBegun returns a sink that has begun, for the numbers of tables; nil: there is none.
-func anyBegun(states []*SinkState) *SinkState {
-	for _, s := range states {
-		if s.Shapes != nil {
-			return s
-		}
-	}
-	return nil
-}
-
 func (j *Job) begin(ctx context.Context, s *SinkState, at *shapes, p0 position.Position, b Beginning, claim connector.Claim) (err error) {
 	if b.Snapshot {
 		at.begin(1)
@@ -325,11 +319,15 @@ func (j *Job) begin(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	if _, begun := set[keyStream]; begun { // another run was quicker: its beginning counts
 		return s.load(ctx, set)
 	}
+	chosen, err := patternsNote(ctx, s.Sink, patterns(j.Tables))
+	if err != nil {
+		return err
+	}
 	set = position.Set{
 		keyStream:  p0,
 		keySchemas: position.Note(at.id),
 		keyLog:     numberNote(0),
-		keyTables:  position.Note(patterns(j.Tables)),
+		keyTables:  chosen,
 	}
 	s.keepEdits(set)
 	if b.Snapshot {
@@ -351,6 +349,34 @@ func (s *SinkState) keepEdits(set position.Set) {
 
 func patterns(s connector.Selector) string { return strings.Join(s.Patterns, " ") }
 
+// shortPatterns is up to which length patterns stand in a Set: it holds few KiB in all. A
+// note of longer ones is "@" and what they are kept under.
+const shortPatterns = 4 << 10
+
+func patternsNote(ctx context.Context, s *Sink, text string) (position.Position, error) {
+	if len(text) <= shortPatterns {
+		return position.Note(text), nil
+	}
+	sum := sha256.Sum256([]byte(text))
+	id := hex.EncodeToString(sum[:16])
+	_, err := s.Once(ctx, patternsKey(id), []byte(text))
+	return position.Note("@" + id), err
+}
+
+func patternsIn(ctx context.Context, s *Sink, note position.Position) (string, error) {
+	id, long := strings.CutPrefix(note.Token(), "@")
+	if !long || strings.Contains(id, ".") { // a pattern has a dot
+		return note.Token(), nil
+	}
+	b, err := s.Once(ctx, patternsKey(id), nil)
+	if err == nil && b == nil {
+		err = fault.New(fault.TargetLost, "the patterns %s that a position names are gone", id).Try("restore the control folder, or write to a new target")
+	}
+	return string(b), err
+}
+
+func patternsKey(id string) string { return "tables/" + id }
+
 // Again starts a new generation in every sink: a truncate row for each table,
 // then a new snapshot from a new place. Nothing is deleted. Tasks of the old
 // generation that may still run are fenced first, also those never opened.
@@ -366,7 +392,7 @@ func (j *Job) Again(ctx context.Context, states []*SinkState, claim connector.Cl
 		if err := j.fenceAll(ctx, s, claim); err != nil {
 			return err
 		}
-		if err := j.again(ctx, s, numbered(tables, s.Shapes), p0, claim); err != nil {
+		if err := j.again(ctx, s, numbered(tables, numbersOf(s.Shapes, states)), p0, claim); err != nil {
 			return err
 		}
 	}
@@ -423,7 +449,14 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	if inc++; gen > row.MaxGeneration || inc == 0 {
 		return fault.New(fault.JobEdit, "the job was started again too often for this target").Try("write to a new target")
 	}
+	at.begin(gen)
+	if err := j.reshape(ctx, s, w, at); err != nil {
+		return err
+	}
 	for _, t := range unionTables(s) {
+		if now := at.table(t.Number); now != nil {
+			t = now
+		}
 		b := row.TruncateAt(j.Pool, t, p0, gen).In(inc)
 		err := w.Apply(ctx, b)
 		b.Release()
@@ -431,15 +464,18 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 			return err
 		}
 	}
-	at.begin(gen)
 	if err := at.keep(ctx, s.Sink, nil); err != nil {
+		return err
+	}
+	chosen, err := patternsNote(ctx, s.Sink, patterns(j.Tables))
+	if err != nil {
 		return err
 	}
 	set = position.Set{
 		keyStream:     p0,
 		keySchemas:    position.Note(at.id),
 		keyLog:        numberNote(uint64(inc)),
-		keyTables:     position.Note(patterns(j.Tables)),
+		keyTables:     chosen,
 		keyGeneration: numberNote(uint64(gen)),
 		keySnapshot:   position.Note(at.id),
 	}
@@ -449,6 +485,32 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	}
 	s.Parts = nil
 	return s.load(ctx, set)
+}
+
+// reshape gives the target the shapes at which a generation begins, of the tables that it
+// has: the log that tells of their changes may be gone. Versions go on rising, as sinks may
+// keep what each of them was, and in which generation.
+func (j *Job) reshape(ctx context.Context, s *SinkState, w connector.Writer, at *shapes) error {
+	for _, t := range at.tables {
+		was := s.Shapes.table(t.Number)
+		if p := s.part(t.Number); p != nil && p.Shapes.table(t.Number) != nil {
+			was = p.Shapes.table(t.Number)
+		}
+		if was == nil {
+			continue
+		}
+		if t.Version = was.Version; t.Version == 0 && was.SameShape(t) {
+			continue // nothing was ever told of its shapes
+		}
+		t.Version++
+		if err := s.Sink.Prepare(ctx, []*row.Table{t}); err != nil {
+			return err
+		}
+		if err := w.Evolve(ctx, &row.SchemaChange{Kind: row.Alter, Before: was, After: t}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unionTables returns every table that may have rows in the target.
@@ -487,8 +549,7 @@ func (j *Job) rebase(ctx context.Context, appliers []applier) error {
 		s := a.(*streamApplier)
 		if now[i].Log() != s.at.Log() {
 			if !s.state.Whole && s.state.Generation > 0 {
-				return fault.New(fault.SourceDiverged, "the source's log changed while the snapshot of sink %q was not complete", s.lane.sink.Name).
-					Try("godwit run --again")
+				return movedOn(s.state)
 			}
 			s.state.Incarnation++
 			s.touch()
@@ -496,4 +557,18 @@ func (j *Job) rebase(ctx context.Context, appliers []applier) error {
 		s.at = now[i]
 	}
 	return nil
+}
+
+// inLog translates the end of a stream to the log that is read, where the source was
+// another server when the end was fixed.
+func (j *Job) inLog(ctx context.Context, end position.Position, log string) (position.Position, error) {
+	r, ok := j.Source.(connector.Rebaser)
+	if !ok || end.IsZero() || end.Log() == log {
+		return end, nil
+	}
+	now, err := r.Rebase(ctx, []position.Position{end})
+	if err != nil {
+		return end, err
+	}
+	return now[0], nil
 }

@@ -23,7 +23,7 @@ func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim c
 		return nil
 	}
 	for _, s := range states {
-		if err := j.complete(ctx, s, claim); err != nil {
+		if err := j.complete(ctx, s, w.Discard, claim); err != nil {
 			return err
 		}
 		if !s.done() {
@@ -31,7 +31,7 @@ func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim c
 				Try("take the edit back, and edit the tables once the snapshot is whole")
 		}
 	}
-	tables, p0, err := j.meet(ctx, states, claim)
+	tables, p0, err := j.meet(ctx, states, w.Discard, claim)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (j *Job) choose(ctx context.Context, states []*SinkState, w Wanted, claim c
 }
 
 // complete streams a sink that has all its chunks past their marks.
-func (j *Job) complete(ctx context.Context, s *SinkState, claim connector.Claim) error {
+func (j *Job) complete(ctx context.Context, s *SinkState, discard string, claim connector.Claim) error {
 	if s.done() {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (j *Job) complete(ctx context.Context, s *SinkState, claim connector.Claim)
 			return err
 		}
 	}
-	if err := j.Stream(ctx, &StreamTask{Sinks: []*SinkState{s}, ToMarks: true}, claim); err != nil {
+	if err := j.Stream(ctx, &StreamTask{Sinks: []*SinkState{s}, ToMarks: true, Discard: discard}, claim); err != nil {
 		return err
 	}
 	return j.look(ctx, s)
@@ -80,14 +80,14 @@ func (s *SinkState) Follows(chosen connector.Selector) bool {
 
 // meet brings the streams of all sinks to the place at which the source tells its
 // tables.
-func (j *Job) meet(ctx context.Context, states []*SinkState, claim connector.Claim) ([]*row.Table, position.Position, error) {
+func (j *Job) meet(ctx context.Context, states []*SinkState, discard string, claim connector.Claim) ([]*row.Table, position.Position, error) {
 	for range levelTries {
 		tables, p0, err := j.discover(ctx)
 		if err != nil {
 			return nil, p0, err
 		}
 		for _, s := range states {
-			if err := j.to(ctx, s, p0, claim); err != nil {
+			if err := j.to(ctx, s, p0, discard, claim); err != nil {
 				return nil, p0, err
 			}
 		}
@@ -152,14 +152,18 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, edits uint64
 		if err != nil {
 			return nil, err
 		}
+		chosen, err := patternsNote(ctx, s.Sink, patterns(j.Tables))
+		if err != nil {
+			return nil, err
+		}
 		left, away := s.left(now, rest, away)
 		return j.edit(ctx, s, set, rest, left, away, func(set position.Set) {
 			set[keyNewest], set[keyEdits] = numberNote(uint64(newest)), numberNote(edits)
 			if !whole {
-				set[keyEditing] = position.Note(patterns(j.Tables))
+				set[keyEditing] = chosen
 				return
 			}
-			set[keyTables] = position.Note(patterns(j.Tables))
+			set[keyTables] = chosen
 			delete(set, keyEditing)
 		})
 	})
@@ -225,10 +229,14 @@ func (j *Job) removed(ctx context.Context, s *SinkState, now *shapes, stays func
 func (j *Job) addPart(ctx context.Context, s *SinkState, t *row.Table, p0 position.Position, claim connector.Claim) error {
 	part := &SinkState{Sink: s.Sink, Number: t.Number}
 	return j.change(ctx, part, claim, func(w connector.Writer, _ position.Set) (position.Set, error) {
+		chosen, err := patternsNote(ctx, s.Sink, s.Patterns)
+		if err != nil {
+			return nil, err
+		}
 		set := position.Set{
 			keyStream: p0,
 			keyLog:    numberNote(uint64(s.Incarnation)),
-			keyTables: position.Note(s.Patterns),
+			keyTables: chosen,
 		}
 		own := *t
 		own.Generation = max(s.greatest(), part.greatest()) + 1

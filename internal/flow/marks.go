@@ -71,6 +71,9 @@ func (j *Job) tableMarks(ctx context.Context, s *SinkState, t *row.Table) (great
 			greatest = mark
 		}
 	})
+	if wrong != nil {
+		wrong = movedOn(s)
+	}
 	return greatest, c, missing, errors.Join(err, wrong)
 }
 
@@ -95,7 +98,7 @@ func (a *streamApplier) loadMarks(ctx context.Context, j *Job) error {
 		}
 		s.marks[t.Number] = mark
 		if c, err := mark.Compare(s.Copied); err != nil {
-			return err
+			return movedOn(s)
 		} else if c > 0 {
 			s.Copied = mark
 		}
@@ -120,13 +123,23 @@ func (a *streamApplier) passed() (int, error) {
 	for i, m := range a.passing {
 		c, err := m.mark.Compare(a.at)
 		if err != nil {
-			return 0, err
+			return 0, movedOn(a.state)
 		}
 		if c > 0 {
 			return i, nil
 		}
 	}
 	return len(a.passing), nil
+}
+
+// movedOn says that the source became another server, with a log of its own, before the
+// stream had passed all marks: they cannot be compared with its places.
+func movedOn(s *SinkState) error {
+	f := fault.New(fault.SourceDiverged, "the source's log changed while the snapshot of sink %q was not complete", s.Sink.Name)
+	if s.Number > 0 {
+		return f.At("%s", s.Name()).Try("read the table again: godwit job resync")
+	}
+	return f.Try("godwit run --again")
 }
 
 // noteComplete puts into s that the first n tables of passing are complete. When

@@ -561,7 +561,9 @@ func (w *memWriter) Evolve(_ context.Context, c *row.SchemaChange) error {
 	return w.sink.crash.step(func() error {
 		w.sink.mu.Lock()
 		defer w.sink.mu.Unlock()
-		w.sink.columns[tableIndex(c.After.Name)] = len(c.After.Columns)
+		if c.After != nil {
+			w.sink.columns[tableIndex(c.After.Name)] = len(c.After.Columns)
+		}
 		return nil
 	})
 }

@@ -3,11 +3,31 @@ package flow
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"godwit/internal/connector"
 	"godwit/internal/position"
 	"godwit/internal/row"
+	"godwit/internal/watch"
 )
+
+// Marked are the tables that are marked, by name: a table may stop in one sink and flow on
+// in another.
+func Marked(states []*SinkState) (out []watch.Mark) {
+	reasons := map[string]string{}
+	for _, s := range states {
+		for _, t := range s.Tables() {
+			if name := t.Name.String(); t.Stopped != "" && reasons[name] == "" {
+				reasons[name] = t.Stopped
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(reasons)) {
+		out = append(out, watch.Mark{Table: name, Reason: reasons[name]})
+	}
+	return out
+}
 
 // ShardState is what one shard of a sink has committed, for people.
 type ShardState struct {

@@ -227,3 +227,33 @@ func TestFlow_when_a_sink_cannot_put_rows_aside(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Rows that lie between the places of what comes together may be refused as well.
+func TestArrange_when_rows_are_put_aside(t *testing.T) {
+	src, m := newLogSource(3, 60), newMemSink()
+	j := newJob(src, m)
+	var letters []string
+	j.Sinks[0].Sink = burying{m, &letters}
+	j.Sinks[0].Route = router(t, "rules:\n  - {tables: [db.keyed], set: {v: \"v % 3 == 0 ? int('x') : v\"}}\n")
+	src.head, src.perRead = 0, 0 // nothing is there yet
+	if err := run(t.Context(), j, connector.Claim{Run: 1}, 0); err != nil {
+		t.Fatal(err)
+	}
+	src.head = 50
+	j.Tables.Patterns = []string{"*.*"}
+	for attempt, discard := range []string{"", "s0"} {
+		states, err := j.Find(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = j.Arrange(t.Context(), states, Wanted{
+			Apart: func(row.Name) bool { return false }, Caught: func(*SinkState) bool { return false }, Snapshot: true, Most: 9, Discard: discard,
+		}, connector.Claim{Run: 2, Attempt: uint64(attempt)})
+		if refused := fault.Has(err, fault.RowRefused); refused != (discard == "") || err != nil && fault.Of(err).Sink != "s0" {
+			t.Fatalf("attempt %d: %v", attempt, err)
+		}
+	}
+	if len(letters) == 0 {
+		t.Error("no row was put aside")
+	}
+}

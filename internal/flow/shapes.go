@@ -64,6 +64,28 @@ func numbered(tables []*row.Table, known *shapes) *shapes {
 	return s
 }
 
+// numbersOf returns own tables, nil for none, and those that other sinks know besides: what
+// is new to a sink that is behind gets the number that it has in the others.
+func numbersOf(own *shapes, others []*SinkState) *shapes {
+	out := &shapes{next: 1, tables: slices.Clone(own.all())}
+	if own != nil {
+		out.next = own.next
+	}
+	given := out.next // numbers below are those of other tables
+	names, taken := out.names(), map[uint32]bool{}
+	for _, s := range others {
+		for _, t := range s.Shapes.all() {
+			if names[t.Name] == 0 && t.Number >= given && !taken[t.Number] {
+				names[t.Name], taken[t.Number] = t.Number, true
+				out.tables = append(out.tables, t)
+			}
+		}
+		out.next = max(out.next, s.next())
+	}
+	out.sort()
+	return out
+}
+
 // begin says of freshly numbered tables that a generation of their snapshots begins.
 func (s *shapes) begin(generation uint32) {
 	for _, t := range s.tables {

@@ -107,8 +107,11 @@ func (j *Job) stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 	if err != nil {
 		return err
 	}
-	until, err := untilPast(t, appliers)
-	if err != nil {
+	until := t.Until
+	if until.Place, err = j.inLog(ctx, until.Place, least.at.Log()); err != nil {
+		return err
+	}
+	if until, err = untilPast(until, t.ToMarks, appliers); err != nil {
 		return err
 	}
 	ends := !until.IsZero() || t.ToMarks
@@ -117,9 +120,8 @@ func (j *Job) stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 }
 
 // untilPast moves an end to the greatest mark where that is later.
-func untilPast(t *StreamTask, appliers []applier) (connector.Until, error) {
-	u := t.Until
-	if u.IsZero() && !t.ToMarks {
+func untilPast(u connector.Until, toMarks bool, appliers []applier) (connector.Until, error) {
+	if u.IsZero() && !toMarks {
 		return u, nil
 	}
 	for _, a := range appliers {
@@ -460,10 +462,15 @@ func (a *streamApplier) evolve(ctx context.Context, b *row.Batch) error {
 	}
 	switch b.Change.Kind {
 	case row.Drop:
+		a.lane.job.Record.Healed(b.Change.Before.Name.String()) // if it was marked: it is not there
 		return a.empty(ctx, b)
 	case row.Stop:
-		a.floors[b.Change.After.Number] = beyond
-		a.lane.job.Record.Marked(b.Change.After.Name.String(), b.Change.After.Stopped)
+		after, record := b.Change.After, a.lane.job.Record
+		a.floors[after.Number] = beyond
+		if b.Change.Before != nil && b.Change.Before.Name != after.Name {
+			record.Healed(b.Change.Before.Name.String()) // there is none of that name now
+		}
+		record.Marked(after.Name.String(), after.Stopped)
 	case row.Create:
 		a.inherit(b.Change.After)
 	}
@@ -475,7 +482,7 @@ func (a *streamApplier) evolve(ctx context.Context, b *row.Batch) error {
 const beyond = "\xff\xff\xff\xff\xff\xff\xff\xff"
 
 // settled returns the change as it is for this sink. A table that has stopped
-// changes no more. A table that got another name before its mark stops: its chunks
+// changes no more but its name, which another one may take. A table that got another name before its mark stops: its chunks
 // were read under the old name, which another table may have had by then.
 func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 	c := b.Change
@@ -493,7 +500,10 @@ func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 	}
 	now := a.shapes.table(c.Before.Number)
 	if now != nil && now.Stopped != "" {
-		return row.Mark(b.End, b.EndTime)
+		if c.Before.Name == c.After.Name {
+			return row.Mark(b.End, b.EndTime)
+		}
+		return renamed(b, now)
 	}
 	if now != nil && now.Generation != c.After.Generation { // it is another one where the log is read
 		own, after := *c, *c.After
@@ -505,6 +515,14 @@ func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 		return b
 	}
 	return stopping(b, fmt.Sprintf("it was renamed from %s while its chunks were read", c.Before.Name))
+}
+
+// renamed returns a change of a table that has stopped as one of its name alone.
+func renamed(b *row.Batch, now *row.Table) *row.Batch {
+	after := *now
+	after.Version++
+	after.Name = b.Change.After.Name
+	return row.Barrier(&row.SchemaChange{Kind: row.Stop, Before: now, After: &after, Statement: b.Change.Statement}, b.At, b.End, b.EndTime)
 }
 
 // stopping returns a change as one that marks its table as well: another one than its

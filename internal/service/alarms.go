@@ -103,6 +103,22 @@ func (j *living) healed(before *watch.Progress, now []watch.Mark) {
 	}
 }
 
+// unmarked resolves the alarms of tables that are not marked: all others were read again,
+// left out or dropped, be it that nothing lived meanwhile.
+func (j *living) unmarked(now []watch.Mark) {
+	j.resolve(func(a api.Alarm) bool {
+		return a.Kind == alarmResync && !slices.ContainsFunc(now, func(m watch.Mark) bool { return m.Table == a.On })
+	})
+}
+
+// planned reports whether a life has told of all tables that are marked: it has planned,
+// and all sinks could be asked.
+func (j *living) planned() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state.Tasks[0].Status == job.Finished && j.counts.Failed+j.counts.Retrying == 0
+}
+
 // readAgain says how everything of a job is read again.
 func readAgain(job string) string { return "read all tables again: " + again(job) }
 
@@ -110,14 +126,9 @@ func readAgain(job string) string { return "read all tables again: " + again(job
 // before.
 func (j *living) leftOver(out watch.Outcome) {
 	j.marked(out.Marked)
-	marked := map[string]bool{}
-	for _, m := range out.Marked {
-		marked[m.Table] = true
-	}
+	j.unmarked(out.Marked)
 	if out.Failed > 0 {
 		j.s.parts.board.Raise(j.name, alarmObjects, "", fmt.Sprintf("%d objects were not moved", out.Failed), fmt.Sprintf("godwit job retry %s", j.name))
 	}
-	j.resolve(func(a api.Alarm) bool {
-		return a.Kind == alarmResync && !marked[a.On] || a.Kind == alarmObjects && out.Failed == 0
-	})
+	j.resolve(func(a api.Alarm) bool { return a.Kind == alarmObjects && out.Failed == 0 })
 }

@@ -35,6 +35,7 @@ const idleNews = 10 * time.Second
 func (j *living) second() {
 	l, moved := j.lifeNow(), false
 	if l != nil {
+		planned := !l.cleared && j.planned() // asked first: planning tells of marks before it ends
 		p := l.record.Snapshot()
 		j.mu.Lock()
 		before := j.progress
@@ -44,6 +45,10 @@ func (j *living) second() {
 		j.s.parts.keeper.Sample(j.name, &p)
 		j.marked(p.Marked)
 		j.healed(before, p.Marked)
+		if planned {
+			l.cleared = true
+			j.unmarked(p.Marked)
+		}
 	}
 	j.mu.Lock()
 	news, unkept := j.news || moved && j.told == api.StatusRunning, j.unkept

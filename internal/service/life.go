@@ -33,6 +33,7 @@ type life struct {
 	hide    func(string) string
 	secrets [32]byte  // secretSum of its job file
 	looked  time.Time // when they were looked at again; of the service's beat
+	cleared bool      // alarms of tables that are not marked any more were resolved; of the beat
 	reload  chan *job.Spec
 
 	commands chan job.Event // unbuffered: what was sent was taken

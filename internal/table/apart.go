@@ -51,12 +51,76 @@ func (w *work) arrange(ctx context.Context, states []*flow.SinkState, apart map[
 	if running || edited && alone {
 		return running && edited && !alone, nil
 	}
-	return false, w.flow.Arrange(ctx, states, flow.Wanted{
+	wanted := flow.Wanted{
 		Apart:    func(n row.Name) bool { return apart[n.String()] != job.Together },
 		Caught:   w.hasCaughtUp,
 		Snapshot: w.spec.Mode != job.Changes,
 		Most:     job.MostApart,
-	}, w.claim(0))
+	}
+	again := false
+	return false, bearing(ctx, w.attempts, func(discard string) error {
+		if again { // some of it was done
+			if err := w.ask(ctx, states); err != nil {
+				return err
+			}
+		}
+		again, wanted.Discard = true, discard
+		return w.flow.Arrange(ctx, states, wanted, w.claim(0))
+	})
+}
+
+// ask asks sinks anew what they hold.
+func (w *work) ask(ctx context.Context, states []*flow.SinkState) error {
+	found, failed := w.flow.Reach(ctx)
+	for _, s := range states {
+		i := slices.IndexFunc(found, func(o *flow.SinkState) bool { return o.Sink == s.Sink })
+		if i < 0 {
+			return failed[s.Sink.Name]
+		}
+		*s = *found[i]
+	}
+	return nil
+}
+
+// attempts is after how many of them a sink puts aside the rows that it refuses; 0: it
+// does not.
+func (w *work) attempts(sink string) int {
+	for _, s := range w.spec.Sinks {
+		if s.Name == sink && s.OnError.Mode == job.DiscardAfter {
+			return max(s.OnError.Attempts, 1)
+		}
+	}
+	return 0
+}
+
+// refusedPause is how long it takes until what refused a row is tried again.
+const refusedPause = time.Second
+
+// bearing calls f until it does not fail because a sink refuses a row, or that sink puts
+// none aside: what planning streams is a part of the stream. After as many failures as a
+// sink bears, f is called with its name among those that do.
+func bearing(ctx context.Context, attempts func(sink string) int, f func(discard string) error) error {
+	var aside []string
+	refused := map[string]int{}
+	for {
+		err := f(strings.Join(aside, " "))
+		if err == nil || fault.Of(err).Code != fault.RowRefused {
+			return err
+		}
+		sink := fault.Of(err).Sink
+		most := attempts(sink)
+		if most == 0 || slices.Contains(aside, sink) {
+			return err
+		}
+		if refused[sink]++; refused[sink] >= most {
+			aside = append(aside, sink)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(refusedPause):
+		}
+	}
 }
 
 // forEdit is the revision of what is found so that everything that runs ends.

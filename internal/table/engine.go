@@ -142,20 +142,11 @@ func (w *work) outcome(ctx context.Context, out watch.Outcome) watch.Outcome {
 			out.Where = append(out.Where, l.Where())
 		}
 	}
-	states, err := w.flow.Find(ctx)
-	if err != nil {
-		return out
+	states, _ := w.flow.Reach(ctx)
+	if len(states) > 0 {
+		out.At = w.describe(states[0].At)
 	}
-	for i, s := range states {
-		if i == 0 {
-			out.At = w.describe(s.At)
-		}
-		for _, t := range s.Tables() {
-			if t.Stopped != "" && i == 0 {
-				out.Marked = append(out.Marked, watch.Mark{Table: t.Name.String(), Reason: t.Stopped})
-			}
-		}
-	}
+	out.Marked = flow.Marked(states)
 	return out
 }
 

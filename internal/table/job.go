@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"godwit/internal/connector"
@@ -28,9 +29,11 @@ const sinkPatience = time.Minute
 type opened struct {
 	spec   *job.Spec
 	env    env
-	source connector.Source          // nil: it is not needed
-	sinks  map[string]connector.Sink // by name; those that could be opened
+	source connector.Source // nil: it is not needed
 	flow   *flow.Job
+
+	mu    sync.Mutex                // guards what follows
+	sinks map[string]connector.Sink // by name; those that could be opened
 }
 
 // env is what a process gives a job.
@@ -75,15 +78,28 @@ func openSource(ctx context.Context, spec *job.Spec, e env) (*opened, error) {
 	return o, nil
 }
 
-// openSink connects a sink, if that is not done.
+// sink is the one of a name, if it could be opened.
+func (o *opened) sink(name string) connector.Sink {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sinks[name]
+}
+
+// openSink connects a sink, if that is not done. Planning and the tasks that ask for sinks
+// again may be at it side by side: one of them has done it then.
 func (o *opened) openSink(ctx context.Context, s *job.Sink) error {
-	if o.sinks[s.Name] != nil {
+	if o.sink(s.Name) != nil {
 		return nil
 	}
 	driver, _ := o.env.registry.Sink(s.Driver)
 	sink, err := driver.Open(ctx, s.Values, connector.Env{Budget: o.env.budget, Log: o.env.log, Job: o.spec.Name, Name: s.Name, Getenv: o.env.getenv, Parallel: o.env.parallel})
 	if err != nil {
 		return fault.InSink(s.Name, err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sinks[s.Name] != nil {
+		return fault.InSink(s.Name, sink.Close())
 	}
 	o.sinks[s.Name] = sink
 	f := &flow.Sink{Sink: sink, Name: s.Name, Route: route.New(s.Rules), Every: 10 * time.Second, Bytes: 64 << 20}

@@ -51,7 +51,7 @@ func (e Engine) Letters(ctx context.Context, s *job.Spec, o engine.Options, q en
 		if err := opened.openSink(ctx, &s.Sinks[i]); err != nil {
 			return r, err
 		}
-		box, ok := opened.sinks[name].(connector.Letterbox)
+		box, ok := opened.sink(name).(connector.Letterbox)
 		if !ok {
 			continue
 		}

@@ -233,10 +233,11 @@ func (e Engine) ResetPositions(ctx context.Context, s *job.Spec, o engine.Option
 	if err := state.StartRun(ctx, run); err != nil {
 		return err
 	}
+	keep := context.WithoutCancel(ctx) // how it ended is noted also when it was broken off
 	err = opened.flow.Again(ctx, states, connector.Claim{Run: run})
-	outcome := "positions were reset"
-	if err != nil {
-		outcome = err.Error()
+	exit, outcome := local.End(false, err)
+	if err == nil { // else what was moved so far is as it was, and edits of it are refused still
+		outcome, err = "positions were reset", state.KeepSpec(keep, s)
 	}
-	return errors.Join(err, state.KeepSpec(ctx, s), state.EndRun(ctx, run, fault.ExitDone, outcome))
+	return errors.Join(err, state.EndRun(keep, run, exit, outcome))
 }

@@ -308,6 +308,20 @@ func (w *work) fixUntil(ctx context.Context) error {
 	return nil
 }
 
+// endHere has a stream end at the head of the server that is the source now, where the head
+// that it was to end at is that of another one: their places cannot be compared.
+func (w *work) endHere(ctx context.Context, stream *flow.StreamTask) error {
+	h, ok := w.source.(connector.Header)
+	if !ok || !w.spec.Until.Head {
+		return nil
+	}
+	head, _, err := h.Head(ctx, 0)
+	if err == nil && head.Log() != stream.Until.Place.Log() {
+		stream.Until.Place = head
+	}
+	return err
+}
+
 func (w *work) locate(ctx context.Context, states []*flow.SinkState) (position.Position, error) {
 	for _, s := range states {
 		if s.At.IsZero() {
@@ -610,6 +624,9 @@ func (w *work) runCopy(ctx context.Context, task *flow.ChunkTask, claim connecto
 func (w *work) runStream(ctx context.Context, stream *flow.StreamTask, r engine.Run, claim connector.Claim) (err error) {
 	h := w.heals(stream, r)
 	defer func() { h.end(ctx, err == nil) }()
+	if err := w.endHere(ctx, stream); err != nil {
+		return err
+	}
 	if r.Task.Table != "" {
 		return w.runPart(ctx, stream, claim, r.CaughtUp)
 	}

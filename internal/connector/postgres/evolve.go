@@ -33,7 +33,7 @@ func (w *writer) evolve(ctx context.Context, c *row.SchemaChange) error {
 	if err := w.flush(ctx); err != nil {
 		return err
 	}
-	if c.Kind == row.Stop {
+	if c.Kind == row.Stop && (c.Before == nil || c.Before.Name == c.After.Name) {
 		return nil
 	}
 	// One at a time: writers of chunks may come to the same change together.
@@ -47,6 +47,8 @@ func (w *writer) evolve(ctx context.Context, c *row.SchemaChange) error {
 		return w.drop(ctx, w.sink.target(c.Before))
 	case row.Alter:
 		return w.alter(ctx, c)
+	case row.Stop:
+		return w.giveUp(ctx, w.sink.target(c.Before), w.sink.target(c.After))
 	}
 	return fault.New(fault.Internal, "an unknown change of a shape: %d", c.Kind)
 }
@@ -165,6 +167,19 @@ func (w *writer) rename(ctx context.Context, before, after *target) error {
 	statements = append(statements, "ALTER TABLE "+at+" RENAME TO "+quote(after.name),
 		fmt.Sprintf("DELETE FROM %s WHERE schema_name = %s AND table_name = %s", w.sink.control.table, literal(before.schema), literal(before.name)))
 	return w.c.script(ctx, statements...)
+}
+
+// giveUp gives the table of one that leaves the stream the name that it has by then, if it
+// was ever made: another may come under the one it had.
+func (w *writer) giveUp(ctx context.Context, before, after *target) error {
+	st, err := w.sink.stateOf(ctx, w.c, before)
+	if err != nil || !st.exists || !st.owned || st.dropped {
+		return err
+	}
+	if err := w.rename(ctx, before, after); err != nil {
+		return err
+	}
+	return w.c.script(ctx, w.sink.own(after))
 }
 
 // alteration finds the statements that a change of columns takes.

@@ -103,6 +103,28 @@ func TestEvolve_when_names_are_exchanged(t *testing.T) {
 	r.wants("SELECT table_name, source_table FROM godwit.godwit_table ORDER BY 1", "a|a", "b|b")
 }
 
+// A table that has left the stream gives up its name, if it was ever made.
+func TestEvolve_when_a_marked_table_is_renamed(t *testing.T) {
+	a, b, none := plainTable("a", true, "id"), plainTable("b", true, "id"), plainTable("none", true, "id")
+	b.Number, none.Number = 2, 3
+	r := newRig(t, postgres.Start(t), nil, a, b)
+	r.must(r.write(a, change{row.Insert, cells(1)}))
+	r.must(r.write(b, change{row.Insert, cells(2)}))
+	r.s.Exec(t, "CREATE TABLE shop.none (n integer)") // somebody's own
+	for _, c := range []struct {
+		kind   row.ChangeKind
+		before *row.Table
+		to     string
+	}{{row.Stop, a, "old"}, {row.Alter, b, "a"}, {row.Stop, none, "gone"}} {
+		after := altered(c.before, func(t *row.Table) { t.Name.Table = c.to })
+		r.evolve(&row.SchemaChange{Kind: c.kind, Before: c.before, After: after})
+	}
+	r.wants("SELECT id FROM shop.old", "1")
+	r.wants("SELECT id FROM shop.a", "2")
+	r.wants("SELECT count(*) FROM shop.none", "0")
+	r.wants("SELECT table_name, source_table FROM godwit.godwit_table ORDER BY 1", "a|a", "old|old")
+}
+
 func TestEvolve_when_tables_come_and_go(t *testing.T) {
 	for _, policy := range []string{dropKeep, dropDrop} {
 		table := plainTable("t", true, "id", "a")

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/binary"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -12,8 +13,9 @@ import (
 
 // copying is a COPY that is under way.
 type copying struct {
-	g   *target
-	buf []byte // one message of the protocol: 'd', its length, rows
+	g     *target
+	buf   []byte // one message of the protocol: 'd', its length, rows
+	began time.Time
 }
 
 // copyMessage is about how large messages with rows are.
@@ -23,9 +25,10 @@ const copyMessage = 128 << 10
 const signature = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
 // copy writes rows of a snapshot as they come. Neighbouring batches of a table share
-// one COPY.
+// one COPY, as long as it is far from the time that a statement may take: a chunk may
+// be a whole table.
 func (w *writer) copy(ctx context.Context, b *row.Batch, s *row.Section, from, to int) error {
-	if w.copying != nil && w.copying.g.table != s.Table {
+	if x := w.copying; x != nil && (x.g.table != s.Table || time.Since(x.began) > w.sink.cfg.statement/2) {
 		if err := w.endCopy(ctx); err != nil {
 			return err
 		}
@@ -69,7 +72,7 @@ func (w *writer) beginCopy(ctx context.Context, g *target) error {
 		return rowsFault(err, g, "")
 	}
 	w.c.copying = true
-	w.copying = &copying{g: g, buf: append(make([]byte, 5, copyMessage+64<<10), signature...)}
+	w.copying = &copying{g: g, buf: append(make([]byte, 5, copyMessage+64<<10), signature...), began: time.Now()}
 	return nil
 }
 

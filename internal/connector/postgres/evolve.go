@@ -195,7 +195,7 @@ func (x *alteration) add(format string, args ...any) {
 // names that nobody has, as they may be exchanged.
 func (x *alteration) plan() {
 	rekey := !slices.Equal(x.before.keyNames(), x.renamedBack(x.after.keyNames()))
-	if rekey && len(x.before.key) > 0 {
+	if rekey { // there may be one where there was none: a chunk was ahead
 		x.dropKey()
 	}
 	x.renames()

@@ -191,3 +191,43 @@ func TestEvolve_when_a_chunk_found_columns_with_defaults(t *testing.T) {
 	r.wants("SELECT * FROM shop.t ORDER BY id", "1|one|1|∅|5|it's", "3|three|3|∅|33|∅", "4|four|4|∅|5|it's", "9|two|2|∅|5|it's")
 	r.wants("SELECT count(*) FROM pg_attrdef WHERE adrelid = 'shop.t'::regclass", "0")
 }
+
+// The chunks of two writers lie side by side: one alters the table while the other has
+// rows of the shape from before.
+func TestEvolve_when_another_chunk_alters_the_table(t *testing.T) {
+	table := plainTable("t", true, "id")
+	table.Columns = append(table.Columns, row.Column{Name: "n", Type: row.Type{Kind: row.Int, Size: 8, Native: "bigint(20)"}})
+	r := newRig(t, postgres.Start(t), nil, table)
+	opened := func(task string) connector.Writer {
+		w, _, err := r.sink.Open(context.Background(), connector.Shard{Job: "shop", Sink: "lake", Task: task}, connector.Claim{Run: 1})
+		r.must(err)
+		return w
+	}
+	one, other := opened("1.1.1"), opened("1.1.2")
+	r.w = one
+	r.must(r.write(table, change{row.Read, cells(1, 1)}))
+	after := altered(table, func(t *row.Table) { t.Columns[1].Type = row.Type{Kind: row.Float64, Native: "double"} })
+	r.w = other
+	r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: table, After: after}))
+	r.must(r.write(after, change{row.Read, cells(2, 2.5)}))
+	r.w = one
+	r.must(r.write(table, change{row.Read, cells(3, 3)}))
+	r.wants("SELECT * FROM shop.t ORDER BY id", "1|1", "2|2.5", "3|3")
+}
+
+// The key that the stream comes to may be there: a chunk of a table without one found it.
+func TestEvolve_when_a_chunk_found_a_key(t *testing.T) {
+	table := plainTable("t", false, "id", "a")
+	r := newRig(t, postgres.Start(t), nil, table)
+	stream := r.w
+	w, _, err := r.sink.Open(context.Background(), connector.Shard{Job: "shop", Sink: "lake", Task: "1.1.1"}, connector.Claim{Run: 1})
+	r.must(err)
+	c := &row.SchemaChange{Kind: row.Alter, Before: table, After: altered(table, func(t *row.Table) { t.Key = []int{0} })}
+	r.w = w
+	r.must(r.w.Evolve(context.Background(), c))
+	r.must(r.write(c.After, change{row.Read, cells(1, "one")}))
+	r.w = stream
+	r.evolve(c)
+	r.must(r.write(c.After, change{row.Update, cells(1, "ONE")}))
+	r.wants("SELECT * FROM shop.t", "1|ONE")
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"godwit/internal/connector"
@@ -179,7 +180,7 @@ func (f *fold) texts(s *slot) (map[string]*string, error) {
 // shownStored shows a value that came out of the target's form.
 func (g *target) shownStored(column int, b *row.Batch, w uint64) string {
 	if g.fields[column].oid == oidText {
-		return string(b.Data(w))
+		return shownText(b.Data(w))
 	}
 	return shown(g.table.Columns[column].Type, b, w)
 }
@@ -191,12 +192,18 @@ func (w *writer) sendLetters(ctx context.Context) error {
 	}
 	for _, l := range w.letters[w.lettersSent:] {
 		args := append(w.sink.mine(w.shard.Task), text(l.Order), text(l.Table.Name.Space), text(l.Table.Name.Table),
-			text(string(rune(opLetter(l.Op)))), text(string(l.Reason.Code)), text(clip(l.Reason.Error(), maxReason)), arg{data: l.cells, oid: oidJSON})
+			text(string(rune(opLetter(l.Op)))), text(string(l.Reason.Code)), text(clip(legible(l.Reason.Error()), maxReason)), arg{data: l.cells, oid: oidJSON})
 		w.c.queue("INSERT INTO "+w.sink.control.dead+" (job, sink, shard, pos, source_space, source_table, op, code, reason, cells) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING", args...)
 	}
 	_, err := w.c.sync(ctx)
 	w.lettersSent = len(w.letters)
 	return err
+}
+
+// legible is what the server takes as a text: a reason may name a row by a key that the
+// server does not take.
+func legible(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\ufffd"), "\ufffd")
 }
 
 // maxReason bounds the text that says why a row was put aside.

@@ -112,6 +112,9 @@ func (w *writer) begin(ctx context.Context) error {
 	if len(all[1].rows) != 1 {
 		return w.sink.fenced(ctx, w.shard, w.claim)
 	}
+	if !w.streams() {
+		w.known = nil // the writer of other chunks of the table may have altered it
+	}
 	return nil
 }
 
@@ -187,7 +190,7 @@ func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, t
 			continue
 		}
 		w.held += len(f.arena) - had
-		if w.buried != nil && len(f.slots) > 0 && f.moved == nil {
+		if w.buried != nil && act == nil && len(f.slots) > 0 && f.moved == nil {
 			f.slots[f.last].pos, f.slots[f.last].of = posOf(b.Incarnation, b.Order(i)), b.Op(i)
 		}
 		if act == nil {

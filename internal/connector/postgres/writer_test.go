@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -207,10 +208,11 @@ func TestPrepare_when_a_table_is_there(t *testing.T) {
 	ctx := context.Background()
 	s.Exec(t, `CREATE SCHEMA shop; CREATE TABLE shop.full (id int PRIMARY KEY, a text); INSERT INTO shop.full VALUES (1);
 CREATE TABLE shop.other (id smallint PRIMARY KEY, a text); CREATE TABLE shop.keyless (id int, a text); CREATE TABLE shop.more (id int PRIMARY KEY, a text, c int NOT NULL);
-CREATE TABLE shop.fits (a text, c int DEFAULT 7, id int PRIMARY KEY); CREATE VIEW shop.seen AS SELECT 1 AS id, ''::text AS a`)
+CREATE TABLE shop.fits (a text, c int DEFAULT 7, id int PRIMARY KEY); CREATE VIEW shop.seen AS SELECT 1 AS id, ''::text AS a;
+CREATE UNLOGGED TABLE shop.unlogged (id int PRIMARY KEY, a text)`)
 	r := newRig(t, s, nil)
 	for name, want := range map[string]string{"full": "is not empty", "other": `column "id" is smallint, not integer`, "keyless": `no primary or unique key of exactly "id"`,
-		"more": "column c is not null, has no default and is not in the source", "seen": "is not a table that can be written"} {
+		"more": "column c is not null, has no default and is not in the source", "seen": "is not a table that can be written", "unlogged": "is unlogged"} {
 		if err := r.sink.Prepare(ctx, []*row.Table{plainTable(name, true, "id", "a")}); !fault.Has(err, fault.TargetNotOurs) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -321,4 +323,30 @@ func TestWriter_when_another_index_is_unique(t *testing.T) {
 	r.must(r.write(table, change{row.Insert, cells(2, "x")}))
 	r.must(r.write(table, change{row.Update, cells(2, "y")}, change{row.Insert, cells(1, "x")}))
 	r.wants("SELECT * FROM shop.t ORDER BY id", "1|x", "2|y")
+}
+
+// A chunk may take longer than a statement may.
+func TestWriter_when_a_chunk_takes_long(t *testing.T) {
+	table := plainTable("t", false, "id", "a")
+	r := newRig(t, postgres.Start(t), map[string]any{"statement_timeout": time.Second}, table)
+	for i := range 3 {
+		b := r.batch(table, change{row.Read, cells(i, "a")})
+		r.must(r.w.Apply(context.Background(), b))
+		b.Release()
+		time.Sleep(600 * time.Millisecond)
+	}
+	r.must(r.w.Commit(context.Background(), position.Set{}))
+	r.wants("SELECT count(*) FROM shop.t", "3")
+}
+
+// A session whose deadline was set by a context that ended just then is not used again.
+func TestSession_when_its_context_ends_with_the_answer(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	c := &session{conn: near, status: 'I'}
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := c.guard(ctx, func() error { cancel(); return nil }); err != nil || c.usable() {
+		t.Errorf("%v, usable %v", err, c.usable())
+	}
+	c.close()
 }

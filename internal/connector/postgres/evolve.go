@@ -112,7 +112,24 @@ func (w *writer) alter(ctx context.Context, c *row.SchemaChange) error {
 			return w.alterFault(after, sql, err)
 		}
 	}
-	return nil
+	if x.ahead {
+		return nil
+	}
+	return w.caughtUp(ctx, after)
+}
+
+// caughtUp notes that the stream has come to the shape that chunks were ahead with: from
+// now on another one is somebody else's doing.
+func (w *writer) caughtUp(ctx context.Context, g *target) error {
+	columns, err := columnsOf(ctx, w.c, g)
+	if err != nil {
+		return err
+	}
+	if _, why := g.as(columns); why != "" {
+		return nil // chunks are further ahead
+	}
+	_, err = w.c.query(ctx, "UPDATE "+w.sink.control.table+" SET ahead = false WHERE schema_name = $1 AND table_name = $2 AND ahead", text(g.schema), text(g.name))
+	return err
 }
 
 func (w *writer) alterFault(g *target, sql string, err error) error {

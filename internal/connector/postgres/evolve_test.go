@@ -103,6 +103,20 @@ func TestEvolve_when_names_are_exchanged(t *testing.T) {
 	r.wants("SELECT table_name, source_table FROM godwit.godwit_table ORDER BY 1", "a|a", "b|b")
 }
 
+// A table of another job is in nobody's way, dropped or not.
+func TestEvolve_when_the_new_name_is_of_another_job(t *testing.T) {
+	table := plainTable("t", true, "id")
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.s.Exec(t, `CREATE TABLE shop.other (id int);
+INSERT INTO godwit.godwit_table (schema_name, table_name, job, sink, source_space, source_table, dropped) VALUES ('shop', 'other', 'another', 'lake', 'shop', 'other', true)`)
+	after := altered(table, func(t *row.Table) { t.Name.Table = "other" })
+	if err := r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: table, After: after}); !fault.Has(err, fault.TargetNotOurs) {
+		t.Errorf("%v", err)
+	}
+	r.must(r.w.Close())
+	r.wants("SELECT to_regclass('shop.t') IS NOT NULL, to_regclass('shop.other') IS NOT NULL", "t|t")
+}
+
 func TestEvolve_when_tables_come_and_go(t *testing.T) {
 	for _, policy := range []string{dropKeep, dropDrop} {
 		table := plainTable("t", true, "id", "a")
@@ -160,6 +174,7 @@ func TestEvolve_when_a_chunk_is_ahead(t *testing.T) {
 	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: after, Renamed: map[string]string{"w": "v"}})
 	r.must(r.write(after, change{row.Insert, cells(5, "five", "5")}))
 	r.wants("SELECT id, w, n FROM shop.t ORDER BY id", "1|ONE|10", "3|three|3", "4|four|4", "5|five|5")
+	r.wants("SELECT ahead FROM godwit.godwit_table", "f")
 	r.columns("shop.t", "id|integer|t", "n|text|f", "w|text|f")
 }
 

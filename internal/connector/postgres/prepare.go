@@ -87,11 +87,12 @@ func (s *sink) stateOf(ctx context.Context, c *session, g *target) (st tableStat
 		st.exists, st.kind, st.persistence = true, string(r[0][0]), string(r[0][1])
 	}
 	if r := all[1].rows; len(r) > 0 {
-		st.owned, st.dropped = true, string(r[0][4]) == "t"
+		st.dropped = string(r[0][4]) == "t"
 		if job, sink := string(r[0][0]), string(r[0][1]); job != s.job || sink != s.name {
 			return st, fault.New(fault.TargetNotOurs, "table %s belongs to sink %q of job %q", g.qualified, sink, job).At("%s", s.Where()).
 				Try("set schema to one of its own for this sink")
 		}
+		st.owned = true
 		if of := (row.Name{Space: string(r[0][2]), Table: string(r[0][3])}); of != g.table.Name && !st.dropped {
 			return st, fault.New(fault.TargetNotOurs, "table %s holds %s, and would get %s too", g.qualified, of, g.table.Name).At("%s", s.Where()).
 				Try("leave one of both out, or leave schema out")

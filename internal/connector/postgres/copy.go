@@ -132,9 +132,7 @@ func (w *writer) endCopy(ctx context.Context) error {
 // clash notes that a table had the key of a row of a chunk: of a source whose
 // snapshots are not of one moment. Its chunks are merged from the next attempt on.
 func (s *sink) clash(g *target, cause error) error {
-	s.mu.Lock()
-	s.clashing[g.qualified] = true
-	s.mu.Unlock()
+	s.note(s.clashing, g)
 	return fault.New(fault.TargetFailed, "%s has a row of a chunk already; chunks of it are merged from now on", g.table.Name).At("%s", s.Where()).By(cause)
 }
 
@@ -142,10 +140,20 @@ func (s *sink) clashes(t *row.Table) bool {
 	if len(t.Key) == 0 {
 		return false
 	}
-	g := s.target(t)
+	return s.noted(s.clashing, s.target(t))
+}
+
+// note adds a table to clashing or crossing, and noted looks it up there.
+func (s *sink) note(in map[string]bool, g *target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.clashing[g.qualified]
+	in[g.qualified] = true
+}
+
+func (s *sink) noted(in map[string]bool, g *target) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return in[g.qualified]
 }
 
 // appendRow appends the cells of a row. An absent cell has the length absent; partial

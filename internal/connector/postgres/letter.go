@@ -108,6 +108,9 @@ func (w *writer) sendAside(ctx context.Context, f *fold) error {
 	if refused == nil || err != nil {
 		return err
 	}
+	if f.g.mayCross(refused) {
+		return w.sink.cross(f.g, refused)
+	}
 	if len(f.slots) <= 1 {
 		return w.lastAside(ctx, f, refused)
 	}
@@ -229,6 +232,9 @@ const findWithin = 10 * time.Second
 // refused says why the server did not take a fold, and which row it was: the halves of
 // it are tried again in a transaction that comes to nothing.
 func (w *writer) refused(ctx context.Context, f *fold, cause error) error {
+	if f.g.mayCross(cause) {
+		return w.sink.cross(f.g, cause)
+	}
 	if !fault.Has(cause, fault.RowRefused) || len(f.g.key) == 0 || len(f.slots) == 0 || w.c.broken != nil {
 		return rowsFault(cause, f.g, "")
 	}

@@ -264,6 +264,7 @@ func (w *writer) fits(ctx context.Context, t *row.Table) error {
 	if g, err = fit.sorting(ctx, w.c); err != nil {
 		return err
 	}
+	g.crosses = g.frees && w.sink.noted(w.sink.crossing, g)
 	if w.known == nil {
 		w.known = map[*row.Table]*target{}
 	}
@@ -274,12 +275,15 @@ func (w *writer) fits(ctx context.Context, t *row.Table) error {
 // sorting returns how rows are written that may come in any order. Where another index
 // than that of the key is unique, one row may have to go before another comes.
 func (g *target) sorting(ctx context.Context, c *session) (*target, error) {
-	r, err := c.query(ctx, "SELECT relkind = 'r' AND (SELECT count(*) FROM pg_index WHERE indrelid = c.oid AND (indisunique OR indisexclusion)) <= 1 FROM pg_class AS c WHERE oid = to_regclass($1)", text(g.qualified))
+	r, err := c.query(ctx, "SELECT relkind = 'r' AND (SELECT count(*) FROM pg_index WHERE indrelid = c.oid AND (indisunique OR indisexclusion)) <= 1,"+
+		" NOT EXISTS (SELECT 1 FROM pg_constraint WHERE contype = 'f' AND confrelid = c.oid) FROM pg_class AS c WHERE oid = to_regclass($1)", text(g.qualified))
 	if err != nil {
 		return nil, err
 	}
 	own := *g
-	own.sorts = len(g.key) > 0 && len(r.rows) == 1 && string(r.rows[0][0]) == "t"
+	if len(g.key) > 0 && len(r.rows) == 1 {
+		own.sorts, own.frees = string(r.rows[0][0]) == "t", string(r.rows[0][1]) == "t"
+	}
 	return &own, nil
 }
 

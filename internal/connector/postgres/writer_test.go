@@ -350,3 +350,34 @@ func TestSession_when_its_context_ends_with_the_answer(t *testing.T) {
 	}
 	c.close()
 }
+
+// Rows that exchange what is unique are put in their places at the next attempt, in jobs
+// that put rows aside too; what is not unique at all is refused.
+func TestWriter_when_rows_cross_in_another_index(t *testing.T) {
+	for _, discards := range []bool{false, true} {
+		table := plainTable("t", true, "id", "a")
+		s := postgres.Start(t)
+		r := newRig(t, s, nil, table)
+		s.Exec(t, "CREATE UNIQUE INDEX ON shop.t (a)")
+		open := func(run uint64) {
+			r.open(run)
+			if discards {
+				r.w.(connector.Discarder).Discard(func(connector.Letter) {})
+			}
+		}
+		open(2)
+		r.must(r.write(table, change{row.Insert, cells(1, "x")}, change{row.Insert, cells(2, "y")}))
+		swap := []change{{row.Update, cells(1, "z")}, {row.Update, cells(2, "x")}, {row.Update, cells(1, "y")}}
+		if err := r.write(table, swap...); fault.ClassOf(err) != fault.Retry {
+			t.Fatalf("%v", err)
+		}
+		open(3)
+		r.must(r.write(table, swap...))
+		r.wants("SELECT * FROM shop.t ORDER BY id", "1|y", "2|x")
+		err := r.write(table, change{row.Insert, cells(3, "x")})
+		if discards == (err != nil) || !discards && !fault.Has(err, fault.RowRefused) {
+			t.Errorf("discards %v: %v", discards, err)
+		}
+		r.wants("SELECT * FROM shop.t ORDER BY id", "1|y", "2|x")
+	}
+}

@@ -248,10 +248,11 @@ func (x *alteration) renamedBack(names []string) []string {
 
 // dropKey drops the primary key, whatever its name is.
 func (x *alteration) dropKey() {
-	x.statements = append(x.statements, `DO $do$ DECLARE k name; BEGIN
- SELECT conname INTO k FROM pg_constraint WHERE conrelid = `+literal(x.after.qualified)+`::regclass AND contype = 'p';
- IF k IS NOT NULL THEN EXECUTE format('ALTER TABLE `+x.after.qualified+` DROP CONSTRAINT %I', k); END IF;
-END $do$`)
+	table := literal(x.after.qualified) + "::regclass"
+	x.statements = append(x.statements, "DO "+literal(`DECLARE k name; BEGIN
+ SELECT conname INTO k FROM pg_constraint WHERE conrelid = `+table+` AND contype = 'p';
+ IF k IS NOT NULL THEN EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', `+table+`, k); END IF;
+END`))
 	for _, k := range x.before.key {
 		if f := &x.before.fields[k]; x.has(f.name) {
 			x.add("ALTER COLUMN %s DROP NOT NULL", f.quoted)

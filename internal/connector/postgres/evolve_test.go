@@ -103,6 +103,18 @@ func TestEvolve_when_names_are_exchanged(t *testing.T) {
 	r.wants("SELECT table_name, source_table FROM godwit.godwit_table ORDER BY 1", "a|a", "b|b")
 }
 
+func TestEvolve_when_the_key_of_an_odd_name_changes(t *testing.T) {
+	for _, name := range []string{"o'brien", "100%s", "$do$", `back\slash "q"`} {
+		table := plainTable(name, true, "id", "n")
+		table.Columns[1].Type = table.Columns[0].Type
+		r := newRig(t, postgres.Start(t), nil, table)
+		after := altered(table, func(t *row.Table) { t.Key = []int{1} })
+		r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: after})
+		r.must(r.write(after, change{row.Insert, cells(1, 2)}, change{row.Insert, cells(1, 3)}))
+		r.wants("SELECT count(*) FROM shop."+quote(name), "2")
+	}
+}
+
 // A table of another job is in nobody's way, dropped or not.
 func TestEvolve_when_the_new_name_is_of_another_job(t *testing.T) {
 	table := plainTable("t", true, "id")

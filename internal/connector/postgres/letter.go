@@ -199,6 +199,9 @@ func (w *writer) sendLetters(ctx context.Context) error {
 		w.c.queue("INSERT INTO "+w.sink.control.dead+" (job, sink, shard, pos, source_space, source_table, op, code, reason, cells) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING", args...)
 	}
 	_, err := w.c.sync(ctx)
+	for i := w.lettersSent; i < len(w.letters); i++ {
+		w.letters[i].cells = nil // a chunk may have very many
+	}
 	w.lettersSent = len(w.letters)
 	return err
 }

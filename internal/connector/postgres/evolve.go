@@ -102,7 +102,11 @@ func (w *writer) alter(ctx context.Context, c *row.SchemaChange) error {
 	if len(columns) == 0 {
 		return w.sink.missing(after)
 	}
-	x := &alteration{before: before, after: after, renamed: c.Renamed, columns: columns, ahead: !w.streams()}
+	r, err := w.c.query(ctx, "SELECT 1 FROM "+after.qualified+" LIMIT 1")
+	if err != nil {
+		return w.sink.grantHint(err)
+	}
+	x := &alteration{before: before, after: after, renamed: c.Renamed, columns: columns, ahead: !w.streams(), empty: len(r.rows) == 0}
 	x.plan()
 	if x.ahead {
 		x.statements = append(x.statements, fmt.Sprintf("UPDATE %s SET ahead = true WHERE schema_name = %s AND table_name = %s", w.sink.control.table, literal(after.schema), literal(after.name)))
@@ -192,6 +196,7 @@ type alteration struct {
 	// ahead: the change is a chunk's, of which the stream is still to tell. Columns that
 	// go stay until then: rows of other chunks may have only what is in them.
 	ahead      bool
+	empty      bool // the table has no rows
 	statements []string
 }
 
@@ -318,7 +323,7 @@ func (x *alteration) field(i int) {
 	c := x.column(f.name)
 	if c == nil {
 		d := x.after.table.Columns[i].Default
-		if d == nil || x.maybeRenamed(i) || f.nulls && f.zeroDate(*d) {
+		if d == nil || x.maybeRenamed(i) || f.zeroDate(*d) && (f.nulls || x.empty && !x.ahead) {
 			x.add("ADD COLUMN %s %s", f.quoted, f.sql)
 			return
 		}

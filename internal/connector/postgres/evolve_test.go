@@ -78,6 +78,25 @@ func TestEvolve_when_defaults_are_bytes_or_zero(t *testing.T) {
 	r.wants("SELECT id, encode(b, 'hex'), d, n FROM shop.t", "1|00ff27|∅|101")
 }
 
+// Where there are no rows nothing shows a default that is no date here.
+func TestEvolve_when_a_date_comes_to_an_empty_table(t *testing.T) {
+	table := plainTable("t", true, "id")
+	r := newRig(t, postgres.Start(t), nil, table)
+	day := "0000-00-00"
+	more := func(t *row.Table, name string) *row.Table {
+		return altered(t, func(t *row.Table) {
+			t.Columns = append(t.Columns, row.Column{Name: name, Type: row.Type{Kind: row.Date, Native: "date"}, Default: &day})
+		})
+	}
+	first := more(table, "d")
+	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: first})
+	r.must(r.write(first, change{row.Insert, cells(1, row.PackDate(2024, 1, 1))}))
+	r.wants("SELECT * FROM shop.t", "1|2024-01-01")
+	if err := r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: first, After: more(first, "e")}); !fault.Has(err, fault.TargetRefused) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestEvolve_when_names_are_exchanged(t *testing.T) {
 	a, b := plainTable("a", true, "id", "x", "y"), plainTable("b", true, "id", "n")
 	b.Number = 2

@@ -181,7 +181,7 @@ func (w *writer) section(ctx context.Context, b *row.Batch, s *row.Section) erro
 func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, to int) error {
 	f := w.begun(s.Table)
 	for i := from; i < to; i++ {
-		had := len(f.arena)
+		had := f.weight()
 		act, err := f.take(b, s, i)
 		if err != nil {
 			if err := w.asideRefused(b, s, i, err); err != nil {
@@ -189,7 +189,7 @@ func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, t
 			}
 			continue
 		}
-		w.held += len(f.arena) - had
+		w.held += f.weight() - had
 		if w.buried != nil && act == nil && len(f.slots) > 0 && f.moved == nil {
 			f.slots[f.last].pos, f.slots[f.last].of = posOf(b.Incarnation, b.Order(i)), b.Op(i)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,22 @@ func TestWriter_when_there_is_no_key(t *testing.T) {
 		`1||{"a":1}|0.1|2`, `1|∅|{"a":1}|0.1|1`, `2|∅|null|1.5|1`)
 	r.must(r.write(table, change{row.Truncate, nil}, change{row.Insert, other}))
 	r.wants("SELECT count(*) FROM shop.t", "1")
+}
+
+// Rows that are equal wait as one, and are sent as many.
+func TestWriter_when_many_rows_are_equal(t *testing.T) {
+	table := plainTable("t", false, "id", "a")
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.sink.held = 1000
+	same := slices.Repeat([]change{{row.Insert, cells(1, "a")}}, 500)
+	b := r.batch(table, same...)
+	defer b.Release()
+	r.must(r.w.Apply(context.Background(), b))
+	if w := r.w.(*writer); w.held > 0 {
+		t.Errorf("%d bytes are held", w.held)
+	}
+	r.must(r.w.Commit(context.Background(), position.Set{}))
+	r.wants("SELECT count(*) FROM shop.t", "500")
 }
 
 func TestWriter_when_a_table_is_truncated(t *testing.T) {

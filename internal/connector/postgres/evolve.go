@@ -102,6 +102,11 @@ func (w *writer) alter(ctx context.Context, c *row.SchemaChange) error {
 	if len(columns) == 0 {
 		return w.sink.missing(after)
 	}
+	if c.Anew {
+		if err := w.c.script(ctx, "TRUNCATE TABLE "+after.qualified); err != nil {
+			return w.sink.grantHint(err)
+		}
+	}
 	r, err := w.c.query(ctx, "SELECT 1 FROM "+after.qualified+" LIMIT 1")
 	if err != nil {
 		return w.sink.grantHint(err)
@@ -339,7 +344,11 @@ func (x *alteration) field(i int) {
 		x.add("ALTER COLUMN %s DROP DEFAULT", f.quoted)
 	}
 	if _, why := f.in(c, x.after.table.Columns[i].Type); c.sql != f.printed() && (why != "" || !x.foreign(f, c)) {
-		x.add("ALTER COLUMN %s TYPE %s USING %s", f.quoted, f.sql, f.converted(c))
+		using := f.converted(c)
+		if x.empty && !x.ahead {
+			using = "NULL::" + f.sql // where there is nothing, anything becomes anything
+		}
+		x.add("ALTER COLUMN %s TYPE %s USING %s", f.quoted, f.sql, using)
 	}
 }
 

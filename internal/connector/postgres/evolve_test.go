@@ -182,6 +182,25 @@ func TestEvolve_when_values_cannot_follow(t *testing.T) {
 	r.columns("shop.t", "id|integer|t", "a|text|f")
 }
 
+// A table that is read again becomes whatever it is now: its rows go.
+func TestEvolve_when_the_table_is_read_again(t *testing.T) {
+	table := plainTable("t", true, "id", "a", "b")
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.must(r.write(table, change{row.Insert, cells(1, "no number", "x")}, change{row.Insert, cells(2, nil, "y")}))
+	zero := "0"
+	after := altered(table, func(t *row.Table) {
+		t.Generation = 2
+		t.Columns[1].Type = row.Type{Kind: row.Int, Size: 4, Native: "int(11)"}
+		t.Columns[2].Type = row.Type{Kind: row.Date, Native: "date"}
+		t.Columns = append(t.Columns, row.Column{Name: "n", Type: t.Columns[0].Type, Default: &zero})
+		t.Key = []int{3}
+	})
+	r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: table, After: after, Anew: true}))
+	r.must(r.write(after, change{row.Truncate, nil}))
+	r.must(r.write(after, change{row.Insert, cells(1, 7, nil, 9)}))
+	r.wants("SELECT * FROM shop.t", "1|7|∅|9")
+}
+
 // A chunk is read in a shape that the stream has not come to yet: rows of both shapes
 // are kept, whichever names and types the columns have.
 func TestEvolve_when_a_chunk_is_ahead(t *testing.T) {

@@ -423,7 +423,15 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	if inc++; gen > row.MaxGeneration || inc == 0 {
 		return fault.New(fault.JobEdit, "the job was started again too often for this target").Try("write to a new target")
 	}
-	for _, t := range unionTables(s) {
+	at.begin(gen)
+	if err := s.Sink.Prepare(ctx, at.tables); err != nil {
+		return err
+	}
+	tables := unionTables(s)
+	if err := reshape(ctx, w, tables, at); err != nil {
+		return err
+	}
+	for _, t := range tables {
 		b := row.TruncateAt(j.Pool, t, p0, gen).In(inc)
 		err := w.Apply(ctx, b)
 		b.Release()
@@ -431,7 +439,6 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 			return err
 		}
 	}
-	at.begin(gen)
 	if err := at.keep(ctx, s.Sink, nil); err != nil {
 		return err
 	}
@@ -451,9 +458,29 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	return s.load(ctx, set)
 }
 
-// unionTables returns every table that may have rows in the target.
+// reshape makes the target's tables, which are emptied next, fit their shapes in at, as
+// nothing tells of what happened to them since the target's last place. Versions go on.
+func reshape(ctx context.Context, w connector.Writer, tables []*row.Table, at *shapes) error {
+	for i, before := range tables {
+		now := at.table(before.Number)
+		if now == nil {
+			continue
+		}
+		if now.Version = before.Version; !now.SameShape(before) {
+			now.Version++
+			if err := w.Evolve(ctx, &row.SchemaChange{Kind: row.Alter, Before: before, After: now, Anew: true}); err != nil {
+				return err
+			}
+		}
+		tables[i] = now
+	}
+	return nil
+}
+
+// unionTables returns every table that may have rows in the target, in the shape that it
+// has there: of one that stands apart its part knows it.
 func unionTables(s *SinkState) []*row.Table {
-	out := slices.Clone(s.Shapes.tables)
+	var out []*row.Table
 	add := func(more *shapes) {
 		for _, t := range more.all() {
 			if !slices.ContainsFunc(out, func(o *row.Table) bool { return o.Number == t.Number }) {
@@ -461,11 +488,12 @@ func unionTables(s *SinkState) []*row.Table {
 			}
 		}
 	}
-	add(s.snapshot)
 	for _, p := range s.Parts {
 		add(p.Shapes)
 		add(p.snapshot)
 	}
+	add(s.Shapes)
+	add(s.snapshot)
 	return out
 }
 

@@ -168,6 +168,29 @@ func TestEvolve_when_tables_come_and_go(t *testing.T) {
 	}
 }
 
+// A new generation begins with a row that empties each table there was, also those that
+// were dropped: another one may have the name by now.
+func TestEvolve_when_a_dropped_table_is_emptied_again(t *testing.T) {
+	gone, first := plainTable("gone", true, "id"), plainTable("t", true, "id", "a")
+	r := newRig(t, postgres.Start(t), map[string]any{"on_drop": dropDrop}, gone, first)
+	for _, table := range []*row.Table{gone, first} {
+		r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Drop, Before: table}))
+		r.must(r.write(table, change{row.Truncate, nil}))
+	}
+	second := plainTable("t", true, "id", "b", "c")
+	second.Number = 2
+	r.evolve(&row.SchemaChange{Kind: row.Create, After: second})
+	r.must(r.write(second, change{row.Insert, cells(1, "y", "z")}))
+	r.s.Exec(t, "CREATE TABLE shop.gone (somebody text); INSERT INTO shop.gone VALUES ('else')")
+	r.must(r.write(gone, change{row.Truncate, nil}))
+	r.must(r.write(first, change{row.Truncate, nil}))
+	r.wants("SELECT (SELECT count(*) FROM shop.t), (SELECT count(*) FROM shop.gone)", "0|1")
+	r.s.Exec(t, "DROP TABLE shop.t")
+	if err := r.write(second, change{row.Truncate, nil}); !fault.Has(err, fault.TargetLost) {
+		t.Errorf("%v", err)
+	}
+}
+
 // What the target cannot follow is said, and nothing of it stays.
 func TestEvolve_when_values_cannot_follow(t *testing.T) {
 	table := plainTable("t", true, "id", "a")

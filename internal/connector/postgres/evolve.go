@@ -111,7 +111,13 @@ func (w *writer) alter(ctx context.Context, c *row.SchemaChange) error {
 	if err != nil {
 		return w.sink.grantHint(err)
 	}
-	x := &alteration{before: before, after: after, renamed: c.Renamed, columns: columns, ahead: !w.streams(), empty: len(r.rows) == 0}
+	anotherKey := false
+	if c.Anew {
+		if anotherKey, err = w.hasAnotherKey(ctx, after); err != nil {
+			return err
+		}
+	}
+	x := &alteration{rekey: anotherKey, anew: c.Anew, before: before, after: after, renamed: c.Renamed, columns: columns, ahead: !w.streams(), empty: len(r.rows) == 0}
 	x.plan()
 	if x.ahead {
 		x.statements = append(x.statements, fmt.Sprintf("UPDATE %s SET ahead = true WHERE schema_name = %s AND table_name = %s", w.sink.control.table, literal(after.schema), literal(after.name)))
@@ -125,6 +131,19 @@ func (w *writer) alter(ctx context.Context, c *row.SchemaChange) error {
 		return nil
 	}
 	return w.caughtUp(ctx, after)
+}
+
+// hasAnotherKey reports whether a table has not the key that rows of g are found by; one
+// of a table without a key is another.
+func (w *writer) hasAnotherKey(ctx context.Context, g *target) (another bool, err error) {
+	if len(g.key) == 0 {
+		return true, nil
+	}
+	err = w.sink.keyed(ctx, w.c, g, func(string, ...any) error {
+		another = true
+		return nil
+	})
+	return another, err
 }
 
 // caughtUp notes that the stream has come to the shape that chunks were ahead with: from
@@ -201,6 +220,8 @@ type alteration struct {
 	// ahead: the change is a chunk's, of which the stream is still to tell. Columns that
 	// go stay until then: rows of other chunks may have only what is in them.
 	ahead      bool
+	rekey      bool // the key that is there is not that of after
+	anew       bool // nobody knows what the table was, and it is empty
 	empty      bool // the table has no rows
 	statements []string
 }
@@ -221,7 +242,7 @@ func (x *alteration) add(format string, args ...any) {
 // plan compares what is there with what is to be. Names are changed first, through
 // names that nobody has, as they may be exchanged.
 func (x *alteration) plan() {
-	rekey := !slices.Equal(x.before.keyNames(), x.renamedBack(x.after.keyNames()))
+	rekey := x.rekey || !slices.Equal(x.before.keyNames(), x.renamedBack(x.after.keyNames()))
 	if rekey { // there may be one where there was none: a chunk was ahead
 		x.dropKey()
 	}
@@ -234,6 +255,11 @@ func (x *alteration) plan() {
 	}
 	for i := range x.after.fields {
 		x.field(i)
+	}
+	for _, c := range x.columns {
+		if x.anew && c.needed && !x.wanted(c.name) {
+			x.add("ALTER COLUMN %s DROP NOT NULL", quote(c.name))
+		}
 	}
 	if rekey && len(x.after.key) > 0 {
 		for _, k := range x.after.key {

@@ -224,6 +224,27 @@ func TestEvolve_when_the_table_is_read_again(t *testing.T) {
 	r.wants("SELECT * FROM shop.t", "1|7|∅|9")
 }
 
+// A table that was left out and comes back may have changed in between, its key too.
+func TestEvolve_when_a_table_comes_back(t *testing.T) {
+	for _, keyed := range []bool{true, false} {
+		table := plainTable("t", true, "id", "a", "b")
+		r := newRig(t, postgres.Start(t), nil, table)
+		r.must(r.write(table, change{row.Insert, cells(1, "x", "y")}))
+		now := plainTable("t", keyed, "n", "a", "more")
+		now.Number, now.Generation = 2, 2
+		now.Columns[1].Type = row.Type{Kind: row.Int, Size: 8, Native: "bigint(20)"}
+		r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: now, After: now, Anew: true}))
+		r.must(r.write(now, change{row.Truncate, nil}))
+		r.must(r.write(now, change{row.Insert, cells(7, 8, "z")}, change{row.Insert, cells(9, 8, "z")}))
+		if keyed {
+			r.must(r.write(now, change{row.Update, cells(9, 10, "z")}))
+		} else {
+			r.must(r.write(now, change{row.Delete, cells(9, 8, "z")}, change{row.Insert, cells(9, 10, "z")}, change{row.Insert, cells(7, 8, "z")}, change{row.Delete, cells(7, 8, "z")}))
+		}
+		r.wants("SELECT n, a, more FROM shop.t ORDER BY n", "7|8|z", "9|10|z")
+	}
+}
+
 // A chunk is read in a shape that the stream has not come to yet: rows of both shapes
 // are kept, whichever names and types the columns have.
 func TestEvolve_when_a_chunk_is_ahead(t *testing.T) {

@@ -437,7 +437,7 @@ func (j *Job) regenerate(ctx context.Context, p *SinkState, t *row.Table, p0 pos
 		return err
 	}
 	return j.change(ctx, p, claim, func(w connector.Writer, set position.Set) (position.Set, error) {
-		if err := w.Evolve(ctx, &row.SchemaChange{Kind: row.Alter, Before: before, After: &now}); err != nil {
+		if err := w.Evolve(ctx, &row.SchemaChange{Kind: row.Alter, Before: before, After: &now, Anew: true}); err != nil {
 			return nil, err
 		}
 		inc := p.Incarnation

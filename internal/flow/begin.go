@@ -450,13 +450,11 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 		return fault.New(fault.JobEdit, "the job was started again too often for this target").Try("write to a new target")
 	}
 	at.begin(gen)
-	if err := j.reshape(ctx, s, w, at); err != nil {
+	tables := unionTables(s)
+	if err := reshape(ctx, s.Sink, w, tables, at); err != nil {
 		return err
 	}
-	for _, t := range unionTables(s) {
-		if now := at.table(t.Number); now != nil {
-			t = now
-		}
+	for _, t := range tables {
 		b := row.TruncateAt(j.Pool, t, p0, gen).In(inc)
 		err := w.Apply(ctx, b)
 		b.Release()
@@ -487,35 +485,34 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	return s.load(ctx, set)
 }
 
-// reshape gives the target the shapes at which a generation begins, of the tables that it
-// has: the log that tells of their changes may be gone. Versions go on rising, as sinks may
-// keep what each of them was, and in which generation.
-func (j *Job) reshape(ctx context.Context, s *SinkState, w connector.Writer, at *shapes) error {
-	for _, t := range at.tables {
-		was := s.Shapes.table(t.Number)
-		if p := s.part(t.Number); p != nil && p.Shapes.table(t.Number) != nil {
-			was = p.Shapes.table(t.Number)
-		}
-		if was == nil {
+// reshape gives the target, whose tables are emptied next, the shapes at which a generation
+// begins: the log that tells of their changes may be gone. Versions go on rising, as sinks
+// may keep what each of them was, and in which generation.
+func reshape(ctx context.Context, sink connector.Sink, w connector.Writer, tables []*row.Table, at *shapes) error {
+	for i, before := range tables {
+		now := at.table(before.Number)
+		if now == nil {
 			continue
 		}
-		if t.Version = was.Version; t.Version == 0 && was.SameShape(t) {
+		tables[i] = now
+		if now.Version = before.Version; now.Version == 0 && before.SameShape(now) {
 			continue // nothing was ever told of its shapes
 		}
-		t.Version++
-		if err := s.Sink.Prepare(ctx, []*row.Table{t}); err != nil {
+		now.Version++
+		if err := sink.Prepare(ctx, []*row.Table{now}); err != nil {
 			return err
 		}
-		if err := w.Evolve(ctx, &row.SchemaChange{Kind: row.Alter, Before: was, After: t}); err != nil {
+		if err := w.Evolve(ctx, &row.SchemaChange{Kind: row.Alter, Before: before, After: now, Anew: true}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unionTables returns every table that may have rows in the target.
+// unionTables returns every table that may have rows in the target, in the shape that it
+// has there: of one that stands apart its part knows it.
 func unionTables(s *SinkState) []*row.Table {
-	out := slices.Clone(s.Shapes.tables)
+	var out []*row.Table
 	add := func(more *shapes) {
 		for _, t := range more.all() {
 			if !slices.ContainsFunc(out, func(o *row.Table) bool { return o.Number == t.Number }) {
@@ -523,11 +520,12 @@ func unionTables(s *SinkState) []*row.Table {
 			}
 		}
 	}
-	add(s.snapshot)
 	for _, p := range s.Parts {
 		add(p.Shapes)
 		add(p.snapshot)
 	}
+	add(s.Shapes)
+	add(s.snapshot)
 	return out
 }
 

@@ -243,6 +243,10 @@ func (j *Job) addPart(ctx context.Context, s *SinkState, t *row.Table, p0 positi
 		if err := s.Sink.Prepare(ctx, []*row.Table{&own}); err != nil {
 			return nil, err
 		}
+		// The target may have the table as it was when it was left out.
+		if err := w.Evolve(ctx, &row.SchemaChange{Kind: row.Alter, Before: &own, After: &own, Anew: true}); err != nil {
+			return nil, err
+		}
 		return j.startPart(ctx, part, w, &own, set, s.Incarnation, own.Generation)
 	})
 }

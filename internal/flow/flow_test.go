@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -254,6 +255,67 @@ func TestFlow_when_started_again(t *testing.T) {
 	set := a.shards[streamTask].set
 	if set[keyGeneration].Token() != "2" || set[keyLog].Token() != "1" || set[keyWhole].IsZero() {
 		t.Fatalf("set after the second generation: %v", set)
+	}
+}
+
+// wider is a source whose first table has a column more.
+type wider struct{ *logSource }
+
+func (s wider) Discover(ctx context.Context, sel connector.Selector) ([]*row.Table, position.Position, error) {
+	tables, p0, err := s.logSource.Discover(ctx, sel)
+	for i, t := range tables {
+		if tableIndex(t.Name) == 1 {
+			now := *t
+			now.Columns = append(slices.Clone(t.Columns), row.Column{Name: "more", Type: row.Type{Kind: row.Int}})
+			tables[i] = &now
+		}
+	}
+	return tables, p0, err
+}
+
+// Nothing tells of what happened to tables in a part of the log that is gone: a new
+// generation begins with the shapes there are.
+func TestFlow_when_tables_changed_before_it_is_started_again(t *testing.T) {
+	src, a := newLogSource(5, 60), newMemSink()
+	j := newJob(src, a)
+	if err := run(t.Context(), j, connector.Claim{Run: 1}, 40); err != nil {
+		t.Fatal(err)
+	}
+	before, err := j.Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := map[uint32]*row.Table{}
+	for _, table := range unionTables(before[0]) {
+		was[table.Number] = table
+	}
+	j.Source = wider{src}
+	if err := j.Again(t.Context(), before, connector.Claim{Run: 2}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := j.Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := 0
+	for _, table := range after[0].Shapes.tables {
+		old := was[table.Number]
+		if old == nil {
+			continue
+		}
+		want := old.Version
+		if !table.SameShape(old) {
+			want, changed = want+1, changed+1
+			if n := a.columns[tableIndex(table.Name)]; n != len(table.Columns) {
+				t.Errorf("%s has %d columns in the target, not %d", table.Name, n, len(table.Columns))
+			}
+		}
+		if table.Version != want || table.Generation != 2 {
+			t.Errorf("%s: version %d, not %d, generation %d", table.Name, table.Version, want, table.Generation)
+		}
+	}
+	if changed == 0 {
+		t.Error("no table changed")
 	}
 }
 

@@ -143,4 +143,7 @@ type SchemaChange struct {
 	After     *Table            // nil for Drop
 	Renamed   map[string]string // Alter: new column name → the name it had
 	Statement string            // the source's text, for people; may be empty
+	// Anew: the table is read again. Its rows go in the commit that the change is part of,
+	// and need not follow it.
+	Anew bool
 }

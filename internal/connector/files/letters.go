@@ -72,7 +72,7 @@ func (w *writer) encode(ctx context.Context, enc codec.Encoder, b *row.Batch, s 
 	}
 	for i := s.Row; i < s.Row+s.Rows; i++ {
 		one := s.Part(i, i+1)
-		err := enc.Encode(b, &one)
+		err := encodeOne(enc, b, &one)
 		if fault.Has(err, fault.RowRefused) {
 			err = w.bury(ctx, b, &one, i, fault.Of(err))
 		}
@@ -81,6 +81,17 @@ func (w *writer) encode(ctx context.Context, enc codec.Encoder, b *row.Batch, s 
 		}
 	}
 	return nil
+}
+
+// encodeOne gives one row to an encoder, which goes on if it refuses the row: one that
+// fills columns side by side is of no use after a row of which it has a part.
+func encodeOne(enc codec.Encoder, b *row.Batch, one *row.Section) error {
+	if r, ok := enc.(codec.Refuser); ok {
+		if err := r.Refuse(b, one, one.Row); err != nil {
+			return err
+		}
+	}
+	return enc.Encode(b, one)
 }
 
 func (w *writer) bury(ctx context.Context, b *row.Batch, s *row.Section, i int, why *fault.Error) error {

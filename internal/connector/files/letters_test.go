@@ -142,6 +142,30 @@ func TestWriter_when_it_ends_before_letters_are_committed(t *testing.T) {
 	}
 }
 
+func TestSweep_when_letters_are_left_and_a_path_divides_tables(t *testing.T) {
+	mem := sinktest.NewMem()
+	var pool row.Pool
+	for run := uint64(1); run <= 2; run++ {
+		c := fussyConfig()
+		c.Path = pathOf(t, "{database}/{table}/{column:id}")
+		b := newBench(t, mem, c, "shop")
+		b.must(b.sink.Prepare(t.Context(), tables(1)))
+		w, _ := b.open(run)
+		if run > 1 {
+			break
+		}
+		w.Discard(func(connector.Letter) {})
+		b.must(w.Apply(t.Context(), batchOf(&pool, tables(1), 1, 3)))
+		b.must(w.endLetters()) // as in a crash
+		if len(mem.Waiting) != 1 {
+			t.Fatalf("%d files are staged", len(mem.Waiting))
+		}
+	}
+	if len(mem.Waiting) > 0 {
+		t.Errorf("%d staged files are left", len(mem.Waiting))
+	}
+}
+
 func TestWriter_when_rows_are_not_to_be_put_aside(t *testing.T) {
 	b := newBench(t, sinktest.NewMem(), fussyConfig(), "shop")
 	b.must(b.sink.Prepare(t.Context(), tables(1)))

@@ -163,6 +163,7 @@ func (p *pattern) divided() bool { return len(p.rest) > 0 }
 func (p *pattern) part(to []byte, n names, b *row.Batch, s *row.Section, i int, committed int64) []byte {
 	for k := range p.rest {
 		g := &p.rest[k]
+		from := len(to)
 		to = append(to, g.before...)
 		var value []byte
 		var buffer [40]byte
@@ -180,12 +181,14 @@ func (p *pattern) part(to []byte, n names, b *row.Batch, s *row.Section, i int, 
 		case g.field == "":
 		case value == nil:
 			to = append(to, noPart...)
-		case k == 0 && g.before == "" && g.after == "" && namesGeneration.Match(value):
-			to = append(append(to, "%67"...), value[1:]...)
 		default:
 			to = append(to, n.escape(string(value))...)
 		}
-		to = append(append(to, g.after...), '/')
+		to = append(to, g.after...)
+		if k == 0 && namesGeneration.Match(to[from:]) {
+			to = append(append(to[:from:from], "%67"...), to[from+1:]...)
+		}
+		to = append(to, '/')
 	}
 	return to
 }

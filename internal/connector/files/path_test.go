@@ -119,6 +119,8 @@ func TestPath_when_rows_are_divided(t *testing.T) {
 		{path: "n={column:c}", want: "n=__HIVE_DEFAULT_PARTITION__/", kind: row.Int, null: true},
 		{path: "n={column:other}", want: "n=__HIVE_DEFAULT_PARTITION__/", kind: row.Int},
 		{path: "n={column:c}", want: "n=__HIVE_DEFAULT_PARTITION__/", kind: row.Float64},
+		{path: "g{column:c}/g{column:c}", want: "%675/g5/", kind: row.Int, word: 5}, // no generation
+		{path: "g{column:c}", want: "g-5/", kind: row.Int, word: ^uint64(4)},
 	} {
 		p := pathOf(t, "{database}/{table}/"+c.path)
 		x := row.NewBuilder(&row.Pool{})

@@ -42,8 +42,7 @@ func (r *rehearsal) Apply(b *row.Batch, refused func(*fault.Error)) error {
 	return nil
 }
 
-// section encodes a section at once, and row by row where it has rows that are refused:
-// then those before the first of them count twice in what is written.
+// section encodes a section, without the rows of it that are refused.
 func (r *rehearsal) section(b *row.Batch, s *row.Section, refused func(*fault.Error)) error {
 	e := r.open[s.Table]
 	if e == nil {
@@ -53,13 +52,9 @@ func (r *rehearsal) section(b *row.Batch, s *row.Section, refused func(*fault.Er
 		}
 		r.open[s.Table] = e
 	}
-	err := e.Encode(b, s)
-	if !fault.Has(err, fault.RowRefused) {
-		return err
-	}
 	for i := s.Row; i < s.Row+s.Rows; i++ {
 		one := s.Part(i, i+1)
-		if err = e.Encode(b, &one); fault.Has(err, fault.RowRefused) {
+		if err := encodeOne(e, b, &one); fault.Has(err, fault.RowRefused) {
 			refused(fault.Of(err))
 		} else if err != nil {
 			return err

@@ -50,7 +50,7 @@ func (s *sink) sweep(ctx context.Context, sh *shard, t *taken) []span {
 	s.mu.Lock()
 	folders := slices.Sorted(maps.Keys(s.tables))
 	if s.path.divided() {
-		folders = t.record.Folders // those that were never recorded are not known
+		folders = append([]string{deadDir}, t.record.Folders...) // those that were never recorded are not known
 	}
 	s.mu.Unlock()
 	var err error

@@ -9,6 +9,7 @@ import (
 
 	"godwit/internal/codec"
 	"godwit/internal/codec/parquet"
+	"godwit/internal/connector"
 	"godwit/internal/connector/sinktest"
 	"godwit/internal/fault"
 	"godwit/internal/option"
@@ -119,4 +120,43 @@ func TestWriter_when_encoders_hold_much(t *testing.T) {
 	if w.memory != 0 {
 		t.Errorf("%d bytes are held after the commit", w.memory)
 	}
+}
+
+// A row that has no form in Parquet is put aside alone, and a rehearsal counts it alone.
+func TestWriter_when_rows_of_columns_are_put_aside(t *testing.T) {
+	c, err := parquetConfig(t, map[string]any{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem, tab := sinktest.NewMem(), dated()
+	b := newBench(t, mem, c, "shop")
+	b.must(b.sink.Prepare(t.Context(), []*row.Table{tab}))
+	x := row.NewBuilder(&row.Pool{})
+	x.At("00000003", 1, row.Txn{})
+	for i := range 5 {
+		x.Row(tab, row.Insert)
+		x.Int(int64(i))
+		for range 3 {
+			x.Word(row.PackDate(2024, 2, 28+i)) // from the third on there is no such day
+		}
+	}
+	batch := x.Finish(position.Position{}, 0)
+	refused := 0
+	r := b.sink.Rehearse()
+	b.must(r.Apply(batch, func(*fault.Error) { refused++ }))
+	if n, err := r.Close(); err != nil || n == 0 || refused != 3 {
+		t.Errorf("a rehearsal: %d bytes, %d rows refused, %v", n, refused, err)
+	}
+	w, _ := b.open(1)
+	told := 0
+	w.Discard(func(connector.Letter) { told++ })
+	b.must(w.Apply(t.Context(), batch))
+	b.must(w.Commit(t.Context(), streamSet(1)))
+	if told != 3 {
+		t.Errorf("%d letters", told)
+	}
+	if got, _ := readRows(b, tab); len(got) != 2 {
+		t.Errorf("%q", got)
+	}
+	b.must(w.Close())
 }

@@ -275,6 +275,8 @@ func impliedDefault(c row.Column) *string {
 		text = "00:00:00"
 	case row.DateTime, row.Timestamp:
 		text = "0000-00-00 00:00:00"
+	case row.JSON:
+		text = "null" // MariaDB takes such a column where there are no rows only
 	case row.Enum:
 		if len(c.Type.Labels) > 0 {
 			text = c.Type.Labels[0]

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/binary"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -12,8 +13,9 @@ import (
 
 // copying is a COPY that is under way.
 type copying struct {
-	g   *target
-	buf []byte // one message of the protocol: 'd', its length, rows
+	g     *target
+	buf   []byte // one message of the protocol: 'd', its length, rows
+	began time.Time
 }
 
 // copyMessage is about how large messages with rows are.
@@ -23,9 +25,10 @@ const copyMessage = 128 << 10
 const signature = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
 // copy writes rows of a snapshot as they come. Neighbouring batches of a table share
-// one COPY.
+// one COPY, as long as it is far from the time that a statement may take: a chunk may
+// be a whole table.
 func (w *writer) copy(ctx context.Context, b *row.Batch, s *row.Section, from, to int) error {
-	if w.copying != nil && w.copying.g.table != s.Table {
+	if x := w.copying; x != nil && (x.g.table != s.Table || time.Since(x.began) > w.sink.cfg.statement/2) {
 		if err := w.endCopy(ctx); err != nil {
 			return err
 		}
@@ -69,7 +72,7 @@ func (w *writer) beginCopy(ctx context.Context, g *target) error {
 		return rowsFault(err, g, "")
 	}
 	w.c.copying = true
-	w.copying = &copying{g: g, buf: append(make([]byte, 5, copyMessage+64<<10), signature...)}
+	w.copying = &copying{g: g, buf: append(make([]byte, 5, copyMessage+64<<10), signature...), began: time.Now()}
 	return nil
 }
 
@@ -129,9 +132,7 @@ func (w *writer) endCopy(ctx context.Context) error {
 // clash notes that a table had the key of a row of a chunk: of a source whose
 // snapshots are not of one moment. Its chunks are merged from the next attempt on.
 func (s *sink) clash(g *target, cause error) error {
-	s.mu.Lock()
-	s.clashing[g.qualified] = true
-	s.mu.Unlock()
+	s.note(s.clashing, g)
 	return fault.New(fault.TargetFailed, "%s has a row of a chunk already; chunks of it are merged from now on", g.table.Name).At("%s", s.Where()).By(cause)
 }
 
@@ -139,10 +140,20 @@ func (s *sink) clashes(t *row.Table) bool {
 	if len(t.Key) == 0 {
 		return false
 	}
-	g := s.target(t)
+	return s.noted(s.clashing, s.target(t))
+}
+
+// note adds a table to clashing or crossing, and noted looks it up there.
+func (s *sink) note(in map[string]bool, g *target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.clashing[g.qualified]
+	in[g.qualified] = true
+}
+
+func (s *sink) noted(in map[string]bool, g *target) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return in[g.qualified]
 }
 
 // appendRow appends the cells of a row. An absent cell has the length absent; partial

@@ -104,7 +104,22 @@ func (w *writer) alter(ctx context.Context, c *row.SchemaChange) error {
 	if len(columns) == 0 {
 		return w.sink.missing(after)
 	}
-	x := &alteration{before: before, after: after, renamed: c.Renamed, columns: columns, ahead: !w.streams()}
+	if c.Anew {
+		if err := w.c.script(ctx, "TRUNCATE TABLE "+after.qualified); err != nil {
+			return w.sink.grantHint(err)
+		}
+	}
+	r, err := w.c.query(ctx, "SELECT 1 FROM "+after.qualified+" LIMIT 1")
+	if err != nil {
+		return w.sink.grantHint(err)
+	}
+	anotherKey := false
+	if c.Anew {
+		if anotherKey, err = w.hasAnotherKey(ctx, after); err != nil {
+			return err
+		}
+	}
+	x := &alteration{rekey: anotherKey, anew: c.Anew, before: before, after: after, renamed: c.Renamed, columns: columns, ahead: !w.streams(), empty: len(r.rows) == 0}
 	x.plan()
 	if x.ahead {
 		x.statements = append(x.statements, fmt.Sprintf("UPDATE %s SET ahead = true WHERE schema_name = %s AND table_name = %s", w.sink.control.table, literal(after.schema), literal(after.name)))
@@ -114,7 +129,37 @@ func (w *writer) alter(ctx context.Context, c *row.SchemaChange) error {
 			return w.alterFault(after, sql, err)
 		}
 	}
-	return nil
+	if x.ahead {
+		return nil
+	}
+	return w.caughtUp(ctx, after)
+}
+
+// hasAnotherKey reports whether a table has not the key that rows of g are found by; one
+// of a table without a key is another.
+func (w *writer) hasAnotherKey(ctx context.Context, g *target) (another bool, err error) {
+	if len(g.key) == 0 {
+		return true, nil
+	}
+	err = w.sink.keyed(ctx, w.c, g, func(string, ...any) error {
+		another = true
+		return nil
+	})
+	return another, err
+}
+
+// caughtUp notes that the stream has come to the shape that chunks were ahead with: from
+// now on another one is somebody else's doing.
+func (w *writer) caughtUp(ctx context.Context, g *target) error {
+	columns, err := columnsOf(ctx, w.c, g)
+	if err != nil {
+		return err
+	}
+	if _, why := g.as(columns); why != "" {
+		return nil // chunks are further ahead
+	}
+	_, err = w.c.query(ctx, "UPDATE "+w.sink.control.table+" SET ahead = false WHERE schema_name = $1 AND table_name = $2 AND ahead", text(g.schema), text(g.name))
+	return err
 }
 
 func (w *writer) alterFault(g *target, sql string, err error) error {
@@ -190,6 +235,9 @@ type alteration struct {
 	// ahead: the change is a chunk's, of which the stream is still to tell. Columns that
 	// go stay until then: rows of other chunks may have only what is in them.
 	ahead      bool
+	rekey      bool // the key that is there is not that of after
+	anew       bool // nobody knows what the table was, and it is empty
+	empty      bool // the table has no rows
 	statements []string
 }
 
@@ -209,8 +257,8 @@ func (x *alteration) add(format string, args ...any) {
 // plan compares what is there with what is to be. Names are changed first, through
 // names that nobody has, as they may be exchanged.
 func (x *alteration) plan() {
-	rekey := !slices.Equal(x.before.keyNames(), x.renamedBack(x.after.keyNames()))
-	if rekey && len(x.before.key) > 0 {
+	rekey := x.rekey || !slices.Equal(x.before.keyNames(), x.renamedBack(x.after.keyNames()))
+	if rekey { // there may be one where there was none: a chunk was ahead
 		x.dropKey()
 	}
 	x.renames()
@@ -222,6 +270,11 @@ func (x *alteration) plan() {
 	}
 	for i := range x.after.fields {
 		x.field(i)
+	}
+	for _, c := range x.columns {
+		if x.anew && c.needed && !x.wanted(c.name) {
+			x.add("ALTER COLUMN %s DROP NOT NULL", quote(c.name))
+		}
 	}
 	if rekey && len(x.after.key) > 0 {
 		for _, k := range x.after.key {
@@ -246,10 +299,11 @@ func (x *alteration) renamedBack(names []string) []string {
 
 // dropKey drops the primary key, whatever its name is.
 func (x *alteration) dropKey() {
-	x.statements = append(x.statements, `DO $do$ DECLARE k name; BEGIN
- SELECT conname INTO k FROM pg_constraint WHERE conrelid = `+literal(x.after.qualified)+`::regclass AND contype = 'p';
- IF k IS NOT NULL THEN EXECUTE format('ALTER TABLE `+x.after.qualified+` DROP CONSTRAINT %I', k); END IF;
-END $do$`)
+	table := literal(x.after.qualified) + "::regclass"
+	x.statements = append(x.statements, "DO "+literal(`DECLARE k name; BEGIN
+ SELECT conname INTO k FROM pg_constraint WHERE conrelid = `+table+` AND contype = 'p';
+ IF k IS NOT NULL THEN EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', `+table+`, k); END IF;
+END`))
 	for _, k := range x.before.key {
 		if f := &x.before.fields[k]; x.has(f.name) {
 			x.add("ALTER COLUMN %s DROP NOT NULL", f.quoted)
@@ -315,7 +369,7 @@ func (x *alteration) field(i int) {
 	c := x.column(f.name)
 	if c == nil {
 		d := x.after.table.Columns[i].Default
-		if d == nil || x.maybeRenamed(i) || f.nulls && f.zeroDate(*d) {
+		if d == nil || x.maybeRenamed(i) || f.zeroDate(*d) && (f.nulls || x.empty && !x.ahead) {
 			x.add("ADD COLUMN %s %s", f.quoted, f.sql)
 			return
 		}
@@ -331,7 +385,11 @@ func (x *alteration) field(i int) {
 		x.add("ALTER COLUMN %s DROP DEFAULT", f.quoted)
 	}
 	if _, why := f.in(c, x.after.table.Columns[i].Type); c.sql != f.printed() && (why != "" || !x.foreign(f, c)) {
-		x.add("ALTER COLUMN %s TYPE %s USING %s", f.quoted, f.sql, f.converted(c))
+		using := f.converted(c)
+		if x.empty && !x.ahead {
+			using = "NULL::" + f.sql // where there is nothing, anything becomes anything
+		}
+		x.add("ALTER COLUMN %s TYPE %s USING %s", f.quoted, f.sql, using)
 	}
 }
 

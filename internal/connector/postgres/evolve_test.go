@@ -78,6 +78,25 @@ func TestEvolve_when_defaults_are_bytes_or_zero(t *testing.T) {
 	r.wants("SELECT id, encode(b, 'hex'), d, n FROM shop.t", "1|00ff27|∅|101")
 }
 
+// Where there are no rows nothing shows a default that is no date here.
+func TestEvolve_when_a_date_comes_to_an_empty_table(t *testing.T) {
+	table := plainTable("t", true, "id")
+	r := newRig(t, postgres.Start(t), nil, table)
+	day := "0000-00-00"
+	more := func(t *row.Table, name string) *row.Table {
+		return altered(t, func(t *row.Table) {
+			t.Columns = append(t.Columns, row.Column{Name: name, Type: row.Type{Kind: row.Date, Native: "date"}, Default: &day})
+		})
+	}
+	first := more(table, "d")
+	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: first})
+	r.must(r.write(first, change{row.Insert, cells(1, row.PackDate(2024, 1, 1))}))
+	r.wants("SELECT * FROM shop.t", "1|2024-01-01")
+	if err := r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: first, After: more(first, "e")}); !fault.Has(err, fault.TargetRefused) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestEvolve_when_names_are_exchanged(t *testing.T) {
 	a, b := plainTable("a", true, "id", "x", "y"), plainTable("b", true, "id", "n")
 	b.Number = 2
@@ -125,6 +144,32 @@ func TestEvolve_when_a_marked_table_is_renamed(t *testing.T) {
 	r.wants("SELECT table_name, source_table FROM godwit.godwit_table ORDER BY 1", "a|a", "old|old")
 }
 
+func TestEvolve_when_the_key_of_an_odd_name_changes(t *testing.T) {
+	for _, name := range []string{"o'brien", "100%s", "$do$", `back\slash "q"`} {
+		table := plainTable(name, true, "id", "n")
+		table.Columns[1].Type = table.Columns[0].Type
+		r := newRig(t, postgres.Start(t), nil, table)
+		after := altered(table, func(t *row.Table) { t.Key = []int{1} })
+		r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: after})
+		r.must(r.write(after, change{row.Insert, cells(1, 2)}, change{row.Insert, cells(1, 3)}))
+		r.wants("SELECT count(*) FROM shop."+quote(name), "2")
+	}
+}
+
+// A table of another job is in nobody's way, dropped or not.
+func TestEvolve_when_the_new_name_is_of_another_job(t *testing.T) {
+	table := plainTable("t", true, "id")
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.s.Exec(t, `CREATE TABLE shop.other (id int);
+INSERT INTO godwit.godwit_table (schema_name, table_name, job, sink, source_space, source_table, dropped) VALUES ('shop', 'other', 'another', 'lake', 'shop', 'other', true)`)
+	after := altered(table, func(t *row.Table) { t.Name.Table = "other" })
+	if err := r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: table, After: after}); !fault.Has(err, fault.TargetNotOurs) {
+		t.Errorf("%v", err)
+	}
+	r.must(r.w.Close())
+	r.wants("SELECT to_regclass('shop.t') IS NOT NULL, to_regclass('shop.other') IS NOT NULL", "t|t")
+}
+
 func TestEvolve_when_tables_come_and_go(t *testing.T) {
 	for _, policy := range []string{dropKeep, dropDrop} {
 		table := plainTable("t", true, "id", "a")
@@ -145,6 +190,29 @@ func TestEvolve_when_tables_come_and_go(t *testing.T) {
 	}
 }
 
+// A new generation begins with a row that empties each table there was, also those that
+// were dropped: another one may have the name by now.
+func TestEvolve_when_a_dropped_table_is_emptied_again(t *testing.T) {
+	gone, first := plainTable("gone", true, "id"), plainTable("t", true, "id", "a")
+	r := newRig(t, postgres.Start(t), map[string]any{"on_drop": dropDrop}, gone, first)
+	for _, table := range []*row.Table{gone, first} {
+		r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Drop, Before: table}))
+		r.must(r.write(table, change{row.Truncate, nil}))
+	}
+	second := plainTable("t", true, "id", "b", "c")
+	second.Number = 2
+	r.evolve(&row.SchemaChange{Kind: row.Create, After: second})
+	r.must(r.write(second, change{row.Insert, cells(1, "y", "z")}))
+	r.s.Exec(t, "CREATE TABLE shop.gone (somebody text); INSERT INTO shop.gone VALUES ('else')")
+	r.must(r.write(gone, change{row.Truncate, nil}))
+	r.must(r.write(first, change{row.Truncate, nil}))
+	r.wants("SELECT (SELECT count(*) FROM shop.t), (SELECT count(*) FROM shop.gone)", "0|1")
+	r.s.Exec(t, "DROP TABLE shop.t")
+	if err := r.write(second, change{row.Truncate, nil}); !fault.Has(err, fault.TargetLost) {
+		t.Errorf("%v", err)
+	}
+}
+
 // What the target cannot follow is said, and nothing of it stays.
 func TestEvolve_when_values_cannot_follow(t *testing.T) {
 	table := plainTable("t", true, "id", "a")
@@ -157,6 +225,46 @@ func TestEvolve_when_values_cannot_follow(t *testing.T) {
 	}
 	r.must(r.w.Close())
 	r.columns("shop.t", "id|integer|t", "a|text|f")
+}
+
+// A table that is read again becomes whatever it is now: its rows go.
+func TestEvolve_when_the_table_is_read_again(t *testing.T) {
+	table := plainTable("t", true, "id", "a", "b")
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.must(r.write(table, change{row.Insert, cells(1, "no number", "x")}, change{row.Insert, cells(2, nil, "y")}))
+	zero := "0"
+	after := altered(table, func(t *row.Table) {
+		t.Generation = 2
+		t.Columns[1].Type = row.Type{Kind: row.Int, Size: 4, Native: "int(11)"}
+		t.Columns[2].Type = row.Type{Kind: row.Date, Native: "date"}
+		t.Columns = append(t.Columns, row.Column{Name: "n", Type: t.Columns[0].Type, Default: &zero})
+		t.Key = []int{3}
+	})
+	r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: table, After: after, Anew: true}))
+	r.must(r.write(after, change{row.Truncate, nil}))
+	r.must(r.write(after, change{row.Insert, cells(1, 7, nil, 9)}))
+	r.wants("SELECT * FROM shop.t", "1|7|∅|9")
+}
+
+// A table that was left out and comes back may have changed in between, its key too.
+func TestEvolve_when_a_table_comes_back(t *testing.T) {
+	for _, keyed := range []bool{true, false} {
+		table := plainTable("t", true, "id", "a", "b")
+		r := newRig(t, postgres.Start(t), nil, table)
+		r.must(r.write(table, change{row.Insert, cells(1, "x", "y")}))
+		now := plainTable("t", keyed, "n", "a", "more")
+		now.Number, now.Generation = 2, 2
+		now.Columns[1].Type = row.Type{Kind: row.Int, Size: 8, Native: "bigint(20)"}
+		r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: now, After: now, Anew: true}))
+		r.must(r.write(now, change{row.Truncate, nil}))
+		r.must(r.write(now, change{row.Insert, cells(7, 8, "z")}, change{row.Insert, cells(9, 8, "z")}))
+		if keyed {
+			r.must(r.write(now, change{row.Update, cells(9, 10, "z")}))
+		} else {
+			r.must(r.write(now, change{row.Delete, cells(9, 8, "z")}, change{row.Insert, cells(9, 10, "z")}, change{row.Insert, cells(7, 8, "z")}, change{row.Delete, cells(7, 8, "z")}))
+		}
+		r.wants("SELECT n, a, more FROM shop.t ORDER BY n", "7|8|z", "9|10|z")
+	}
 }
 
 // A chunk is read in a shape that the stream has not come to yet: rows of both shapes
@@ -182,6 +290,7 @@ func TestEvolve_when_a_chunk_is_ahead(t *testing.T) {
 	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: after, Renamed: map[string]string{"w": "v"}})
 	r.must(r.write(after, change{row.Insert, cells(5, "five", "5")}))
 	r.wants("SELECT id, w, n FROM shop.t ORDER BY id", "1|ONE|10", "3|three|3", "4|four|4", "5|five|5")
+	r.wants("SELECT ahead FROM godwit.godwit_table", "f")
 	r.columns("shop.t", "id|integer|t", "n|text|f", "w|text|f")
 }
 
@@ -212,4 +321,44 @@ func TestEvolve_when_a_chunk_found_columns_with_defaults(t *testing.T) {
 	r.evolve(&row.SchemaChange{Kind: row.Alter, Before: table, After: after, Renamed: map[string]string{"new": "old", "might": "may"}})
 	r.wants("SELECT * FROM shop.t ORDER BY id", "1|one|1|∅|5|it's", "3|three|3|∅|33|∅", "4|four|4|∅|5|it's", "9|two|2|∅|5|it's")
 	r.wants("SELECT count(*) FROM pg_attrdef WHERE adrelid = 'shop.t'::regclass", "0")
+}
+
+// The chunks of two writers lie side by side: one alters the table while the other has
+// rows of the shape from before.
+func TestEvolve_when_another_chunk_alters_the_table(t *testing.T) {
+	table := plainTable("t", true, "id")
+	table.Columns = append(table.Columns, row.Column{Name: "n", Type: row.Type{Kind: row.Int, Size: 8, Native: "bigint(20)"}})
+	r := newRig(t, postgres.Start(t), nil, table)
+	opened := func(task string) connector.Writer {
+		w, _, err := r.sink.Open(context.Background(), connector.Shard{Job: "shop", Sink: "lake", Task: task}, connector.Claim{Run: 1})
+		r.must(err)
+		return w
+	}
+	one, other := opened("1.1.1"), opened("1.1.2")
+	r.w = one
+	r.must(r.write(table, change{row.Read, cells(1, 1)}))
+	after := altered(table, func(t *row.Table) { t.Columns[1].Type = row.Type{Kind: row.Float64, Native: "double"} })
+	r.w = other
+	r.must(r.w.Evolve(context.Background(), &row.SchemaChange{Kind: row.Alter, Before: table, After: after}))
+	r.must(r.write(after, change{row.Read, cells(2, 2.5)}))
+	r.w = one
+	r.must(r.write(table, change{row.Read, cells(3, 3)}))
+	r.wants("SELECT * FROM shop.t ORDER BY id", "1|1", "2|2.5", "3|3")
+}
+
+// The key that the stream comes to may be there: a chunk of a table without one found it.
+func TestEvolve_when_a_chunk_found_a_key(t *testing.T) {
+	table := plainTable("t", false, "id", "a")
+	r := newRig(t, postgres.Start(t), nil, table)
+	stream := r.w
+	w, _, err := r.sink.Open(context.Background(), connector.Shard{Job: "shop", Sink: "lake", Task: "1.1.1"}, connector.Claim{Run: 1})
+	r.must(err)
+	c := &row.SchemaChange{Kind: row.Alter, Before: table, After: altered(table, func(t *row.Table) { t.Key = []int{0} })}
+	r.w = w
+	r.must(r.w.Evolve(context.Background(), c))
+	r.must(r.write(c.After, change{row.Read, cells(1, "one")}))
+	r.w = stream
+	r.evolve(c)
+	r.must(r.write(c.After, change{row.Update, cells(1, "ONE")}))
+	r.wants("SELECT * FROM shop.t", "1|ONE")
 }

@@ -19,6 +19,7 @@ type fold struct {
 	slots    []slot
 	index    map[string]int32 // key, or all cells → slot
 	arena    []byte           // cells: length and binary form
+	again    int              // bytes that rows take in what is sent, beside those in arena
 	moved    []byte           // the old key of the update that is to follow; nil: none
 	movedAt  string           // the order of its old image, in the log of
 	movedIn  uint16           // that incarnation
@@ -52,9 +53,12 @@ func newFold(g *target) *fold { return &fold{g: g, index: map[string]int32{}} }
 
 // reset forgets what was sent.
 func (f *fold) reset() {
-	f.truncate, f.slots, f.arena, f.moved = false, f.slots[:0], f.arena[:0], nil
+	f.truncate, f.slots, f.arena, f.again, f.moved = false, f.slots[:0], f.arena[:0], 0, nil
 	clear(f.index)
 }
+
+// weight is about how many bytes are to be sent.
+func (f *fold) weight() int { return len(f.arena) + f.again }
 
 // take takes row i. An act that it returns is to be done after everything before it
 // was sent.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"godwit/internal/connector"
@@ -107,6 +108,9 @@ func (w *writer) sendAside(ctx context.Context, f *fold) error {
 	if refused == nil || err != nil {
 		return err
 	}
+	if f.g.mayCross(refused) {
+		return w.sink.cross(f.g, refused)
+	}
 	if len(f.slots) <= 1 {
 		return w.lastAside(ctx, f, refused)
 	}
@@ -179,7 +183,7 @@ func (f *fold) texts(s *slot) (map[string]*string, error) {
 // shownStored shows a value that came out of the target's form.
 func (g *target) shownStored(column int, b *row.Batch, w uint64) string {
 	if g.fields[column].oid == oidText {
-		return string(b.Data(w))
+		return shownText(b.Data(w))
 	}
 	return shown(g.table.Columns[column].Type, b, w)
 }
@@ -191,12 +195,21 @@ func (w *writer) sendLetters(ctx context.Context) error {
 	}
 	for _, l := range w.letters[w.lettersSent:] {
 		args := append(w.sink.mine(w.shard.Task), text(l.Order), text(l.Table.Name.Space), text(l.Table.Name.Table),
-			text(string(rune(opLetter(l.Op)))), text(string(l.Reason.Code)), text(clip(l.Reason.Error(), maxReason)), arg{data: l.cells, oid: oidJSON})
+			text(string(rune(opLetter(l.Op)))), text(string(l.Reason.Code)), text(clip(legible(l.Reason.Error()), maxReason)), arg{data: l.cells, oid: oidJSON})
 		w.c.queue("INSERT INTO "+w.sink.control.dead+" (job, sink, shard, pos, source_space, source_table, op, code, reason, cells) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING", args...)
 	}
 	_, err := w.c.sync(ctx)
+	for i := w.lettersSent; i < len(w.letters); i++ {
+		w.letters[i].cells = nil // a chunk may have very many
+	}
 	w.lettersSent = len(w.letters)
 	return err
+}
+
+// legible is what the server takes as a text: a reason may name a row by a key that the
+// server does not take.
+func legible(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\ufffd"), "\ufffd")
 }
 
 // maxReason bounds the text that says why a row was put aside.
@@ -222,6 +235,9 @@ const findWithin = 10 * time.Second
 // refused says why the server did not take a fold, and which row it was: the halves of
 // it are tried again in a transaction that comes to nothing.
 func (w *writer) refused(ctx context.Context, f *fold, cause error) error {
+	if f.g.mayCross(cause) {
+		return w.sink.cross(f.g, cause)
+	}
 	if !fault.Has(cause, fault.RowRefused) || len(f.g.key) == 0 || len(f.slots) == 0 || w.c.broken != nil {
 		return rowsFault(cause, f.g, "")
 	}

@@ -93,3 +93,26 @@ func TestLetters_when_there_are_more_than_one_page(t *testing.T) {
 		t.Errorf("%d letters after letter 500: %+v", n, all)
 	}
 }
+
+// A letter is written whatever the key of its row is, and says which row it is of.
+func TestDiscard_when_the_key_is_no_text_of_the_server(t *testing.T) {
+	table := plainTable("t", true, "id", "a")
+	table.Columns[0].Type = row.Type{Kind: row.Text, Native: "varchar(10)"}
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.w.(connector.Discarder).Discard(func(connector.Letter) {})
+	r.must(r.write(table, change{row.Insert, cells("x\x00y", "a")}, change{row.Insert, cells("x\xff", "b")}, change{row.Insert, cells("z", "c")}))
+	r.wants("SELECT * FROM shop.t", "z|c")
+	r.wants("SELECT cells FROM godwit.godwit_dead_letter ORDER BY pos", `{"a":"a","id":"x\u0000y"}`, `{"a":"b","id":"0x78ff"}`)
+}
+
+func TestDiscard_when_a_row_before_one_that_moves_is_refused(t *testing.T) {
+	table := plainTable("t", true, "id", "a")
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.s.Exec(t, "ALTER TABLE shop.t ADD CHECK (a <> 'bad')")
+	r.must(r.write(table, change{row.Insert, cells(1, "one")}))
+	r.w.(connector.Discarder).Discard(func(connector.Letter) {})
+	r.must(r.write(table, change{row.Insert, cells(5, "bad")},
+		change{row.Before, cells(1, absent{})}, change{row.Update, cells(9, absent{})}))
+	r.wants("SELECT * FROM shop.t", "9|one")
+	r.wants("SELECT op, right(pos, 1), cells->>'id' FROM godwit.godwit_dead_letter", "i|1|5")
+}

@@ -96,6 +96,11 @@ func readConfig(v option.Values) (config, error) {
 		every: commit.Duration("every"), bytes: commit.Int("size"),
 		lock: v.Duration("lock_timeout"), statement: v.Duration("statement_timeout"), connect: v.Duration("connect_timeout"),
 	}
+	for _, name := range []string{"schema", "control_schema"} {
+		if n := len(v.Text(name)); n > maxName {
+			return c, fault.New(fault.JobValue, "%s has a name of %d bytes, and PostgreSQL keeps %d", name, n, maxName).At("%s", v.Place(name))
+		}
+	}
 	address, socket := v.Text("address"), v.Text("socket")
 	switch {
 	case (address == "") == (socket == ""):

@@ -60,6 +60,9 @@ type sink struct {
 	ready  bool // the control tables were seen
 	// clashing are tables that had a row of a chunk before: their chunks are merged.
 	clashing map[string]bool
+	// crossing are tables whose rows took one another's place in a unique index before:
+	// what is put there goes first.
+	crossing map[string]bool
 	// seen are the greatest seqs of shards that this process knows to be committed.
 	seen map[string]int64
 }
@@ -73,7 +76,7 @@ func newSink(c config, env connector.Env) *sink {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &sink{cfg: c, log: log, job: env.Job, name: env.Name, held: mostHeld, control: controlIn(c.control),
-		clashing: map[string]bool{}, seen: map[string]int64{}}
+		clashing: map[string]bool{}, crossing: map[string]bool{}, seen: map[string]int64{}}
 }
 
 // target returns how t is kept.

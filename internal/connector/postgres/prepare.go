@@ -69,12 +69,13 @@ type tableState struct {
 	exists, owned, dropped bool
 	schema                 bool   // its schema exists
 	kind                   string // relkind
+	persistence            string // relpersistence
 }
 
 // stateOf looks a table up. One of another job, or of another table of the source,
 // is refused.
 func (s *sink) stateOf(ctx context.Context, c *session, g *target) (st tableState, err error) {
-	c.queue("SELECT c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2", text(g.schema), text(g.name))
+	c.queue("SELECT c.relkind, c.relpersistence FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2", text(g.schema), text(g.name))
 	c.queue("SELECT job, sink, source_space, source_table, dropped FROM "+s.control.table+" WHERE schema_name = $1 AND table_name = $2", text(g.schema), text(g.name))
 	c.queue("SELECT 1 FROM pg_namespace WHERE nspname = $1", text(g.schema))
 	all, err := c.sync(ctx)
@@ -83,14 +84,15 @@ func (s *sink) stateOf(ctx context.Context, c *session, g *target) (st tableStat
 	}
 	st.schema = len(all[2].rows) > 0
 	if r := all[0].rows; len(r) > 0 {
-		st.exists, st.kind = true, string(r[0][0])
+		st.exists, st.kind, st.persistence = true, string(r[0][0]), string(r[0][1])
 	}
 	if r := all[1].rows; len(r) > 0 {
-		st.owned, st.dropped = true, string(r[0][4]) == "t"
+		st.dropped = string(r[0][4]) == "t"
 		if job, sink := string(r[0][0]), string(r[0][1]); job != s.job || sink != s.name {
 			return st, fault.New(fault.TargetNotOurs, "table %s belongs to sink %q of job %q", g.qualified, sink, job).At("%s", s.Where()).
 				Try("set schema to one of its own for this sink")
 		}
+		st.owned = true
 		if of := (row.Name{Space: string(r[0][2]), Table: string(r[0][3])}); of != g.table.Name && !st.dropped {
 			return st, fault.New(fault.TargetNotOurs, "table %s holds %s, and would get %s too", g.qualified, of, g.table.Name).At("%s", s.Where()).
 				Try("leave one of both out, or leave schema out")
@@ -133,6 +135,9 @@ func (s *sink) adoptable(ctx context.Context, c *session, g *target, st tableSta
 	}
 	if st.kind != "r" && (st.kind != "p" || len(g.key) == 0) {
 		return refused("is not a table that can be written")
+	}
+	if st.persistence != "p" {
+		return refused("is unlogged: when the server fails it is empty, and the place it has reached is not")
 	}
 	r, err := c.query(ctx, "SELECT 1 FROM "+g.qualified+" LIMIT 1")
 	if err != nil {
@@ -214,8 +219,8 @@ func columnsOf(ctx context.Context, c *session, g *target) ([]column, error) {
 	return out, nil
 }
 
-// fits checks, once for a version of a table, that the target has its columns: rows
-// are sent in a form that says nothing of itself.
+// fits checks, once for a version of a table and for chunks in each transaction, that the
+// target has its columns: rows are sent in a form that says nothing of itself.
 func (w *writer) fits(ctx context.Context, t *row.Table) error {
 	if w.known[t] != nil {
 		return nil
@@ -227,6 +232,16 @@ func (w *writer) fits(ctx context.Context, t *row.Table) error {
 		return err
 	}
 	g := w.sink.target(t)
+	if !w.streams() {
+		// Until the commit it stays as it is seen here.
+		_, err := w.c.query(ctx, "LOCK TABLE "+g.qualified+" IN ROW EXCLUSIVE MODE")
+		if stateOf(err) == stateNoTable || stateOf(err) == stateNoSchema {
+			return w.sink.missing(g)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	columns, err := columnsOf(ctx, w.c, g)
 	if err != nil {
 		return err
@@ -249,6 +264,7 @@ func (w *writer) fits(ctx context.Context, t *row.Table) error {
 	if g, err = fit.sorting(ctx, w.c); err != nil {
 		return err
 	}
+	g.crosses = g.frees && w.sink.noted(w.sink.crossing, g)
 	if w.known == nil {
 		w.known = map[*row.Table]*target{}
 	}
@@ -259,12 +275,15 @@ func (w *writer) fits(ctx context.Context, t *row.Table) error {
 // sorting returns how rows are written that may come in any order. Where another index
 // than that of the key is unique, one row may have to go before another comes.
 func (g *target) sorting(ctx context.Context, c *session) (*target, error) {
-	r, err := c.query(ctx, "SELECT relkind = 'r' AND (SELECT count(*) FROM pg_index WHERE indrelid = c.oid AND (indisunique OR indisexclusion)) <= 1 FROM pg_class AS c WHERE oid = to_regclass($1)", text(g.qualified))
+	r, err := c.query(ctx, "SELECT relkind = 'r' AND (SELECT count(*) FROM pg_index WHERE indrelid = c.oid AND (indisunique OR indisexclusion)) <= 1,"+
+		" NOT EXISTS (SELECT 1 FROM pg_constraint WHERE contype = 'f' AND confrelid = c.oid) FROM pg_class AS c WHERE oid = to_regclass($1)", text(g.qualified))
 	if err != nil {
 		return nil, err
 	}
 	own := *g
-	own.sorts = len(g.key) > 0 && len(r.rows) == 1 && string(r.rows[0][0]) == "t"
+	if len(g.key) > 0 && len(r.rows) == 1 {
+		own.sorts, own.frees = string(r.rows[0][0]) == "t", string(r.rows[0][1]) == "t"
+	}
 	return &own, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"godwit/internal/fault"
 )
 
 // arrays returns one array for each of some columns, with the cells of as many rows as
@@ -97,7 +99,7 @@ func (f *fold) sendGone(c *session) {
 		case f.truncate && !s.clear && s.op == gone:
 		case s.op == gone:
 			rows = append(rows, s.at)
-		case s.clear:
+		case s.clear, f.g.crosses && s.op == put && !s.partial:
 			rows = append(rows, int32(len(f.arena)))
 			f.arena = append(f.arena, s.key...)
 		}
@@ -106,6 +108,18 @@ func (f *fold) sendGone(c *session) {
 		args := f.g.arrays(c, f.g.key, f.g.key, f.arena, rows)
 		c.queue("DELETE FROM "+f.g.qualified+" AS t USING ("+f.g.unnest(f.g.key)+") AS u WHERE "+f.g.same(f.g.key), args...)
 	}
+}
+
+// mayCross reports whether rows were refused that are right together: where another index
+// than that of the key is unique, two may have exchanged what they have in it.
+func (g *target) mayCross(err error) bool {
+	return stateOf(err) == stateUnique && g.frees && !g.sorts && !g.crosses
+}
+
+// cross notes it: from the next attempt on rows go before they are put.
+func (s *sink) cross(g *target, cause error) error {
+	s.note(s.crossing, g)
+	return fault.New(fault.TargetFailed, "rows of %s take one another's place in a unique index; they go first from now on", g.table.Name).At("%s", s.Where()).By(cause)
 }
 
 // same compares columns of the table t with those given.

@@ -231,7 +231,9 @@ func (c *session) guard(ctx context.Context, exchange func() error) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
 	err := exchange()
-	stop()
+	if !stop() && err == nil {
+		c.broken = context.Cause(ctx) // what was asked is answered, but its deadline has passed
+	}
 	if err == nil {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"unicode/utf8"
 
 	"godwit/internal/fault"
 	"godwit/internal/row"
@@ -31,7 +32,15 @@ func shown(t row.Type, b *row.Batch, w uint64) string {
 	case row.Time:
 		return string(appendDuration(nil, int64(w), t.Scale))
 	}
-	return string(b.Data(w))
+	return shownText(b.Data(w))
+}
+
+// shownText writes a text, in hex digits where it is none.
+func shownText(p []byte) string {
+	if !utf8.Valid(p) {
+		return fmt.Sprintf("0x%x", p)
+	}
+	return string(p)
 }
 
 // appendDuration writes a time as the source does.

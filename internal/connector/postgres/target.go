@@ -49,6 +49,8 @@ type target struct {
 	key          []int // columns of the primary key; empty: none
 	exact        bool  // columns and types are the table's own
 	sorts        bool  // rows may be sent in any order: no index but that of the key is unique
+	frees        bool  // rows may go and be put again: no foreign key refers to the table
+	crosses      bool  // they must, as rows take one another's place in such an index
 }
 
 // target returns how t is kept.

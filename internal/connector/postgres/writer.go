@@ -112,6 +112,9 @@ func (w *writer) begin(ctx context.Context) error {
 	if len(all[1].rows) != 1 {
 		return w.sink.fenced(ctx, w.shard, w.claim)
 	}
+	if !w.streams() {
+		w.known = nil // the writer of other chunks of the table may have altered it
+	}
 	return nil
 }
 
@@ -141,7 +144,10 @@ func (w *writer) apply(ctx context.Context, b *row.Batch) error {
 			continue // flow empties what is dropped
 		}
 		if err := w.fits(ctx, s.Table); err != nil {
-			return err
+			if err = w.empty(ctx, b, s, err); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := w.section(ctx, b, s); err != nil {
 			return err
@@ -151,6 +157,34 @@ func (w *writer) apply(ctx context.Context, b *row.Batch) error {
 		return w.pour(ctx)
 	}
 	return nil
+}
+
+// empty truncates a table in which rows of this shape have no place, for why, where that
+// is all that they ask for: it is one that was dropped, with its rows, and another one
+// may have its name.
+func (w *writer) empty(ctx context.Context, b *row.Batch, s *row.Section, why error) error {
+	for i := s.Row; i < s.Row+s.Rows; i++ {
+		if b.Op(i) != row.Truncate {
+			return why
+		}
+	}
+	if !fault.Has(why, fault.TargetLost) && !fault.Has(why, fault.TargetBroken) || w.c.status != 'T' {
+		return why
+	}
+	if err := w.flush(ctx); err != nil {
+		return err
+	}
+	g := w.sink.target(s.Table)
+	st, err := w.sink.stateOf(ctx, w.c, g)
+	switch {
+	case err != nil:
+		return err
+	case !st.owned:
+		return nil
+	case !st.exists:
+		return why
+	}
+	return w.c.script(ctx, "TRUNCATE TABLE "+g.qualified)
 }
 
 // section takes rows of one table: those of a snapshot are copied, all others folded.
@@ -178,7 +212,7 @@ func (w *writer) section(ctx context.Context, b *row.Batch, s *row.Section) erro
 func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, to int) error {
 	f := w.begun(s.Table)
 	for i := from; i < to; i++ {
-		had := len(f.arena)
+		had := f.weight()
 		act, err := f.take(b, s, i)
 		if err != nil {
 			if err := w.asideRefused(b, s, i, err); err != nil {
@@ -186,8 +220,8 @@ func (w *writer) fold(ctx context.Context, b *row.Batch, s *row.Section, from, t
 			}
 			continue
 		}
-		w.held += len(f.arena) - had
-		if w.buried != nil && len(f.slots) > 0 && f.moved == nil {
+		w.held += f.weight() - had
+		if w.buried != nil && act == nil && len(f.slots) > 0 && f.moved == nil {
 			f.slots[f.last].pos, f.slots[f.last].of = posOf(b.Incarnation, b.Order(i)), b.Op(i)
 		}
 		if act == nil {

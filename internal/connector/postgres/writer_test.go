@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +73,22 @@ func TestWriter_when_there_is_no_key(t *testing.T) {
 		`1||{"a":1}|0.1|2`, `1|∅|{"a":1}|0.1|1`, `2|∅|null|1.5|1`)
 	r.must(r.write(table, change{row.Truncate, nil}, change{row.Insert, other}))
 	r.wants("SELECT count(*) FROM shop.t", "1")
+}
+
+// Rows that are equal wait as one, and are sent as many.
+func TestWriter_when_many_rows_are_equal(t *testing.T) {
+	table := plainTable("t", false, "id", "a")
+	r := newRig(t, postgres.Start(t), nil, table)
+	r.sink.held = 1000
+	same := slices.Repeat([]change{{row.Insert, cells(1, "a")}}, 500)
+	b := r.batch(table, same...)
+	defer b.Release()
+	r.must(r.w.Apply(context.Background(), b))
+	if w := r.w.(*writer); w.held > 0 {
+		t.Errorf("%d bytes are held", w.held)
+	}
+	r.must(r.w.Commit(context.Background(), position.Set{}))
+	r.wants("SELECT count(*) FROM shop.t", "500")
 }
 
 func TestWriter_when_a_table_is_truncated(t *testing.T) {
@@ -207,10 +225,11 @@ func TestPrepare_when_a_table_is_there(t *testing.T) {
 	ctx := context.Background()
 	s.Exec(t, `CREATE SCHEMA shop; CREATE TABLE shop.full (id int PRIMARY KEY, a text); INSERT INTO shop.full VALUES (1);
 CREATE TABLE shop.other (id smallint PRIMARY KEY, a text); CREATE TABLE shop.keyless (id int, a text); CREATE TABLE shop.more (id int PRIMARY KEY, a text, c int NOT NULL);
-CREATE TABLE shop.fits (a text, c int DEFAULT 7, id int PRIMARY KEY); CREATE VIEW shop.seen AS SELECT 1 AS id, ''::text AS a`)
+CREATE TABLE shop.fits (a text, c int DEFAULT 7, id int PRIMARY KEY); CREATE VIEW shop.seen AS SELECT 1 AS id, ''::text AS a;
+CREATE UNLOGGED TABLE shop.unlogged (id int PRIMARY KEY, a text)`)
 	r := newRig(t, s, nil)
 	for name, want := range map[string]string{"full": "is not empty", "other": `column "id" is smallint, not integer`, "keyless": `no primary or unique key of exactly "id"`,
-		"more": "column c is not null, has no default and is not in the source", "seen": "is not a table that can be written"} {
+		"more": "column c is not null, has no default and is not in the source", "seen": "is not a table that can be written", "unlogged": "is unlogged"} {
 		if err := r.sink.Prepare(ctx, []*row.Table{plainTable(name, true, "id", "a")}); !fault.Has(err, fault.TargetNotOurs) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -321,4 +340,61 @@ func TestWriter_when_another_index_is_unique(t *testing.T) {
 	r.must(r.write(table, change{row.Insert, cells(2, "x")}))
 	r.must(r.write(table, change{row.Update, cells(2, "y")}, change{row.Insert, cells(1, "x")}))
 	r.wants("SELECT * FROM shop.t ORDER BY id", "1|x", "2|y")
+}
+
+// A chunk may take longer than a statement may.
+func TestWriter_when_a_chunk_takes_long(t *testing.T) {
+	table := plainTable("t", false, "id", "a")
+	r := newRig(t, postgres.Start(t), map[string]any{"statement_timeout": time.Second}, table)
+	for i := range 3 {
+		b := r.batch(table, change{row.Read, cells(i, "a")})
+		r.must(r.w.Apply(context.Background(), b))
+		b.Release()
+		time.Sleep(600 * time.Millisecond)
+	}
+	r.must(r.w.Commit(context.Background(), position.Set{}))
+	r.wants("SELECT count(*) FROM shop.t", "3")
+}
+
+// A session whose deadline was set by a context that ended just then is not used again.
+func TestSession_when_its_context_ends_with_the_answer(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	c := &session{conn: near, status: 'I'}
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := c.guard(ctx, func() error { cancel(); return nil }); err != nil || c.usable() {
+		t.Errorf("%v, usable %v", err, c.usable())
+	}
+	c.close()
+}
+
+// Rows that exchange what is unique are put in their places at the next attempt, in jobs
+// that put rows aside too; what is not unique at all is refused.
+func TestWriter_when_rows_cross_in_another_index(t *testing.T) {
+	for _, discards := range []bool{false, true} {
+		table := plainTable("t", true, "id", "a")
+		s := postgres.Start(t)
+		r := newRig(t, s, nil, table)
+		s.Exec(t, "CREATE UNIQUE INDEX ON shop.t (a)")
+		open := func(run uint64) {
+			r.open(run)
+			if discards {
+				r.w.(connector.Discarder).Discard(func(connector.Letter) {})
+			}
+		}
+		open(2)
+		r.must(r.write(table, change{row.Insert, cells(1, "x")}, change{row.Insert, cells(2, "y")}))
+		swap := []change{{row.Update, cells(1, "z")}, {row.Update, cells(2, "x")}, {row.Update, cells(1, "y")}}
+		if err := r.write(table, swap...); fault.ClassOf(err) != fault.Retry {
+			t.Fatalf("%v", err)
+		}
+		open(3)
+		r.must(r.write(table, swap...))
+		r.wants("SELECT * FROM shop.t ORDER BY id", "1|y", "2|x")
+		err := r.write(table, change{row.Insert, cells(3, "x")})
+		if discards == (err != nil) || !discards && !fault.Has(err, fault.RowRefused) {
+			t.Errorf("discards %v: %v", discards, err)
+		}
+		r.wants("SELECT * FROM shop.t ORDER BY id", "1|y", "2|x")
+	}
 }

@@ -112,7 +112,13 @@ func (p *pool) close() error {
 	p.closed = true
 	var errs []error
 	for _, l := range p.links {
-		if l != nil && !l.stale {
+		switch {
+		case l == nil:
+		case l.stale:
+			// It may be at a call that nobody answers. Left alone it would renew its
+			// leases for as long as the process lives.
+			go func() { _ = l.client.Close() }()
+		default:
 			errs = append(errs, l.client.Close())
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"godwit/internal/codec"
 	"godwit/internal/connector"
 	"godwit/internal/connector/sinktest"
 	"godwit/internal/fault"
@@ -120,6 +121,30 @@ func TestReadBack_when_the_table_changed(t *testing.T) {
 	}
 }
 
+// A column that was dropped and came back under its name is another one, in whatever file.
+func TestReadBack_when_a_column_came_back(t *testing.T) {
+	b := newBench(t, sinktest.NewMem(), csvConfig("none"), "shop")
+	first, _, _ := grown()
+	second, third := *first, *first
+	second.Version, second.Columns = 2, first.Columns[:1]
+	third.Version, third.Columns = 3, append(slices.Clone(first.Columns[:1]), first.Columns[1])
+	third.Columns[1].Default = new("again")
+	b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
+	chunk, _, err := b.sink.Open(t.Context(), connector.Shard{Job: "shop", Sink: "lake", Task: "1.1.0"}, connector.Claim{Run: 1, Attempt: 1})
+	b.must(err)
+	b.must(chunk.Apply(t.Context(), rowAt(first, 1, row.Read, 1, "one")))
+	b.must(chunk.Commit(t.Context(), streamSet(1)))
+	w, _ := b.open(1)
+	step := b.stepper(w)
+	step(3, rowAt(first, 2, row.Insert, 2, "two"))
+	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: first, After: &second}))
+	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: &second, After: &third}))
+	step(5, rowAt(&third, 4, row.Insert, 3, "three"))
+	if got, _ := readRows(b, &third); !slices.Equal(got, []string{"1 1 1 again", "2 1 2 again", "2 1 3 three"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 // remade are tables that have one name after each other: the first is altered, dropped and
 // made again in other columns.
 func remade() (first, altered, second *row.Table) {
@@ -229,5 +254,58 @@ func TestReadBack_when_a_commit_is_not_published(t *testing.T) {
 	}
 	if mem.Objects[last] == nil {
 		t.Error("it was read from nowhere")
+	}
+}
+
+// Rows that a commit appends while files are listed are not of the place that was told.
+func TestReadBack_when_rows_are_appended_meanwhile(t *testing.T) {
+	c := csvConfig("none")
+	c.Layout, c.Append = layoutAppend, appending{Meta: true, OnUpdate: appendRow, OnDelete: dropRow}
+	b := newBench(t, sinktest.NewMem(), c, "shop")
+	first, _, _ := grown()
+	b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
+	w, _ := b.open(1)
+	x := row.NewBuilder(&row.Pool{})
+	for i, place := range []string{"a", "b", "c"} {
+		x.At(place, 1, row.Txn{})
+		x.Row(first, row.Insert)
+		x.Int(int64(i))
+		x.String(place)
+	}
+	b.must(w.Apply(t.Context(), x.Finish(position.Position{}, 0)))
+	b.must(w.Commit(t.Context(), position.Set{connector.StreamSplit: position.New("log", "b\x00\x00\x00\x00\x00\x00\x00\x00", "")}))
+	if got, _ := readRows(b, first); !slices.Equal(got, []string{"2 1 0 a", "2 1 1 b"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// However large rows are, few bytes of them are held at once.
+func TestReadBack_when_rows_are_large(t *testing.T) {
+	columnar, err := parquetConfig(t, map[string]any{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]config{"csv": csvConfig("none"), "parquet": columnar} {
+		c.Roll = roll{Size: 1 << 30}
+		b := newBench(t, sinktest.NewMem(), c, "shop")
+		first, _, _ := grown()
+		b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
+		w, _ := b.open(1)
+		const each = 300 << 10
+		for n := range uint64(12) {
+			b.must(w.Apply(t.Context(), rowAt(first, n+1, row.Insert, int(n), strings.Repeat("x", each))))
+		}
+		b.must(w.Commit(t.Context(), streamSet(20)))
+		rows := 0
+		b.must(b.sink.ReadBack(t.Context(), first, nil, func(batch *row.Batch) error {
+			defer batch.Release()
+			if rows += batch.Rows(); batch.Payload() > codec.BatchBytes+2*each {
+				t.Errorf("%s: a batch of %d bytes", name, batch.Payload())
+			}
+			return nil
+		}))
+		if rows != 12 {
+			t.Errorf("%s: %d rows", name, rows)
+		}
 	}
 }

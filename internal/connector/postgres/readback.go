@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -56,6 +58,8 @@ func (s *sink) Store(x *row.Builder, b *row.Batch, t *row.Table, column int, wor
 		f := fieldOf(t.Columns[column].Type, s.cfg.unrepresentable, false)
 		cell, why := f.appendMoment(nil, word)
 		switch {
+		case why != "" && slices.Contains(t.Key, column): // its row is refused
+			x.Word(word)
 		case why != "":
 			x.Null()
 		case f.oid == oidText:
@@ -102,6 +106,8 @@ func (s *sink) ReadBack(ctx context.Context, t *row.Table, keys *row.Batch, emit
 	if why != "" {
 		return fault.New(fault.TargetBroken, "table %s was altered by somebody else: %s", s.target(t).qualified, why).At("%s", s.Where())
 	}
+	ctx, stop := s.giveWay(ctx, g)
+	defer stop()
 	if err := emit(row.Mark(end, 0)); err != nil {
 		return err
 	}
@@ -149,6 +155,33 @@ func (s *sink) snapshot(ctx context.Context, c *session, g *target) (position.Po
 	return set[connector.StreamSplit], nil
 }
 
+// giveWay returns a context that ends when a statement waits for what is read, as it has to
+// have the table to itself: whoever writes to the target would wait for a reading of hours,
+// and fail. It waits for half as long as it may.
+func (s *sink) giveWay(ctx context.Context, g *target) (reading context.Context, stop func()) {
+	reading, end := context.WithCancelCause(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		look := time.NewTicker(max(s.cfg.lock/4, 10*time.Millisecond))
+		defer look.Stop()
+		for waits := 0; waits < 2; {
+			select {
+			case <-look.C:
+			case <-reading.Done():
+				return
+			}
+			r, err := s.ask(reading, "SELECT 1 FROM pg_locks WHERE relation = $1::regclass AND mode = 'AccessExclusiveLock' AND NOT granted"+
+				" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())", text(g.qualified))
+			if waits++; err != nil || len(r.rows) == 0 {
+				waits = 0
+			}
+		}
+		end(fault.New(fault.NotVerifiable, "a change of its shape, or what empties it, had to wait while it was read").At("%s", s.Where()))
+	}()
+	return reading, func() { end(nil); <-over }
+}
+
 // partShard is the shard of a table that stands apart (docs/formats/positions.md).
 func partShard(number uint32) string {
 	return connector.StreamSplit + "." + strconv.FormatUint(uint64(number), 10)
@@ -172,11 +205,19 @@ func (g *target) reading(c *session, keys *row.Batch) (string, []arg, error) {
 	for i := range sections {
 		s := &sections[i]
 		for k := s.Row; k < s.Row+s.Rows; k++ {
-			rows = append(rows, int32(len(f.arena)))
-			if _, err := f.keyOf(keys, s, k); err != nil {
+			at := len(f.arena)
+			switch _, err := f.keyOf(keys, s, k); {
+			case err == nil:
+				rows = append(rows, int32(at))
+			case fault.Has(err, fault.RowRefused): // the target cannot have such a key
+				f.arena = f.arena[:at]
+			default:
 				return "", nil, err
 			}
 		}
+	}
+	if len(rows) == 0 {
+		return sql + " WHERE false", nil, nil
 	}
 	return sql + " JOIN (" + g.unnest(g.key) + ") AS u ON " + g.same(g.key), g.arrays(c, g.key, g.key, f.arena, rows), nil
 }

@@ -18,6 +18,9 @@ type state struct {
 
 func (s *state) same(o *state) bool { return s.n == o.n && s.sum == o.sum && !s.unsure && !o.unsure }
 
+// untold reports whether there are rows of which nobody can be told.
+func (s *state) untold() bool { return s.n > 0 && s.texts == nil }
+
 // entry is a row of a history. It is lent.
 type entry struct {
 	op     row.Op
@@ -76,13 +79,17 @@ type fold struct {
 	at      []string // of each cell: the place of the entry it is from
 	cells   []byte
 	texts   []string
+	mute    bool     // some entry has no texts: there are none of what they come to
 	places  []string // of all entries: none may be there twice
+	apart   bool     // places of entries are kept elsewhere
+	again   []string // then: of entries that are there once more
 	mended  string   // place of the latest entry that a repair wrote: what is twice before it counts no more
 }
 
-func (f *fold) add(e entry) {
+// add takes an entry, and reports whether it is part of the state.
+func (f *fold) add(e entry) (taken bool) {
 	if string(e.pos) > string(f.bound) || f.after != nil && string(e.pos) <= string(f.after) {
-		return
+		return false
 	}
 	away := e.op == row.Delete || e.op == row.Before
 	if !f.keyed {
@@ -91,10 +98,12 @@ func (f *fold) add(e entry) {
 		}
 		f.cells = append(f.cells[:0], e.cells...)
 		f.texts = e.texts
-		return
+		return true
 	}
 	pos := string(e.pos)
-	f.places = append(f.places, pos)
+	if !f.apart {
+		f.places = append(f.places, pos)
+	}
 	if row.IsRepair(row.Counter(pos)) {
 		f.mended = max(f.mended, pos)
 	}
@@ -107,6 +116,7 @@ func (f *fold) add(e entry) {
 	if !away {
 		f.take(e, pos)
 	}
+	return true
 }
 
 // take takes the cells of e over where they are later than those there are.
@@ -115,7 +125,9 @@ func (f *fold) take(e entry, pos string) {
 	if f.at == nil {
 		f.at, f.cells = make([]string, n), make([]byte, len(e.cells))
 	}
-	if e.texts != nil && f.texts == nil {
+	if f.mute = f.mute || e.texts == nil; f.mute {
+		f.texts = nil
+	} else if f.texts == nil {
 		f.texts = make([]string, n)
 	}
 	for c := range n {
@@ -124,7 +136,7 @@ func (f *fold) take(e entry, pos string) {
 		}
 		f.at[c] = pos
 		copy(f.cells[8*c:8*c+8], e.cells[8*c:])
-		if e.texts != nil {
+		if !f.mute {
 			f.texts[c] = e.texts[c]
 		}
 	}
@@ -152,6 +164,11 @@ func (f *fold) twice() (n int64) {
 	slices.Sort(f.places)
 	for i := 1; i < len(f.places); i++ {
 		if f.places[i] == f.places[i-1] && f.places[i] >= f.mended {
+			n++
+		}
+	}
+	for _, pos := range f.again {
+		if pos >= f.mended {
 			n++
 		}
 	}

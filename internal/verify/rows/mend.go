@@ -15,14 +15,15 @@ import (
 type Mended struct {
 	Written int64 // rows handed to the sink
 	Equal   int64 // that were equal by then
-	// Left could not be mended: they have changed since, or no row that is added mends
-	// them.
+	// Left could not be mended: they have changed since, no row that is added mends
+	// them, or the target refuses what they hold.
 	Left int64
 }
 
 // Mend looks at rows again, some at a time, and calls write, which releases them, with rows
 // that make the target what the source was at a place: the target's, which does not go on
-// meanwhile but has what was written when write returns. Rows have orders there, counted
+// meanwhile but has what was written when write returns. Where write gives fault.RowRefused
+// it has written nothing, and is called with parts of the rows. Rows have orders there, counted
 // from row.RepairCounter(first). Rows that the source has changed after the place are left:
 // the changes are still to come. After an error Mended is what was done until then.
 func Mend(ctx context.Context, c Config, rows *IDs, at Place, first uint64, write func(*row.Batch) error) (Mended, error) {
@@ -32,7 +33,7 @@ func Mend(ctx context.Context, c Config, rows *IDs, at Place, first uint64, writ
 	}
 	v.told = v.Most // no values for people
 	m := &mending{comparison: v, at: at, next: first, write: write}
-	err = rows.part.chunks(v.atOnce(), func(ids [][]byte) error { return m.mend(ctx, ids) })
+	err = rows.part.chunks(v.atOnce, func(ids [][]byte) error { return m.mend(ctx, ids) })
 	return m.done, err
 }
 
@@ -43,7 +44,7 @@ func Recheck(ctx context.Context, c Config, rows *IDs) (Report, error) {
 		return Report{}, err
 	}
 	v.judging = true
-	err = rows.part.chunks(v.atOnce(), func(ids [][]byte) error { return v.judge(ctx, ids) })
+	err = rows.part.chunks(v.atOnce, func(ids [][]byte) error { return v.judge(ctx, ids) })
 	return v.report, err
 }
 
@@ -86,17 +87,13 @@ func (m *mending) mendAtOnce(ctx context.Context, ids [][]byte) error {
 	}
 	defer im.release()
 	var r reading
-	source := empty(ids)
-	err := m.lookUp(ctx, ids, &r, func(s *seen) error {
-		if st := source[string(s.id)]; st != nil {
-			m.addRow(st, s)
-			return im.keep(m.Table, s.id, s.origin, s.originSection, s.originSection.Row+s.originRow)
-		}
-		return nil
+	source, err := m.sourceStatesWith(ctx, ids, &r, func(s *seen) error {
+		return im.keep(m.Table, s.id, s.origin, s.originSection, s.originSection.Row+s.originRow)
 	})
 	if err != nil {
 		return err
 	}
+	m.wanted = func(*seen) error { return nil }
 	if len(m.stored.Key) == 0 && !slices.Contains(m.lossy, true) { // what is taken out is named by all its values
 		m.wanted = func(s *seen) error { return im.keep(m.Table, s.id, s.batch, s.section, s.row) }
 	}
@@ -104,7 +101,7 @@ func (m *mending) mendAtOnce(ctx context.Context, ids [][]byte) error {
 	if err != nil {
 		return err
 	}
-	changed, err := m.changed(ctx, r.greatest)
+	changed, err := m.changed(ctx, r.greatest, ids)
 	if err != nil {
 		return err
 	}
@@ -113,7 +110,7 @@ func (m *mending) mendAtOnce(ctx context.Context, ids [][]byte) error {
 }
 
 // changed are the rows that changed between the target's place and that of the source.
-func (m *mending) changed(ctx context.Context, to position.Position) (changes, error) {
+func (m *mending) changed(ctx context.Context, to position.Position, ids [][]byte) (changes, error) {
 	c, err := to.Compare(m.at.At)
 	if err != nil || c <= 0 {
 		return changes{}, err
@@ -121,7 +118,8 @@ func (m *mending) changed(ctx context.Context, to position.Position) (changes, e
 	if m.Changes == nil {
 		return changes{all: true}, nil
 	}
-	return m.changedSince(ctx, look{at: m.at.At, sourceAt: to})
+	m.rests = m.at.At
+	return m.changedSince(ctx, look{at: m.at.At, sourceAt: to}, ids)
 }
 
 func (im *images) finish() { im.batch = im.x.Finish(noPlace, 0) }
@@ -172,8 +170,27 @@ func appendCell(x *row.Builder, kind row.Kind, b *row.Batch, word uint64, flag r
 	}
 }
 
-// writeAll hands on the rows that mend what differs.
+// writeAll hands on the rows that mend what differs. Those that the target refuses for what
+// they hold are left: halves of what fails are tried until such a row is alone.
 func (m *mending) writeAll(ids [][]byte, source, target map[string]*state, changed changes, im *images) error {
+	was := m.done
+	err := m.writeAtOnce(ids, source, target, changed, im)
+	if !fault.Has(err, fault.RowRefused) {
+		return err
+	}
+	m.done = was
+	if len(ids) == 1 {
+		m.done.Left++
+		return nil
+	}
+	half := len(ids) / 2
+	if err := m.writeAll(ids[:half], source, target, changed, im); err != nil {
+		return err
+	}
+	return m.writeAll(ids[half:], source, target, changed, im)
+}
+
+func (m *mending) writeAtOnce(ids [][]byte, source, target map[string]*state, changed changes, im *images) error {
 	o := m.at.At.Order()
 	if len(o) < 8 {
 		return fault.New(fault.Internal, "a place of %d bytes has no counter", len(o))
@@ -198,8 +215,11 @@ func (m *mending) writeAll(ids [][]byte, source, target map[string]*state, chang
 		return nil
 	}
 	m.next += uint64(n)
-	m.done.Written += int64(n)
-	return m.write(b)
+	err := m.write(b)
+	if err == nil {
+		m.done.Written += int64(n)
+	}
+	return err
 }
 
 // mendRow appends what mends a row; false: nothing does.

@@ -466,6 +466,7 @@ func (r *streamer) query(q queryEvent) error {
 	alone := g.flags&gtidStandalone != 0
 	if g.events > g.taken {
 		if err := r.statement(q, alone); err != nil {
+			g.events-- // it was not taken: read again, it must not be left out
 			return err
 		}
 	}

@@ -206,13 +206,14 @@ func (r *streamer) session() error {
 // interrupt makes ready to read the open group again: what was handed over of it
 // is left out then.
 func (r *streamer) interrupt() {
-	if !r.group.open {
+	g := &r.group
+	if !g.open {
 		return
 	}
-	if r.group.prepares == nil { // else its rows are still held
-		r.group.taken = max(r.group.taken, r.group.events)
+	if g.prepares == nil { // else its rows are still held
+		g.taken = max(g.taken, g.events)
 	}
-	r.group.open = false
+	g.open, g.skip = false, max(g.skip, g.changes)
 }
 
 // next returns the next event. Before it waits for one it parks the open unit.
@@ -299,7 +300,9 @@ func (r *streamer) event(raw []byte) error {
 
 // inside reports whether part of a group was handed over and the rest was not,
 // also while a broken connection is mended: no place may be told then.
-func (r *streamer) inside() bool { return r.group.open || r.group.taken > 0 }
+func (r *streamer) inside() bool {
+	return r.group.open || r.group.taken > 0 || r.group.skip > 0
+}
 
 var errGroupCut = errors.New("a transaction is cut off by the end of its file")
 

@@ -1,0 +1,63 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"godwit/internal/secret"
+	"godwit/test/servers/mariadb"
+	"testing"
+	"time"
+)
+
+// TestStream_when_the_server_cannot_be_asked_about_a_statement says that a statement that
+// failed for a while is taken when it can be, and not left out.
+func TestStream_when_the_server_cannot_be_asked_about_a_statement(t *testing.T) {
+	srv := mariadb.Start(t)
+	srv.Exec(t, `CREATE DATABASE d; USE d; CREATE TABLE a (id INT PRIMARY KEY); CREATE TABLE b (id INT PRIMARY KEY); CREATE TABLE c (id INT PRIMARY KEY); INSERT INTO a VALUES (1);
+		CREATE USER u@'127.0.0.1' IDENTIFIED BY 'pw' WITH MAX_USER_CONNECTIONS 9; GRANT ALL ON *.* TO u@'127.0.0.1'`)
+	s := sourceOf(t, srv, map[string]any{"user": "u", "password": secret.New("pw")})
+	tables := discover(t, s, "d.a", "d.b")
+	from := head(t, s)
+	split := everything(tables)
+	split.Selector.Patterns = []string{"d.a", "d.b", "d.c2"}
+	s.snapshots.drop() // nobody is connected as u but the reader of the log
+	s.desk.c.close()
+	ctx, cancel := context.WithCancel(within(t))
+	x := startTail(t, ctx, s, split, from)
+	srv.Exec(t, "INSERT INTO d.b VALUES (1)")
+	x.rows(t, 1)
+	refuse := func(statement string, n int) {
+		before := dumpOf(t, srv)
+		srv.Exec(t, "SET sql_log_bin = 0; ALTER USER u@'127.0.0.1' WITH MAX_USER_CONNECTIONS 1; FLUSH PRIVILEGES; SET sql_log_bin = 1; USE d; "+statement)
+		late := time.Now().Add(30 * time.Second)
+		for again := before; again == before || again == ""; again = dumpOf(t, srv) {
+			if time.Sleep(20 * time.Millisecond); time.Now().After(late) {
+				t.Fatal("it never failed, or does not read again")
+			}
+		}
+		srv.Exec(t, "SET sql_log_bin = 0; ALTER USER u@'127.0.0.1' WITH MAX_USER_CONNECTIONS 9; FLUSH PRIVILEGES")
+		x.rows(t, n)
+	}
+	refuse("TRUNCATE a; INSERT INTO b VALUES (2)", 3) // the first statement: nothing is known of charsets yet
+	// The second half of a statement, whose first is committed.
+	refuse("RENAME TABLE b TO x1, c TO c2; INSERT INTO a VALUES (3)", 6)
+	cancel()
+	if err := <-x.done; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	same(t, x.lines, `insert b 1`, `truncate a -`, `insert b 2`, `drop b`, `stop c2`, `insert a 3`)
+	for i := 1; i < len(x.ends); i++ {
+		if x.ends[i].Order() < x.ends[i-1].Order() {
+			t.Errorf("end %d goes back from %q to %q", i, x.ends[i-1].Token(), x.ends[i].Token())
+		}
+	}
+}
+
+// dumpOf returns the connection that reads the log, "" when there is none.
+func dumpOf(t testing.TB, srv *mariadb.Server) string {
+	t.Helper()
+	if rows := srv.Query(t, "SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'"); len(rows) > 0 {
+		return rows[0][0]
+	}
+	return ""
+}

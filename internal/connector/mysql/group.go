@@ -80,6 +80,9 @@ func (r *streamer) begin(h header, body []byte, start uint64) error {
 		next.stops, next.touched, next.changes = g.stops, g.touched, g.changes
 	}
 	*g = next
+	if len(r.maps) >= maxMaps {
+		clear(r.maps)
+	}
 	if e.flags&gtidPreparedXA != 0 {
 		r.beginXA(e.xa)
 	}
@@ -150,7 +153,8 @@ type mapped struct {
 	misfit error
 }
 
-// maxMaps bounds the table maps that are kept.
+// maxMaps bounds the table maps that are kept from one group to the next: inside a group
+// the rows of all of them may follow.
 const maxMaps = 8192
 
 func (r *streamer) tableMap(h header, body []byte) error {
@@ -177,9 +181,6 @@ func (r *streamer) tableMap(h header, body []byte) error {
 			return r.broken(err)
 		}
 		m.layout, m.misfit = fit(m.table, tm)
-	}
-	if len(r.maps) >= maxMaps {
-		clear(r.maps)
 	}
 	r.maps[id] = m
 	return nil

@@ -3,10 +3,12 @@ package mysql
 import (
 	"context"
 	"errors"
-	"godwit/internal/secret"
-	"godwit/test/servers/mariadb"
 	"testing"
 	"time"
+
+	"godwit/internal/connector"
+	"godwit/internal/secret"
+	"godwit/test/servers/mariadb"
 )
 
 // TestStream_when_the_server_cannot_be_asked_about_a_statement says that a statement that
@@ -60,4 +62,40 @@ func dumpOf(t testing.TB, srv *mariadb.Server) string {
 		return rows[0][0]
 	}
 	return ""
+}
+
+// TestStream_when_there_are_many_tables says that table maps are not forgotten while rows
+// of them may follow.
+func TestStream_when_there_are_many_tables(t *testing.T) {
+	r := &streamer{shapes: newShapes(nil, connector.Split{}), maps: map[uint64]*mapped{}, format: &format{post: make([]byte, evPayload)}}
+	r.cur = cursor{at: place{"l", "bin", 1, 500}, anchored: true}
+	group := []byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	tableMap := func(id byte) []byte {
+		return []byte{id, 0xff, 0, 0, 0, 0, 1, 0, 1, 'd', 0, 1, 't', 0, 1, tyLong, 0, 1}
+	}
+	for n := range 3 {
+		clear(r.maps)
+		for id := range uint64(maxMaps - n) {
+			r.maps[1<<32+id] = &mapped{}
+		}
+		if err := r.begin(header{kind: evGTID, server: 1}, group, 400); err != nil {
+			t.Fatal(err)
+		}
+		for id := range byte(4) {
+			if err := r.member(header{kind: evTableMap}, tableMap(id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for id := range byte(4) {
+			if err := r.member(header{kind: evWriteV1}, append([]byte{id, 0xff, 0, 0, 0, 0, 1, 0}, 1, 1, 0, 1, 0, 0, 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.begin(header{kind: evGTID, server: 1}, group, 400); err != nil || len(r.maps) != 0 {
+		t.Errorf("%v, and %d maps are kept", err, len(r.maps))
+	}
 }

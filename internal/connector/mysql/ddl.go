@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pingcap/tidb/pkg/parser"
@@ -9,6 +10,7 @@ import (
 	sqlmode "github.com/pingcap/tidb/pkg/parser/mysql"
 	_ "github.com/pingcap/tidb/pkg/parser/test_driver" // the parser's values
 
+	"godwit/internal/fault"
 	"godwit/internal/row"
 )
 
@@ -77,6 +79,10 @@ func (x *statementReader) read(text, database string, mode uint64) (acts []actio
 	backslash := mode&modeNoBackslash == 0
 	text = clean(text, backslash)
 	w := words{tokens(text, backslash, mode&modeANSIQuotes != 0)}
+	if at := wrapped(w.t); at > 0 {
+		text = text[at:]
+		w.t = tokens(text, backslash, mode&modeANSIQuotes != 0)
+	}
 	name := func() row.Name { return x.take(&w, database) }
 	switch {
 	case w.skip("CREATE"):
@@ -103,6 +109,27 @@ func (x *statementReader) read(text, database string, mode uint64) (acts []actio
 		return nil, &dmlText{w.t, strings.ToUpper(w.t[0].text)}
 	}
 	return nil, nil
+}
+
+// wrapped returns where the statement starts that MariaDB's SET STATEMENT … FOR stands
+// before, 0 when it does not: the log has both.
+func wrapped(list []token) int {
+	w := words{list}
+	if !w.skipAll("SET", "STATEMENT") {
+		return 0
+	}
+	depth := 0
+	for i, t := range w.t {
+		switch {
+		case t.is("("):
+			depth++
+		case t.is(")"):
+			depth--
+		case depth == 0 && t.is("FOR") && i+1 < len(w.t):
+			return w.t[i+1].at
+		}
+	}
+	return 0
 }
 
 // dmlText is a statement that changes rows, as tokens.
@@ -174,6 +201,10 @@ func (x *statementReader) readCreate(w *words, text, database string, mode uint6
 		text = "CREATE " + text[start:]
 	}
 	made := x.readParsed(text, database, mode, name)
+	if slices.ContainsFunc(w.t, func(t token) bool { return t.is("SELECT") }) {
+		// A log of rows has the columns in place of the SELECT, and then the rows.
+		made = []action{{deed: deedStop, name: name, reason: fmt.Sprintf("it was filled by a SELECT, which was logged as a statement (%s)", fault.SourceStatement)}}
+	}
 	for i := range made {
 		made[i].ifNot, made[i].made = ifNot, true
 	}

@@ -145,6 +145,9 @@ func (x *shapes) apply(ctx context.Context, a action, q queryEvent) (*row.Schema
 	case deedKey:
 		return x.recheckKey(ctx, t)
 	case deedStop:
+		if a.ifNot {
+			return nil, nil // it was there already
+		}
 		return x.stop(t, a.reason), nil
 	}
 	return nil, nil

@@ -64,6 +64,25 @@ func dumpOf(t testing.TB, srv *mariadb.Server) string {
 	return ""
 }
 
+// TestStream_when_a_statement_stands_in_others says that what MariaDB's SET STATEMENT is
+// put before is followed, and that rows that a CREATE TABLE brought by a SELECT are missed.
+func TestStream_when_a_statement_stands_in_others(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	srv.Exec(t, "USE "+db+"; CREATE TABLE a (id INT PRIMARY KEY); CREATE TABLE b (id INT PRIMARY KEY); INSERT INTO a VALUES (1)")
+	s := sourceOf(t, srv, nil)
+	tables := discover(t, s, db+".*")
+	from := head(t, s)
+	srv.Exec(t, "USE "+db+`;
+		SET STATEMENT lock_wait_timeout=5, max_statement_time=(SELECT 7 FOR UPDATE) FOR TRUNCATE TABLE a;
+		SET STATEMENT lock_wait_timeout=5 FOR RENAME TABLE b TO c; SET STATEMENT lock_wait_timeout=5 FOR /* for */ ALTER TABLE c ADD v UUID; INSERT INTO c (id) VALUES (1);
+		SET STATEMENT lock_wait_timeout=5 FOR CREATE TABLE r AS SELECT 1 AS id;
+		SET SESSION binlog_format=STATEMENT; CREATE TABLE s (id INT PRIMARY KEY) SELECT 7 AS id; CREATE TABLE IF NOT EXISTS c SELECT 3 AS id;
+		SET STATEMENT lock_wait_timeout=5 FOR INSERT INTO a VALUES (4)`)
+	same(t, follow(t, s, tables, from, head(t, s)),
+		`truncate a -`, `alter c id:int(11) key:id`, `alter c id:int(11) v:uuid key:id`, `insert c 1 NULL`, `create r id:int(1)`, `insert r 1`, `stop s`, `stop a`)
+}
+
 // TestStream_when_there_are_many_tables says that table maps are not forgotten while rows
 // of them may follow.
 func TestStream_when_there_are_many_tables(t *testing.T) {

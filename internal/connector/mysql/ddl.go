@@ -38,7 +38,7 @@ const (
 	deedDropAll       // every table of a database
 	deedTruncate      //
 	deedStop          // the log does not carry what happened
-	deedKey           // an index is gone that may have been the key
+	deedKey           // an index is gone, or may have nulls now, that may have been the key
 	deedParent        // a foreign key makes this table's changes cascade
 	deedSpace         // a database has a default charset
 )
@@ -51,8 +51,9 @@ type action struct {
 	create *ast.CreateTableStmt
 	specs  []*ast.AlterTableSpec
 	reason string
-	ifNot  bool // create: only if it does not exist
-	made   bool // stop: the statement makes the table
+	column string // key: what is altered, only if it is in the key; empty: an index is gone
+	ifNot  bool   // create: only if it does not exist
+	made   bool   // stop: the statement makes the table
 	// charset and collation are a database's defaults; whole: what is not given
 	// is the server's.
 	charset, collation string
@@ -500,6 +501,9 @@ func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, databa
 		case ast.AlterTableAddColumns, ast.AlterTableDropColumn, ast.AlterTableModifyColumn, ast.AlterTableChangeColumn,
 			ast.AlterTableRenameColumn, ast.AlterTableDropPrimaryKey, ast.AlterTableOption:
 			alter.specs = append(alter.specs, spec)
+			if spec.Tp == ast.AlterTableModifyColumn || spec.Tp == ast.AlterTableChangeColumn {
+				out = appendNullable(out, spec.NewColumns[0], name)
+			}
 		case ast.AlterTableAddConstraint:
 			alter.specs = append(alter.specs, spec)
 			out = x.appendParent(out, spec.Constraint, name, database)
@@ -509,6 +513,17 @@ func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, databa
 		out = append([]action{alter}, out...)
 	}
 	return out
+}
+
+// appendNullable adds the action of a column that may be null now: a primary key keeps it
+// from that, a unique one is no key any more.
+func appendNullable(out []action, def *ast.ColumnDef, name row.Name) []action {
+	for _, o := range def.Options {
+		if o.Tp == ast.ColumnOptionNotNull || o.Tp == ast.ColumnOptionPrimaryKey || o.Tp == ast.ColumnOptionAutoIncrement {
+			return out
+		}
+	}
+	return append(out, action{deed: deedKey, name: name, column: def.Name.Name.O})
 }
 
 // appendParent adds the action of a foreign key that cascades.

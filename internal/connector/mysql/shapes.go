@@ -143,7 +143,7 @@ func (x *shapes) apply(ctx context.Context, a action, q queryEvent) (*row.Schema
 	case deedReread:
 		return x.reread(ctx, t, a)
 	case deedKey:
-		return x.recheckKey(ctx, t)
+		return x.recheckKey(ctx, t, a.column)
 	case deedStop:
 		if a.ifNot {
 			return nil, nil // it was there already
@@ -316,11 +316,12 @@ func (x *shapes) reread(ctx context.Context, t *row.Table, a action) (*row.Schem
 }
 
 // recheckKey asks the catalogue for the key of a table when an index is gone that
-// may have been the key: shapes do not name their indexes. The same key as before
-// was not meant; no key at all is right from here on, whatever happened since;
-// another key may have come later, and what it was in between cannot be told.
-func (x *shapes) recheckKey(ctx context.Context, t *row.Table) (*row.SchemaChange, error) {
-	if len(t.Key) == 0 {
+// may have been the key, or when that column, of the key, may be null: shapes do not name
+// their indexes. The same key as before was not meant; no key at all is right from here on,
+// whatever happened since; another key may have come later, and what it was in between
+// cannot be told.
+func (x *shapes) recheckKey(ctx context.Context, t *row.Table, column string) (*row.SchemaChange, error) {
+	if len(t.Key) == 0 || column != "" && !slices.Contains(keyNames(t), column) {
 		return nil, nil
 	}
 	now, err := x.catalogue(ctx, t.Name)
@@ -331,10 +332,14 @@ func (x *shapes) recheckKey(ctx context.Context, t *row.Table) (*row.SchemaChang
 		return nil, nil
 	}
 	if now == nil || !sameColumns(t, now) || len(now.Key) > 0 {
-		return x.stop(t, "an index was dropped that may have been its key, and the table has changed again since"), nil
+		return x.stop(t, "an index was dropped or altered that may have been its key, and the table has changed again since"), nil
 	}
 	after := next(t)
 	after.Key = nil
+	if i := t.Column(column); i >= 0 {
+		after.Columns = slices.Clone(t.Columns)
+		after.Columns[i].Nullable = true
+	}
 	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}, nil
 }
 

@@ -83,6 +83,28 @@ func TestStream_when_a_statement_stands_in_others(t *testing.T) {
 		`truncate a -`, `alter c id:int(11) key:id`, `alter c id:int(11) v:uuid key:id`, `insert c 1 NULL`, `create r id:int(1)`, `insert r 1`, `stop s`, `stop a`)
 }
 
+// TestStream_when_a_key_may_be_null says that a unique key that may have nulls is none any
+// more, and that a primary key stays one.
+func TestStream_when_a_key_may_be_null(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	srv.Exec(t, "USE "+db+"; CREATE TABLE a (id INT NOT NULL UNIQUE, v INT); CREATE TABLE b (id INT PRIMARY KEY, v INT)")
+	s := sourceOf(t, srv, nil)
+	tables := discover(t, s, db+".*")
+	from := head(t, s)
+	srv.Exec(t, "USE "+db+"; ALTER TABLE b CHANGE id uid BIGINT; ALTER TABLE b MODIFY v BIGINT; ALTER TABLE a MODIFY id INT; INSERT INTO a VALUES (NULL,1)")
+	events := readEvents(t, s, from, head(t, s), tables)
+	var lines []string
+	for _, e := range events {
+		lines = append(lines, e.line)
+	}
+	same(t, lines, `alter b uid:bigint(20) v:int(11) key:uid`, `alter b uid:bigint(20) v:bigint(20) key:uid`, `alter a id:int(11) v:int(11)`, `insert a NULL 1`)
+	now := tableNamed(t, events[len(events)-1].tables, "a")
+	if !now.Columns[0].Nullable {
+		t.Error("the column of the key that was is not nullable")
+	}
+}
+
 // TestStream_when_there_are_many_tables says that table maps are not forgotten while rows
 // of them may follow.
 func TestStream_when_there_are_many_tables(t *testing.T) {

@@ -3,10 +3,13 @@ package mysql
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"godwit/internal/connector"
+	"godwit/internal/row"
 	"godwit/internal/secret"
 	"godwit/test/servers/mariadb"
 )
@@ -139,4 +142,32 @@ func TestStream_when_there_are_many_tables(t *testing.T) {
 	if err := r.begin(header{kind: evGTID, server: 1}, group, 400); err != nil || len(r.maps) != 0 {
 		t.Errorf("%v, and %d maps are kept", err, len(r.maps))
 	}
+}
+
+// TestStream_when_an_XA_transaction_has_a_row_of_many_packets says that such a row is read
+// again with its transaction.
+func TestStream_when_an_XA_transaction_has_a_row_of_many_packets(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	const size = 17 << 20
+	srv.Exec(t, "USE "+db+"; CREATE TABLE a (id INT PRIMARY KEY, v LONGTEXT)")
+	s := sourceOf(t, srv, nil)
+	tables := discover(t, s, db+".*")
+	from := head(t, s)
+	srv.Exec(t, "USE "+db+"; "+xaSQL("'large'", fmt.Sprintf("INSERT INTO a VALUES (1, 'small'), (2, REPEAT('x', %d)); INSERT INTO a VALUES (3, 'last')", size)))
+	srv.Exec(t, "XA COMMIT 'large'")
+	split := everything(tables)
+	split.Until.Place = head(t, s)
+	var got []string
+	err := s.Read(within(t), split, from, func(b *row.Batch) error {
+		for _, line := range batchText(t, b) {
+			got = append(got, strings.Replace(line, strings.Repeat("x", size), "x", 1))
+		}
+		b.Release()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, `insert a 1 "small"`, `insert a 2 "x"`, `insert a 3 "last"`)
 }

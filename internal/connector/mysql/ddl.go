@@ -71,6 +71,7 @@ const (
 type statementReader struct {
 	parser *parser.Parser
 	lower  bool // names of tables are kept in lower case
+	inline bool // REFERENCES behind a column makes a foreign key
 }
 
 // read returns what a statement does to tables; dml is set, with the names it
@@ -325,7 +326,7 @@ func (x *statementReader) readParsed(text, database string, mode uint64, name ro
 		for _, c := range s.Constraints {
 			out = x.appendParent(out, c, name, database)
 		}
-		return out
+		return x.appendParents(out, s.Cols, name, database)
 	case *ast.AlterTableStmt:
 		return x.readAlter(s, name, database)
 	}
@@ -484,11 +485,11 @@ func (x *statementReader) parse(text string, mode uint64) (stmt ast.StmtNode, er
 // comes after it.
 func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, database string) []action {
 	alter := action{deed: deedAlter, name: name}
-	var out []action
+	var out, renames []action
 	for _, spec := range s.Specs {
 		switch spec.Tp {
 		case ast.AlterTableRenameTable:
-			out = append(out, action{deed: deedRename, name: name, to: x.nameOf(spec.NewTable, database)})
+			renames = append(renames, action{deed: deedRename, name: name, to: x.nameOf(spec.NewTable, database)})
 		case ast.AlterTableDropPartition, ast.AlterTableTruncatePartition, ast.AlterTableDropFirstPartition,
 			ast.AlterTableImportPartitionTablespace, ast.AlterTableDiscardPartitionTablespace,
 			ast.AlterTableImportTablespace, ast.AlterTableDiscardTablespace:
@@ -501,6 +502,7 @@ func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, databa
 		case ast.AlterTableAddColumns, ast.AlterTableDropColumn, ast.AlterTableModifyColumn, ast.AlterTableChangeColumn,
 			ast.AlterTableRenameColumn, ast.AlterTableDropPrimaryKey, ast.AlterTableOption:
 			alter.specs = append(alter.specs, spec)
+			out = x.appendParents(out, spec.NewColumns, name, database)
 			if spec.Tp == ast.AlterTableModifyColumn || spec.Tp == ast.AlterTableChangeColumn {
 				out = appendNullable(out, spec.NewColumns[0], name)
 			}
@@ -512,7 +514,7 @@ func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, databa
 	if len(alter.specs) > 0 {
 		out = append([]action{alter}, out...)
 	}
-	return out
+	return append(out, renames...)
 }
 
 // appendNullable adds the action of a column that may be null now: a primary key keeps it
@@ -524,6 +526,18 @@ func appendNullable(out []action, def *ast.ColumnDef, name row.Name) []action {
 		}
 	}
 	return append(out, action{deed: deedKey, name: name, column: def.Name.Name.O})
+}
+
+// appendParents adds the actions of foreign keys that are declared with their columns.
+func (x *statementReader) appendParents(out []action, cols []*ast.ColumnDef, child row.Name, database string) []action {
+	for _, def := range cols {
+		for _, o := range def.Options {
+			if x.inline && o.Tp == ast.ColumnOptionReference {
+				out = x.appendParent(out, &ast.Constraint{Refer: o.Refer}, child, database)
+			}
+		}
+	}
+	return out
 }
 
 // appendParent adds the action of a foreign key that cascades.

@@ -151,6 +151,8 @@ type mapped struct {
 	layout *layout
 	table  *row.Table // chosen and flowing; nil: its rows are left out
 	misfit error
+	// watched are the columns of which an update changes rows of other tables along.
+	watched []int
 }
 
 // maxMaps bounds the table maps that are kept from one group to the next: inside a group
@@ -181,6 +183,9 @@ func (r *streamer) tableMap(h header, body []byte) error {
 			return r.broken(err)
 		}
 		m.layout, m.misfit = fit(m.table, tm)
+		if m.watched, err = r.watched(m.table); err != nil {
+			return err
+		}
 	}
 	r.maps[id] = m
 	return nil

@@ -20,6 +20,7 @@ type shapes struct {
 	tables map[row.Name]*row.Table
 	known  *collations // read when the first statement needs it
 	lower  bool
+	inline bool                 // see statementReader
 	spaces map[string]collation // default of each database, as far as asked for
 }
 
@@ -86,7 +87,7 @@ func (x *shapes) prepare(ctx context.Context) error {
 		}
 		x.lower = v[4].text() != "0"
 	}
-	x.known = known
+	x.known, x.inline = known, !c.mysql || !c.before(9, 0)
 	return nil
 }
 
@@ -352,6 +353,33 @@ func keyNames(t *row.Table) (out []string) {
 
 func sameColumns(a, b *row.Table) bool {
 	return slices.EqualFunc(a.Columns, b.Columns, func(x, y row.Column) bool { return x.Name == y.Name && x.Type.Native == y.Type.Native })
+}
+
+// withParents adds to renames what follows from them: parents know their children by
+// name.
+func (x *shapes) withParents(acts []action) []action {
+	children := map[row.Name][]row.Name{}
+	for _, t := range x.tables {
+		children[t.Name] = slices.Clip(t.Cascades)
+	}
+	var out []action
+	for _, a := range acts {
+		out = append(out, a)
+		switch {
+		case a.deed == deedParent:
+			children[a.name] = append(children[a.name], a.to)
+		case a.deed == deedRename && x.split.Selector.Match(a.to):
+			children[a.to] = children[a.name]
+			delete(children, a.name)
+			for _, parent := range slices.SortedFunc(maps.Keys(children), compareNames) {
+				if slices.Contains(children[parent], a.name) {
+					children[parent] = append(children[parent], a.to)
+					out = append(out, action{deed: deedParent, name: parent, to: a.to})
+				}
+			}
+		}
+	}
+	return out
 }
 
 func (x *shapes) parent(t *row.Table, child row.Name) *row.SchemaChange {

@@ -86,6 +86,30 @@ func TestStream_when_a_statement_stands_in_others(t *testing.T) {
 		`truncate a -`, `alter c id:int(11) key:id`, `alter c id:int(11) v:uuid key:id`, `insert c 1 NULL`, `create r id:int(1)`, `insert r 1`, `stop s`, `stop a`)
 }
 
+// TestStream_when_foreign_keys_are_declared_otherwise says that children are marked when
+// the key is declared with its column, refers to another column than the parent's key, or
+// the child has another name by now.
+func TestStream_when_foreign_keys_are_declared_otherwise(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	srv.Exec(t, "USE "+db+`; CREATE TABLE p (id INT PRIMARY KEY, code INT UNIQUE, v INT); INSERT INTO p VALUES (1,1,1);
+		CREATE TABLE k (id INT PRIMARY KEY, code INT, FOREIGN KEY (code) REFERENCES p (code) ON UPDATE CASCADE); INSERT INTO k VALUES (1,1);
+		CREATE TABLE q (id INT PRIMARY KEY); CREATE TABLE q2 (id INT PRIMARY KEY); INSERT INTO q VALUES (1); INSERT INTO q2 VALUES (1);
+		CREATE TABLE m (id INT PRIMARY KEY, q INT, FOREIGN KEY (q) REFERENCES q (id) ON DELETE CASCADE); INSERT INTO m VALUES (1,1)`)
+	s := sourceOf(t, srv, nil)
+	tables := discover(t, s, db+".*")
+	from := head(t, s)
+	srv.Exec(t, "USE "+db+`; UPDATE p SET v = 2; UPDATE p SET code = 2; INSERT INTO q VALUES (2);
+		RENAME TABLE m TO m1; ALTER TABLE m1 ADD COLUMN w INT, RENAME TO m2; DELETE FROM q;
+		CREATE TABLE i (id INT PRIMARY KEY, q2 INT REFERENCES q2 (id) ON DELETE CASCADE); DELETE FROM q2;
+		INSERT INTO q2 VALUES (2)`)
+	same(t, follow(t, s, tables, from, head(t, s)),
+		`update p 1 1 2`, `update p 1 2 2`, `stop k`, `insert q 2`,
+		`alter m1 id:int(11) q:int(11) key:id`, `alter q id:int(11) key:id`,
+		`alter m1 id:int(11) q:int(11) w:int(11) key:id`, `alter m2 id:int(11) q:int(11) w:int(11) key:id`, `alter q id:int(11) key:id`, `delete q 1`, `delete q 2`, `stop m2`,
+		`create i id:int(11) q2:int(11) key:id`, `alter q2 id:int(11) key:id`, `delete q2 1`, `stop i`, `insert q2 2`)
+}
+
 // TestStream_when_a_key_may_be_null says that a unique key that may have nulls is none any
 // more, and that a primary key stays one.
 func TestStream_when_a_key_may_be_null(t *testing.T) {
@@ -170,4 +194,45 @@ func TestStream_when_an_XA_transaction_has_a_row_of_many_packets(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, got, `insert a 1 "small"`, `insert a 2 "x"`, `insert a 3 "last"`)
+}
+
+// TestStream_when_a_parent_has_changes_of_documents says that the key is found behind
+// what an update tells of its documents.
+func TestStream_when_a_parent_has_changes_of_documents(t *testing.T) {
+	x := &row.Table{Name: row.Name{Space: "d", Table: "p"}, Key: []int{0}}
+	for _, native := range []string{"int(11)", "json"} {
+		typ, err := parseType(native, "utf8mb4", "utf8mb4_bin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Columns = append(x.Columns, row.Column{Name: native, Type: typ})
+	}
+	l, err := fit(x, &tableMap{types: []byte{tyLong, tyJSON}, meta: []uint16{0, 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := func(from, to byte) []byte {
+		document := []byte{jsonSmallObject, 1, 0, 12, 0, 11, 0, 1, 0, jsonInt16, 1, 0, 'a'}
+		change := []byte{jsonReplace, 3, '$', '.', 'a', 3, jsonInt16, 2, 0}
+		old := append([]byte{0, from, 0, 0, 0, byte(len(document)), 0, 0, 0}, document...)
+		now := append([]byte{partialJSON, 1, 0, to, 0, 0, 0, byte(len(change)), 0, 0, 0}, change...)
+		return append(old, now...)
+	}
+	for _, c := range []struct {
+		rows []byte
+		want bool
+	}{{append(update(1, 1), update(2, 2)...), false}, {append(update(1, 1), update(2, 3)...), true}} {
+		e, err := format{}.parseRows(evPartialUpdate, append([]byte{1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 3, 3}, c.rows...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := keyMoves(l, l.key, e); err != nil || got != c.want {
+			t.Errorf("the key moves: %v %v, want %v", got, err, c.want)
+		}
+		d := &decoder{x: row.NewBuilder(&row.Pool{})}
+		d.x.At(strings.Repeat("p", prefixBytes), 0, row.Txn{})
+		if err := d.event(l, e); err != nil { // the event is one that the decoder takes
+			t.Error(err)
+		}
+	}
 }

@@ -182,7 +182,11 @@ func (r *streamer) tableMap(h header, body []byte) error {
 		if err != nil {
 			return r.broken(err)
 		}
-		m.layout, m.misfit = fit(m.table, tm)
+		if m.layout, m.misfit = fit(m.table, tm); m.misfit != nil {
+			if err := r.fitHidden(m, tm); err != nil {
+				return err
+			}
+		}
 		if m.watched, err = r.watched(m.table); err != nil {
 			return err
 		}

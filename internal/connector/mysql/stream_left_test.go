@@ -236,3 +236,22 @@ func TestStream_when_a_parent_has_changes_of_documents(t *testing.T) {
 		}
 	}
 }
+
+// TestStream_when_unique_keys_are_long says that the columns that MariaDB hides for such
+// keys are no columns of the rows.
+func TestStream_when_unique_keys_are_long(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	srv.Exec(t, "USE "+db+"; CREATE TABLE a (id INT PRIMARY KEY, x TEXT, y VARCHAR(2000), v INT, UNIQUE (x), UNIQUE (y, v)); CREATE TABLE n (x BLOB NOT NULL, UNIQUE (x))")
+	s := sourceOf(t, srv, nil)
+	tables := discover(t, s, db+".*")
+	from := head(t, s)
+	srv.Exec(t, "USE "+db+`; INSERT INTO a VALUES (1,'one','y',1),(2,NULL,NULL,NULL); UPDATE a SET id = 3, v = 4 WHERE id = 1; INSERT INTO n VALUES ('b'); UPDATE n SET x = 'c';
+		SET binlog_row_image=MINIMAL; INSERT INTO a (id, x) VALUES (5, 'five'); UPDATE a SET x = 'six' WHERE id = 5; DELETE FROM a WHERE id = 2;
+		SET binlog_row_image=FULL; ALTER TABLE a ADD COLUMN w BIGINT; INSERT INTO a VALUES (6,'6','6',6,6)`)
+	to := head(t, s)
+	same(t, follow(t, s, tables, from, to),
+		`insert a 1 "one" "y" 1`, `insert a 2 NULL NULL NULL`, `before a 1 "one" "y" 1`, `update a 3 "one" "y" 4`, `insert n "b"`, `before n "b"`, `update n "c"`,
+		`insert a 5 "five" - -`, `update a 5 "six" - -`, `delete a 2 - - -`,
+		`alter a id:int(11) x:text y:varchar(2000) v:int(11) w:bigint(20) key:id`, `insert a 6 "6" "6" 6 6`)
+}

@@ -313,7 +313,7 @@ func (x *statementReader) readParsed(text, database string, mode uint64, name ro
 	}
 	if err != nil {
 		if bad := rowless(text); bad != "" {
-			return []action{{deed: deedStop, name: name, reason: bad}}
+			return append([]action{{deed: deedStop, name: name, reason: bad}}, x.converted(text, database, mode)...)
 		}
 		return []action{{deed: deedReread, name: name, reason: clip(err.Error(), 200)}}
 	}
@@ -457,6 +457,25 @@ func rowless(text string) string {
 		w.t = w.t[1:]
 	}
 	return ""
+}
+
+// converted returns what becomes of tables that a statement makes of partitions, or
+// partitions of.
+func (x *statementReader) converted(text, database string, mode uint64) (out []action) {
+	w := words{tokens(text, mode&modeNoBackslash == 0, mode&modeANSIQuotes != 0)}
+	for len(w.t) > 0 {
+		switch {
+		case w.skipAll("CONVERT", "PARTITION") && len(w.t) > 0:
+			if w.t = w.t[1:]; w.skipAll("TO", "TABLE") {
+				out = append(out, action{deed: deedStop, name: x.take(&w, database), made: true, reason: "it was a partition"})
+			}
+		case w.skipAll("CONVERT", "TABLE"):
+			out = append(out, action{deed: deedDrop, name: x.take(&w, database)})
+		default:
+			w.t = w.t[1:]
+		}
+	}
+	return out
 }
 
 // parse gives the text to the parser; a panic there is an error like any other.

@@ -255,3 +255,19 @@ func TestStream_when_unique_keys_are_long(t *testing.T) {
 		`insert a 5 "five" - -`, `update a 5 "six" - -`, `delete a 2 - - -`,
 		`alter a id:int(11) x:text y:varchar(2000) v:int(11) w:bigint(20) key:id`, `insert a 6 "6" "6" 6 6`)
 }
+
+// TestStream_when_partitions_become_tables says that such a table is marked, and that one
+// that becomes a partition is gone.
+func TestStream_when_partitions_become_tables(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	srv.Exec(t, "USE "+db+"; CREATE TABLE a (id INT PRIMARY KEY) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20)); CREATE TABLE b (id INT PRIMARY KEY); INSERT INTO a VALUES (1),(11)")
+	s := sourceOf(t, srv, nil)
+	tables := discover(t, s, db+".*")
+	from := head(t, s)
+	srv.Exec(t, "USE "+db+"; ALTER TABLE a CONVERT PARTITION p0 TO TABLE c; INSERT INTO c VALUES (2)")
+	same(t, follow(t, s, tables, from, head(t, s)), `stop a`, `stop c`)
+	from = head(t, s)
+	srv.Exec(t, "USE "+db+"; ALTER TABLE a CONVERT TABLE `b` TO PARTITION p2 VALUES LESS THAN (30)")
+	same(t, follow(t, s, tables, from, head(t, s)), `stop a`, `drop b`)
+}

@@ -312,7 +312,12 @@ func (x *shapes) reread(ctx context.Context, t *row.Table, a action) (*row.Schem
 		return nil, nil
 	}
 	after := next(t)
-	after.Columns, after.Key, after.Charset, after.Collation, after.Cascades = now.Columns, now.Key, now.Charset, now.Collation, now.Cascades
+	after.Columns, after.Key, after.Charset, after.Collation = now.Columns, now.Key, now.Charset, now.Collation
+	for _, child := range now.Cascades { // only the table itself: of others it is not told here
+		if !slices.Contains(after.Cascades, child) {
+			after.Cascades = append(slices.Clip(after.Cascades), child)
+		}
+	}
 	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}, nil
 }
 

@@ -113,7 +113,7 @@ func (s *source) startDump(ctx context.Context, c *conn, at dumpStart) error {
 		}
 	}
 	id := s.cfg.serverID
-	if id == 0 || s.idTaken.Load() {
+	if id == 0 || s.idTaken.Load() || at.nonBlock { // a look at the log must not end who follows it
 		id = randomServerID()
 	}
 	err := c.guard(ctx, func() error {

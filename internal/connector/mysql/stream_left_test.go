@@ -273,3 +273,34 @@ func TestStream_when_partitions_become_tables(t *testing.T) {
 	srv.Exec(t, "USE "+db+"; ALTER TABLE a CONVERT TABLE `b` TO PARTITION p2 VALUES LESS THAN (30)")
 	same(t, follow(t, s, tables, from, head(t, s)), `stop a`, `drop b`)
 }
+
+// TestStream_when_the_log_is_looked_at_besides says that who follows the log under an id
+// that was given goes on while it is looked at otherwise.
+func TestStream_when_the_log_is_looked_at_besides(t *testing.T) {
+	srv := mariadb.Start(t)
+	srv.Exec(t, "CREATE DATABASE d; CREATE TABLE d.a (id INT PRIMARY KEY)")
+	s := sourceOf(t, srv, map[string]any{"server_id": int64(77)})
+	tables := discover(t, s, "d.*")
+	from := head(t, s)
+	ctx, cancel := context.WithCancel(within(t))
+	x := startTail(t, ctx, s, everything(tables), from)
+	srv.Exec(t, "INSERT INTO d.a VALUES (1)")
+	x.rows(t, 1)
+	reader := dumpOf(t, srv)
+	at, err := parsePosition(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.begun(within(t), at.place); err != nil {
+		t.Fatal(err)
+	}
+	srv.Exec(t, "INSERT INTO d.a VALUES (2)")
+	x.rows(t, 2)
+	if now := dumpOf(t, srv); now != reader || s.idTaken.Load() {
+		t.Errorf("connection %s reads the log, before it was %s", now, reader)
+	}
+	cancel()
+	if err := <-x.done; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}

@@ -113,7 +113,7 @@ func (s *source) startDump(ctx context.Context, c *conn, at dumpStart) error {
 		}
 	}
 	id := s.cfg.serverID
-	if id == 0 || s.idTaken.Load() {
+	if id == 0 || s.idTaken.Load() || at.nonBlock { // a look at the log must not end who follows it
 		id = randomServerID()
 	}
 	err := c.guard(ctx, func() error {
@@ -267,7 +267,7 @@ func (s *source) dumpFault(err error) error {
 	case has("purged", "first log file name", "could not find next log", "log file was not found"):
 		return fault.New(fault.SourceLost, "the log no longer has what comes after the place reached").At("%s", s.where()).By(e).
 			Try("raise expire_logs_days or binlog_expire_logs_seconds on the server, then read everything again with `godwit run --again`")
-	case has("impossible position", "is not in the master's binlog", "diverged", "bogus data", "higher sequence", "more gtids than"):
+	case has("impossible position", "position > file size", "is not in the master's binlog", "diverged", "bogus data", "higher sequence", "more gtids than"):
 		return fault.New(fault.SourceDiverged, "the server's log does not have the place reached").At("%s", s.where()).By(e)
 	case has("truncated in the middle", "crc", "checksum", "max_allowed_packet"):
 		return fault.New(fault.SourceProtocol, "the server cannot read its own log").At("%s", s.where()).By(e)

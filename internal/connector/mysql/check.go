@@ -395,7 +395,7 @@ func (k *checker) keys(context.Context) error {
 	return nil
 }
 
-func (k *checker) cascades(context.Context) error {
+func (k *checker) cascades(ctx context.Context) error {
 	chosen := map[row.Name]bool{}
 	for _, t := range k.tables {
 		chosen[t.Name] = true
@@ -412,6 +412,34 @@ func (k *checker) cascades(context.Context) error {
 		list := clipList(pairs)
 		k.warn("foreign keys", list, fault.New(fault.ResyncNeeded, "the log does not carry rows that a foreign key changes along: %s", list).
 			Try("delete the children first in the application, or expect these tables to need a resync"))
+	}
+	return k.parentsApart(ctx, chosen)
+}
+
+// parentsApart looks for tables that are changed along with one that is not read: nothing
+// marks them.
+func (k *checker) parentsApart(ctx context.Context, chosen map[row.Name]bool) error {
+	spaces := map[string]bool{}
+	for n := range chosen {
+		spaces[n.Space] = true
+	}
+	var pairs []string
+	for _, space := range slices.Sorted(maps.Keys(spaces)) {
+		err := k.c.each(ctx, askParents+" WHERE CONSTRAINT_SCHEMA = "+quoteText(space), func(v []value) error {
+			child, parent := row.Name{Space: space, Table: v[0].text()}, row.Name{Space: v[1].text(), Table: v[2].text()}
+			if chosen[child] && !chosen[parent] && (follows(v[3].text()) || follows(v[4].text())) {
+				pairs = append(pairs, parent.String()+" → "+child.String())
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(pairs) > 0 {
+		list := clipList(pairs)
+		k.warn("foreign keys of others", list, fault.New(fault.ResyncNeeded, "a foreign key changes rows along with a table that is not read, which neither the log tells nor a mark: %s", list).
+			Try("add the tables on the left to tables: a change of them then marks those on the right"))
 	}
 	return nil
 }

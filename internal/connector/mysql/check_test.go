@@ -37,6 +37,7 @@ func TestCheck_names_what_is_wrong_and_the_command_that_mends_it(t *testing.T) {
 	srv := mariadb.Start(t, "--binlog-format=MIXED", "--gtid-strict-mode=OFF", "--binlog-row-image=MINIMAL", "--expire-logs-days=1", "--binlog-ignore-db=unlogged", "--plugin-maturity=unknown")
 	srv.Exec(t, `CREATE DATABASE d; CREATE DATABASE unlogged; CREATE TABLE unlogged.u (id int primary key);
 CREATE TABLE d.parent (id int primary key); CREATE TABLE d.child (id int primary key, p int, FOREIGN KEY (p) REFERENCES d.parent (id) ON DELETE CASCADE);
+CREATE DATABASE o; CREATE TABLE o.other (id int primary key); CREATE TABLE d.apart (id int primary key, p int, FOREIGN KEY (p) REFERENCES o.other (id) ON UPDATE SET NULL);
 CREATE TABLE d.nokey (a int); CREATE TABLE d.aria (id int primary key) ENGINE=Aria; CREATE TABLE d.myisam (a int) ENGINE=MyISAM; CREATE TABLE d.hidden (id int primary key, b int);
 CREATE USER 'o''brien'@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT ON d.* TO 'o''brien'@'127.0.0.1'; GRANT INSERT ON unlogged.* TO 'o''brien'@'127.0.0.1';
 XA START 'x'; INSERT INTO d.hidden VALUES (1, 1); XA END 'x'; XA PREPARE 'x'`)
@@ -56,6 +57,7 @@ XA START 'x'; INSERT INTO d.hidden VALUES (1, 1); XA END 'x'; XA PREPARE 'x'`)
 		{"engines", fault.SourceSettings, false, "ALTER TABLE `d`.`myisam` ENGINE=InnoDB"},
 		{"keys", fault.SourceSettings, true, "ADD PRIMARY KEY"},
 		{"foreign keys", fault.ResyncNeeded, true, ""},
+		{"foreign keys of others", fault.ResyncNeeded, true, "add the tables"},
 		{"XA", fault.SourceXA, true, "XA COMMIT X'78',X'',1"},
 	}
 	found := s.Check(within(t), tables)

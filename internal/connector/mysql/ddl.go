@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pingcap/tidb/pkg/parser"
@@ -9,6 +10,7 @@ import (
 	sqlmode "github.com/pingcap/tidb/pkg/parser/mysql"
 	_ "github.com/pingcap/tidb/pkg/parser/test_driver" // the parser's values
 
+	"godwit/internal/fault"
 	"godwit/internal/row"
 )
 
@@ -36,7 +38,7 @@ const (
 	deedDropAll       // every table of a database
 	deedTruncate      //
 	deedStop          // the log does not carry what happened
-	deedKey           // an index is gone that may have been the key
+	deedKey           // an index is gone, or may have nulls now, that may have been the key
 	deedParent        // a foreign key makes this table's changes cascade
 	deedSpace         // a database has a default charset
 )
@@ -49,8 +51,9 @@ type action struct {
 	create *ast.CreateTableStmt
 	specs  []*ast.AlterTableSpec
 	reason string
-	ifNot  bool // create: only if it does not exist
-	made   bool // stop: the statement makes the table
+	column string // key: what is altered, only if it is in the key; empty: an index is gone
+	ifNot  bool   // create: only if it does not exist
+	made   bool   // stop: the statement makes the table
 	// charset and collation are a database's defaults; whole: what is not given
 	// is the server's.
 	charset, collation string
@@ -68,6 +71,7 @@ const (
 type statementReader struct {
 	parser *parser.Parser
 	lower  bool // names of tables are kept in lower case
+	inline bool // REFERENCES behind a column makes a foreign key
 }
 
 // read returns what a statement does to tables; dml is set, with the names it
@@ -77,6 +81,10 @@ func (x *statementReader) read(text, database string, mode uint64) (acts []actio
 	backslash := mode&modeNoBackslash == 0
 	text = clean(text, backslash)
 	w := words{tokens(text, backslash, mode&modeANSIQuotes != 0)}
+	if at := wrapped(w.t); at > 0 {
+		text = text[at:]
+		w.t = tokens(text, backslash, mode&modeANSIQuotes != 0)
+	}
 	name := func() row.Name { return x.take(&w, database) }
 	switch {
 	case w.skip("CREATE"):
@@ -103,6 +111,27 @@ func (x *statementReader) read(text, database string, mode uint64) (acts []actio
 		return nil, &dmlText{w.t, strings.ToUpper(w.t[0].text)}
 	}
 	return nil, nil
+}
+
+// wrapped returns where the statement starts that MariaDB's SET STATEMENT … FOR stands
+// before, 0 when it does not: the log has both.
+func wrapped(list []token) int {
+	w := words{list}
+	if !w.skipAll("SET", "STATEMENT") {
+		return 0
+	}
+	depth := 0
+	for i, t := range w.t {
+		switch {
+		case t.is("("):
+			depth++
+		case t.is(")"):
+			depth--
+		case depth == 0 && t.is("FOR") && i+1 < len(w.t):
+			return w.t[i+1].at
+		}
+	}
+	return 0
 }
 
 // dmlText is a statement that changes rows, as tokens.
@@ -174,6 +203,10 @@ func (x *statementReader) readCreate(w *words, text, database string, mode uint6
 		text = "CREATE " + text[start:]
 	}
 	made := x.readParsed(text, database, mode, name)
+	if slices.ContainsFunc(w.t, func(t token) bool { return t.is("SELECT") }) {
+		// A log of rows has the columns in place of the SELECT, and then the rows.
+		made = []action{{deed: deedStop, name: name, reason: fmt.Sprintf("it was filled by a SELECT, which was logged as a statement (%s)", fault.SourceStatement)}}
+	}
 	for i := range made {
 		made[i].ifNot, made[i].made = ifNot, true
 	}
@@ -280,7 +313,7 @@ func (x *statementReader) readParsed(text, database string, mode uint64, name ro
 	}
 	if err != nil {
 		if bad := rowless(text); bad != "" {
-			return []action{{deed: deedStop, name: name, reason: bad}}
+			return append([]action{{deed: deedStop, name: name, reason: bad}}, x.converted(text, database, mode)...)
 		}
 		return []action{{deed: deedReread, name: name, reason: clip(err.Error(), 200)}}
 	}
@@ -293,7 +326,7 @@ func (x *statementReader) readParsed(text, database string, mode uint64, name ro
 		for _, c := range s.Constraints {
 			out = x.appendParent(out, c, name, database)
 		}
-		return out
+		return x.appendParents(out, s.Cols, name, database)
 	case *ast.AlterTableStmt:
 		return x.readAlter(s, name, database)
 	}
@@ -426,6 +459,25 @@ func rowless(text string) string {
 	return ""
 }
 
+// converted returns what becomes of tables that a statement makes of partitions, or
+// partitions of.
+func (x *statementReader) converted(text, database string, mode uint64) (out []action) {
+	w := words{tokens(text, mode&modeNoBackslash == 0, mode&modeANSIQuotes != 0)}
+	for len(w.t) > 0 {
+		switch {
+		case w.skipAll("CONVERT", "PARTITION") && len(w.t) > 0:
+			if w.t = w.t[1:]; w.skipAll("TO", "TABLE") {
+				out = append(out, action{deed: deedStop, name: x.take(&w, database), made: true, reason: "it was a partition"})
+			}
+		case w.skipAll("CONVERT", "TABLE"):
+			out = append(out, action{deed: deedDrop, name: x.take(&w, database)})
+		default:
+			w.t = w.t[1:]
+		}
+	}
+	return out
+}
+
 // parse gives the text to the parser; a panic there is an error like any other.
 func (x *statementReader) parse(text string, mode uint64) (stmt ast.StmtNode, err error) {
 	defer func() {
@@ -452,11 +504,11 @@ func (x *statementReader) parse(text string, mode uint64) (stmt ast.StmtNode, er
 // comes after it.
 func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, database string) []action {
 	alter := action{deed: deedAlter, name: name}
-	var out []action
+	var out, renames []action
 	for _, spec := range s.Specs {
 		switch spec.Tp {
 		case ast.AlterTableRenameTable:
-			out = append(out, action{deed: deedRename, name: name, to: x.nameOf(spec.NewTable, database)})
+			renames = append(renames, action{deed: deedRename, name: name, to: x.nameOf(spec.NewTable, database)})
 		case ast.AlterTableDropPartition, ast.AlterTableTruncatePartition, ast.AlterTableDropFirstPartition,
 			ast.AlterTableImportPartitionTablespace, ast.AlterTableDiscardPartitionTablespace,
 			ast.AlterTableImportTablespace, ast.AlterTableDiscardTablespace:
@@ -469,6 +521,10 @@ func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, databa
 		case ast.AlterTableAddColumns, ast.AlterTableDropColumn, ast.AlterTableModifyColumn, ast.AlterTableChangeColumn,
 			ast.AlterTableRenameColumn, ast.AlterTableDropPrimaryKey, ast.AlterTableOption:
 			alter.specs = append(alter.specs, spec)
+			out = x.appendParents(out, spec.NewColumns, name, database)
+			if spec.Tp == ast.AlterTableModifyColumn || spec.Tp == ast.AlterTableChangeColumn {
+				out = appendNullable(out, spec.NewColumns[0], name)
+			}
 		case ast.AlterTableAddConstraint:
 			alter.specs = append(alter.specs, spec)
 			out = x.appendParent(out, spec.Constraint, name, database)
@@ -476,6 +532,29 @@ func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, databa
 	}
 	if len(alter.specs) > 0 {
 		out = append([]action{alter}, out...)
+	}
+	return append(out, renames...)
+}
+
+// appendNullable adds the action of a column that may be null now: a primary key keeps it
+// from that, a unique one is no key any more.
+func appendNullable(out []action, def *ast.ColumnDef, name row.Name) []action {
+	for _, o := range def.Options {
+		if o.Tp == ast.ColumnOptionNotNull || o.Tp == ast.ColumnOptionPrimaryKey || o.Tp == ast.ColumnOptionAutoIncrement {
+			return out
+		}
+	}
+	return append(out, action{deed: deedKey, name: name, column: def.Name.Name.O})
+}
+
+// appendParents adds the actions of foreign keys that are declared with their columns.
+func (x *statementReader) appendParents(out []action, cols []*ast.ColumnDef, child row.Name, database string) []action {
+	for _, def := range cols {
+		for _, o := range def.Options {
+			if x.inline && o.Tp == ast.ColumnOptionReference {
+				out = x.appendParent(out, &ast.Constraint{Refer: o.Refer}, child, database)
+			}
+		}
 	}
 	return out
 }

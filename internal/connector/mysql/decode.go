@@ -76,6 +76,7 @@ const (
 	howJSON                          // prefix, MySQL's binary form
 	howPackedText                    // prefix, a compressed text of conv
 	howPackedBytes                   // prefix, compressed bytes
+	howHidden                        // size bytes that are no column of the table
 )
 
 // field is how one column of a table lies in the row images that a table map
@@ -327,6 +328,18 @@ func (d *decoder) image(l *layout, op row.Op, present []byte, n int, b []byte, b
 	rest, k := b[nulls:], 0
 	for i := range l.fields {
 		f := &l.fields[i]
+		if f.how == howHidden { // they come last
+			if bit(present, i) {
+				if !bit(b, k) {
+					if len(rest) < f.size {
+						return nil, errImage
+					}
+					rest = rest[f.size:]
+				}
+				k++
+			}
+			continue
+		}
 		if !bit(present, i) {
 			d.absent(f, i, before, old)
 			continue

@@ -392,8 +392,7 @@ func (r *shapeReader) labelOf(ctx context.Context, t row.Name, c *row.Column, at
 // children are the tables being read; a parent that is not among the chosen
 // tables is not followed, but neither are its changes.
 func (r *shapeReader) cascades(ctx context.Context, space, where string) error {
-	const query = "SELECT TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME, UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS"
-	return r.c.each(ctx, query+where, func(v []value) error {
+	return r.c.each(ctx, askParents+where, func(v []value) error {
 		child := row.Name{Space: space, Table: v[0].text()}
 		parent := row.Name{Space: v[1].text(), Table: v[2].text()}
 		if d := r.tables[child]; d == nil || len(d.t.Columns) == 0 || !follows(v[3].text()) && !follows(v[4].text()) {
@@ -416,6 +415,9 @@ func (r *shapeReader) draft(n row.Name) *draft {
 	}
 	return d
 }
+
+// askParents asks for foreign keys: child, parent and what becomes of the child's rows.
+const askParents = "SELECT TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME, UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS"
 
 func follows(rule string) bool { return rule == "CASCADE" || rule == "SET NULL" }
 

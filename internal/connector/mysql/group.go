@@ -80,6 +80,9 @@ func (r *streamer) begin(h header, body []byte, start uint64) error {
 		next.stops, next.touched, next.changes = g.stops, g.touched, g.changes
 	}
 	*g = next
+	if len(r.maps) >= maxMaps {
+		clear(r.maps)
+	}
 	if e.flags&gtidPreparedXA != 0 {
 		r.beginXA(e.xa)
 	}
@@ -148,9 +151,12 @@ type mapped struct {
 	layout *layout
 	table  *row.Table // chosen and flowing; nil: its rows are left out
 	misfit error
+	// watched are the columns of which an update changes rows of other tables along.
+	watched []int
 }
 
-// maxMaps bounds the table maps that are kept.
+// maxMaps bounds the table maps that are kept from one group to the next: inside a group
+// the rows of all of them may follow.
 const maxMaps = 8192
 
 func (r *streamer) tableMap(h header, body []byte) error {
@@ -176,10 +182,14 @@ func (r *streamer) tableMap(h header, body []byte) error {
 		if err != nil {
 			return r.broken(err)
 		}
-		m.layout, m.misfit = fit(m.table, tm)
-	}
-	if len(r.maps) >= maxMaps {
-		clear(r.maps)
+		if m.layout, m.misfit = fit(m.table, tm); m.misfit != nil {
+			if err := r.fitHidden(m, tm); err != nil {
+				return err
+			}
+		}
+		if m.watched, err = r.watched(m.table); err != nil {
+			return err
+		}
 	}
 	r.maps[id] = m
 	return nil
@@ -466,6 +476,7 @@ func (r *streamer) query(q queryEvent) error {
 	alone := g.flags&gtidStandalone != 0
 	if g.events > g.taken {
 		if err := r.statement(q, alone); err != nil {
+			g.events-- // it was not taken: read again, it must not be left out
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package mysql
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,6 +47,51 @@ func fit(t *row.Table, m *tableMap) (*layout, error) {
 		l.fields[i] = f
 	}
 	return l, nil
+}
+
+// hashType is the type of the columns that MariaDB keeps at the end of a table for unique
+// keys of long texts and bytes, one for each: only the log shows them.
+const hashType = tyLongLong
+
+// fitHidden mends a misfit that comes from such columns: the log has as many columns more,
+// behind those of the shape, as the table has of these keys.
+func (r *streamer) fitHidden(m *mapped, tm *tableMap) error {
+	n := len(m.table.Columns)
+	more := len(tm.types) - n
+	if more <= 0 || slices.ContainsFunc(tm.types[n:], func(t byte) bool { return t != hashType }) {
+		return nil
+	}
+	hidden, err := r.hashKeys(m.table)
+	if err != nil || hidden != more {
+		return err
+	}
+	cut := *tm
+	cut.types = tm.types[:n]
+	if tm.names != nil {
+		cut.names = tm.names[:n]
+	}
+	if m.layout, m.misfit = fit(m.table, &cut); m.misfit == nil {
+		for range more {
+			m.layout.fields = append(m.layout.fields, field{how: howHidden, size: 8})
+		}
+	}
+	return nil
+}
+
+// hashKeys returns how many unique keys of a table are kept by hidden columns. Shapes do
+// not have this: the catalogue is asked.
+func (r *streamer) hashKeys(t *row.Table) (int, error) {
+	c, err := r.s.dial(r.ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	if c.mysql {
+		return 0, nil
+	}
+	rows, err := c.query(r.ctx, fmt.Sprintf("SELECT DISTINCT INDEX_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND NON_UNIQUE = 0 AND INDEX_TYPE = 'HASH'",
+		quoteText(t.Name.Space), quoteText(t.Name.Table)))
+	return len(rows), err
 }
 
 // nativeWord is the first word of a native type.

@@ -99,12 +99,17 @@ func (s *source) dumpToEnd(ctx context.Context, from dumpStart) (*conn, error) {
 // event that is in the log and ends the scan by returning errDone. The bodies of events
 // of many packets are left out.
 func (s *source) scan(ctx context.Context, from dumpStart, cur *cursor, f func(h header, body []byte, start uint64) error) error {
+	return s.scanEvents(ctx, from, cur, false, f)
+}
+
+// scanEvents is scan; whole: no body is left out.
+func (s *source) scanEvents(ctx context.Context, from dumpStart, cur *cursor, whole bool, f func(h header, body []byte, start uint64) error) error {
 	c, err := s.dumpToEnd(ctx, from)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	c.in.split = true
+	c.in.split = !whole
 	err = c.guard(ctx, func() error {
 		for {
 			_ = c.raw.SetReadDeadline(time.Now().Add(silence))

@@ -20,6 +20,7 @@ type shapes struct {
 	tables map[row.Name]*row.Table
 	known  *collations // read when the first statement needs it
 	lower  bool
+	inline bool                 // see statementReader
 	spaces map[string]collation // default of each database, as far as asked for
 }
 
@@ -86,7 +87,7 @@ func (x *shapes) prepare(ctx context.Context) error {
 		}
 		x.lower = v[4].text() != "0"
 	}
-	x.known = known
+	x.known, x.inline = known, !c.mysql || !c.before(9, 0)
 	return nil
 }
 
@@ -143,8 +144,11 @@ func (x *shapes) apply(ctx context.Context, a action, q queryEvent) (*row.Schema
 	case deedReread:
 		return x.reread(ctx, t, a)
 	case deedKey:
-		return x.recheckKey(ctx, t)
+		return x.recheckKey(ctx, t, a.column)
 	case deedStop:
+		if a.ifNot {
+			return nil, nil // it was there already
+		}
 		return x.stop(t, a.reason), nil
 	}
 	return nil, nil
@@ -308,16 +312,22 @@ func (x *shapes) reread(ctx context.Context, t *row.Table, a action) (*row.Schem
 		return nil, nil
 	}
 	after := next(t)
-	after.Columns, after.Key, after.Charset, after.Collation, after.Cascades = now.Columns, now.Key, now.Charset, now.Collation, now.Cascades
+	after.Columns, after.Key, after.Charset, after.Collation = now.Columns, now.Key, now.Charset, now.Collation
+	for _, child := range now.Cascades { // only the table itself: of others it is not told here
+		if !slices.Contains(after.Cascades, child) {
+			after.Cascades = append(slices.Clip(after.Cascades), child)
+		}
+	}
 	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}, nil
 }
 
 // recheckKey asks the catalogue for the key of a table when an index is gone that
-// may have been the key: shapes do not name their indexes. The same key as before
-// was not meant; no key at all is right from here on, whatever happened since;
-// another key may have come later, and what it was in between cannot be told.
-func (x *shapes) recheckKey(ctx context.Context, t *row.Table) (*row.SchemaChange, error) {
-	if len(t.Key) == 0 {
+// may have been the key, or when that column, of the key, may be null: shapes do not name
+// their indexes. The same key as before was not meant; no key at all is right from here on,
+// whatever happened since; another key may have come later, and what it was in between
+// cannot be told.
+func (x *shapes) recheckKey(ctx context.Context, t *row.Table, column string) (*row.SchemaChange, error) {
+	if len(t.Key) == 0 || column != "" && !slices.Contains(keyNames(t), column) {
 		return nil, nil
 	}
 	now, err := x.catalogue(ctx, t.Name)
@@ -328,10 +338,14 @@ func (x *shapes) recheckKey(ctx context.Context, t *row.Table) (*row.SchemaChang
 		return nil, nil
 	}
 	if now == nil || !sameColumns(t, now) || len(now.Key) > 0 {
-		return x.stop(t, "an index was dropped that may have been its key, and the table has changed again since"), nil
+		return x.stop(t, "an index was dropped or altered that may have been its key, and the table has changed again since"), nil
 	}
 	after := next(t)
 	after.Key = nil
+	if i := t.Column(column); i >= 0 {
+		after.Columns = slices.Clone(t.Columns)
+		after.Columns[i].Nullable = true
+	}
 	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}, nil
 }
 
@@ -344,6 +358,33 @@ func keyNames(t *row.Table) (out []string) {
 
 func sameColumns(a, b *row.Table) bool {
 	return slices.EqualFunc(a.Columns, b.Columns, func(x, y row.Column) bool { return x.Name == y.Name && x.Type.Native == y.Type.Native })
+}
+
+// withParents adds to renames what follows from them: parents know their children by
+// name.
+func (x *shapes) withParents(acts []action) []action {
+	children := map[row.Name][]row.Name{}
+	for _, t := range x.tables {
+		children[t.Name] = slices.Clip(t.Cascades)
+	}
+	var out []action
+	for _, a := range acts {
+		out = append(out, a)
+		switch {
+		case a.deed == deedParent:
+			children[a.name] = append(children[a.name], a.to)
+		case a.deed == deedRename && x.split.Selector.Match(a.to):
+			children[a.to] = children[a.name]
+			delete(children, a.name)
+			for _, parent := range slices.SortedFunc(maps.Keys(children), compareNames) {
+				if slices.Contains(children[parent], a.name) {
+					children[parent] = append(children[parent], a.to)
+					out = append(out, action{deed: deedParent, name: parent, to: a.to})
+				}
+			}
+		}
+	}
+	return out
 }
 
 func (x *shapes) parent(t *row.Table, child row.Name) *row.SchemaChange {

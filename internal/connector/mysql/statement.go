@@ -2,6 +2,8 @@ package mysql
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 
 	"godwit/internal/fault"
@@ -18,7 +20,7 @@ func (r *streamer) statement(q queryEvent, alone bool) error {
 	if err := r.shapes.prepare(r.ctx); err != nil {
 		return err
 	}
-	r.reader.lower = r.shapes.lower
+	r.reader.lower, r.reader.inline = r.shapes.lower, r.shapes.inline
 	text := r.statementText(q)
 	acts, dml := r.reader.read(text, q.database, q.sqlMode)
 	if dml != nil {
@@ -28,6 +30,7 @@ func (r *streamer) statement(q queryEvent, alone bool) error {
 	if len(acts) == 1 && acts[0].deed == deedDropAll {
 		return r.dropAll(acts[0].name.Space, alone, text)
 	}
+	acts = r.shapes.withParents(acts)
 	for i, a := range acts {
 		if i < r.group.skip {
 			continue
@@ -203,7 +206,7 @@ func (r *streamer) cascade(m *mapped, kind byte, body []byte) error {
 		return nil
 	}
 	if e.op == opUpdate {
-		moved, err := keyMoves(m.layout, e)
+		moved, err := keyMoves(m.layout, m.watched, e)
 		if err != nil {
 			return r.broken(err)
 		}
@@ -229,9 +232,41 @@ func (r *streamer) stopChildren(t *row.Table, parent row.Name, depth int) {
 	}
 }
 
-// keyMoves reports whether an update event changes a column that stands in the
-// key, or may be referenced: without a key any column may.
-func keyMoves(l *layout, e rowsEvent) (bool, error) {
+// watched returns the columns of a table whose changes cascade: those of its key, and
+// those that its children refer to instead. Shapes do not have these: the catalogue is
+// asked, once for each shape.
+func (r *streamer) watched(t *row.Table) ([]int, error) {
+	if len(t.Cascades) == 0 {
+		return nil, nil
+	}
+	if known, ok := r.referred[t]; ok {
+		return known, nil
+	}
+	c, err := r.s.dial(r.ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	out := slices.Clone(t.Key)
+	for _, child := range t.Cascades {
+		rows, err := c.query(r.ctx, fmt.Sprintf("SELECT REFERENCED_COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND REFERENCED_TABLE_SCHEMA = %s AND REFERENCED_TABLE_NAME = %s",
+			quoteText(child.Space), quoteText(child.Table), quoteText(t.Name.Space), quoteText(t.Name.Table)))
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range rows {
+			if i := t.Column(v[0].text()); i >= 0 && !slices.Contains(out, i) {
+				out = append(out, i)
+			}
+		}
+	}
+	r.referred[t] = out
+	return out, nil
+}
+
+// keyMoves reports whether an update event changes one of the watched columns, or may
+// change one that is referred to: without a key any column may.
+func keyMoves(l *layout, watched []int, e rowsEvent) (bool, error) {
 	if e.width != len(l.fields) {
 		return false, errImage
 	}
@@ -242,6 +277,8 @@ func keyMoves(l *layout, e rowsEvent) (bool, error) {
 			return false, err
 		}
 	}
+	of := *l
+	of.key = watched
 	d := decoder{}
 	n, m := count(e.present, e.width), count(e.after, e.width)
 	for len(rows) > 0 {
@@ -251,7 +288,12 @@ func keyMoves(l *layout, e rowsEvent) (bool, error) {
 		}
 		old := rows[:size]
 		rows = rows[size:]
-		if len(l.key) == 0 || d.moved(l, e, m, old, rows) {
+		if e.partial {
+			if _, rows, err = l.diffs(rows); err != nil {
+				return false, err
+			}
+		}
+		if len(l.key) == 0 || d.moved(&of, e, m, old, rows) {
 			return true, nil
 		}
 		if size, err = d.scan(l, e.after, m, rows); err != nil {

@@ -46,7 +46,8 @@ type streamer struct {
 	time     uint32 // commit time of the last group
 	group    group
 	maps     map[uint64]*mapped
-	clock    time.Duration // the server's clock less ours
+	referred map[*row.Table][]int // see watched
+	clock    time.Duration        // the server's clock less ours
 	// prepares are XA transactions that are open where the reader is.
 	prepares prepares
 	// again takes the events of a prepared group that is read again; nil: none is.
@@ -78,7 +79,7 @@ func (s *source) readStream(ctx context.Context, split connector.Split, from pos
 	if err != nil {
 		return err
 	}
-	r := &streamer{s: s, split: split, shapes: newShapes(s, split), place: at.place, gtids: at.gtids, last: at.last, told: at.place, maps: map[uint64]*mapped{}}
+	r := &streamer{s: s, split: split, shapes: newShapes(s, split), place: at.place, gtids: at.gtids, last: at.last, told: at.place, maps: map[uint64]*mapped{}, referred: map[*row.Table][]int{}}
 	r.group.skip = at.changes
 	r.prepares = newPrepares(s, at.place)
 	r.pipe = newPipe(ctx, s.env, &s.pool)
@@ -206,13 +207,14 @@ func (r *streamer) session() error {
 // interrupt makes ready to read the open group again: what was handed over of it
 // is left out then.
 func (r *streamer) interrupt() {
-	if !r.group.open {
+	g := &r.group
+	if !g.open {
 		return
 	}
-	if r.group.prepares == nil { // else its rows are still held
-		r.group.taken = max(r.group.taken, r.group.events)
+	if g.prepares == nil { // else its rows are still held
+		g.taken = max(g.taken, g.events)
 	}
-	r.group.open = false
+	g.open, g.skip = false, max(g.skip, g.changes)
 }
 
 // next returns the next event. Before it waits for one it parks the open unit.
@@ -299,7 +301,9 @@ func (r *streamer) event(raw []byte) error {
 
 // inside reports whether part of a group was handed over and the rest was not,
 // also while a broken connection is mended: no place may be told then.
-func (r *streamer) inside() bool { return r.group.open || r.group.taken > 0 }
+func (r *streamer) inside() bool {
+	return r.group.open || r.group.taken > 0 || r.group.skip > 0
+}
 
 var errGroupCut = errors.New("a transaction is cut off by the end of its file")
 

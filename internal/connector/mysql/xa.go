@@ -217,7 +217,7 @@ func (r *streamer) readPrepared(g *prepared) error {
 		return nil
 	}
 	var its *format
-	err := r.s.scan(r.ctx, from, &cur, func(h header, body []byte, start uint64) error {
+	err := r.s.scanEvents(r.ctx, from, &cur, true, func(h header, body []byte, start uint64) error {
 		if start < g.start.offset && cur.at.file == g.start.file {
 			return nil
 		}
@@ -230,8 +230,8 @@ func (r *streamer) readPrepared(g *prepared) error {
 		}
 		return errDone
 	})
-	if err == nil && !ended {
-		return r.broken(fmt.Errorf("the XA transaction prepared at %s does not end", g.start))
+	if err == nil && !ended { // a server that is shut down ends a dump as if the log ended
+		return fault.New(fault.SourceQuery, "the XA transaction prepared at %s was not read to its end", g.start).At("%s", r.s.where())
 	}
 	return err
 }
@@ -271,9 +271,9 @@ func (s *source) preparedIn(ctx context.Context, until place) (xaFile, error) {
 	from := until
 	from.offset = 4
 	cur := cursor{at: from, anchored: true}
-	group := from
+	group, whole := from, false
 	err := s.scan(ctx, dumpStart{file: from.name(), offset: 4}, &cur, func(h header, body []byte, start uint64) error {
-		if cur.at.file != until.file || start >= until.offset {
+		if whole = cur.at.file != until.file || start >= until.offset; whole {
 			return errDone
 		}
 		switch h.kind {
@@ -301,6 +301,9 @@ func (s *source) preparedIn(ctx context.Context, until place) (xaFile, error) {
 		}
 		return nil
 	})
+	if err == nil && !whole && cur.at.file == until.file && cur.at.offset < until.offset {
+		err = fault.New(fault.SourceQuery, "the log was not read up to %s", until).At("%s", s.where())
+	}
 	return found, err
 }
 

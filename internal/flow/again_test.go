@@ -129,3 +129,52 @@ func TestTables_when_a_sink_is_behind(t *testing.T) {
 		}
 	})
 }
+
+// unversioned is a source whose catalogue knows no versions of shapes.
+type unversioned struct{ *logSource }
+
+func (s unversioned) Discover(ctx context.Context, sel connector.Selector) ([]*row.Table, position.Position, error) {
+	tables, at, err := s.logSource.Discover(ctx, sel)
+	for _, t := range tables {
+		t.Version = 0
+	}
+	return tables, at, err
+}
+
+// A sink that was added later counts versions of shapes from its beginning. Where it is the
+// one with whose shapes the log is read, they go on rising in the others.
+func TestStream_when_sinks_count_versions_otherwise(t *testing.T) {
+	src := newLogSource(5, 60)
+	j := newJob(src, newMemSink(), newMemSink())
+	j.Source = unversioned{src}
+	src.head, src.log[10], src.log[50] = 0, transaction{ddl: 1}, transaction{ddl: 1}
+	stream := func(attempt uint64, to int, states ...*SinkState) {
+		t.Helper()
+		if err := j.Begin(t.Context(), states, Beginning{}, connector.Claim{Run: attempt}); err != nil {
+			t.Fatal(err)
+		}
+		src.head = max(src.head, to)
+		if len(Together(states)) != 1 {
+			t.Error("the sinks share no reader")
+		}
+		if err := j.Stream(t.Context(), &StreamTask{Sinks: states, Until: connector.Until{Place: placeAfter(to)}}, connector.Claim{Run: attempt}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	states, err := j.Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := states[0], states[1]
+	src.head = 1
+	stream(1, 45, a)
+	stream(2, 60, b, a)
+	if states, err = j.Find(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []uint32{3, 1} {
+		if of := states[i].Shapes.table(1); of.Version != want || len(of.Columns) != 5 {
+			t.Errorf("sink %d has version %d with %d columns, want %d", i, of.Version, len(of.Columns), want)
+		}
+	}
+}

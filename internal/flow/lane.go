@@ -19,6 +19,11 @@ import (
 // by the budget that the source takes them from.
 const queueLength = 64
 
+// lonelyLength is the same for a sink that has a reader of its own beside others: all
+// readers take from one budget, and what waits for a sink that is slow must leave the rest
+// enough of it.
+const lonelyLength = 4
+
 // lane is one sink's way through a task: a queue and the goroutine that owns the
 // writer.
 type lane struct {
@@ -71,8 +76,12 @@ func startGroup(ctx context.Context, lanes []*lane, appliers []applier, endless 
 	work, cancel := uncancelled(ctx, grace)
 	work, fail := context.WithCancelCause(work)
 	g := &group{work: work, fail: fail, lanes: lanes, cancel: cancel, endless: endless, watched: make(chan struct{})}
+	length := queueLength
+	if len(lanes) == 1 && len(lanes[0].job.sinks()) > 1 {
+		length = lonelyLength
+	}
 	for i, l := range lanes {
-		l.queue = make(chan item, queueLength)
+		l.queue = make(chan item, length)
 		g.wg.Go(func() {
 			if err := l.consume(work, appliers[i]); err != nil {
 				fail(err) // first of all: it is what ends the reader

@@ -2,12 +2,14 @@ package flow
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"godwit/internal/connector"
 	"godwit/internal/fault"
+	"godwit/internal/limit"
 	"godwit/internal/position"
 	"godwit/internal/row"
 )
@@ -86,4 +88,59 @@ func TestFlow_when_one_sink_keeps_the_others_waiting(t *testing.T) {
 			})
 		})
 	}
+}
+
+// metered is a source whose batches take from a budget until they are released.
+type metered struct {
+	*logSource
+	budget *limit.Budget
+	unit   int64
+}
+
+func (s metered) Read(ctx context.Context, split connector.Split, from position.Position, emit func(*row.Batch) error) error {
+	pool := &row.Pool{Freed: func(int) { s.budget.Give(s.unit) }}
+	table := s.shape[0]
+	for n := countOf(from); ; n++ {
+		if err := s.budget.Take(ctx, s.unit); err != nil {
+			return err
+		}
+		x := row.NewBuilder(pool)
+		x.At(prefixOf(uint64(10*n), 1), 0, row.Txn{})
+		x.Row(table, row.Insert)
+		x.Int(int64(n))
+		x.Int(0)
+		if err := emit(x.Finish(placeAfter(n+1), 0)); err != nil {
+			return err
+		}
+	}
+}
+
+// A sink that cannot keep up has a reader of its own. It must not have all the memory, or
+// the others would go at its pace.
+func TestFlow_when_a_slow_sink_has_a_reader_of_its_own(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, a, b := newLogSource(3, 60), newMemSink(), newMemSink()
+		j := newJob(src, a, b)
+		j.Source = metered{src, limit.NewBudget(32), 1}
+		j.Sinks[0].Bytes, j.Sinks[1].Bytes = 1<<30, 1<<30
+		j.Sinks[0].Sink = tardy{a, true, time.Minute}
+		j.Sinks[1].Sink = tardy{b, true, time.Second}
+		states, err := j.Find(t.Context())
+		if err == nil {
+			err = j.Begin(t.Context(), states, Beginning{}, connector.Claim{Run: 1})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Hour, cancel)
+		var all sync.WaitGroup
+		for _, s := range states {
+			all.Go(func() { _ = j.Stream(ctx, &StreamTask{Sinks: []*SinkState{s}}, connector.Claim{Run: 2}) })
+		}
+		all.Wait()
+		if n := len(b.entries); n < 3000 {
+			t.Errorf("the quick sink has %d rows after an hour, the slow one %d", n, len(a.entries))
+		}
+	})
 }

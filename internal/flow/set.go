@@ -124,9 +124,27 @@ func (c chunks) greatest() (position.Position, error) {
 type bitmap []byte
 
 func bitmapOf(p position.Position) bitmap {
+	if list, few := strings.CutPrefix(p.Token(), ","); few {
+		return bitmapOfFew(list)
+	}
 	b, err := base64.RawStdEncoding.DecodeString(p.Token())
 	if err != nil {
 		return nil // an unreadable note only makes tables pass again
+	}
+	return b
+}
+
+// maxNumber bounds the numbers that are read from a list.
+const maxNumber = 1 << 24
+
+// bitmapOfFew reads numbers with commas between; nil when they are none.
+func bitmapOfFew(list string) (b bitmap) {
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil || n > maxNumber {
+			return nil
+		}
+		b = b.with(uint32(n))
 	}
 	return b
 }
@@ -163,8 +181,24 @@ func (b bitmap) numbers() (out []uint32) {
 	return out
 }
 
+// shortBitmap is up to which length a bitmap is one in its note. Numbers rise with each
+// table that was ever made, and a Set has no room for as many bits: a longer one is a list
+// where that is shorter.
+const shortBitmap = 256
+
 func (b bitmap) note() position.Position {
-	return position.Note(base64.RawStdEncoding.EncodeToString(b))
+	text := base64.RawStdEncoding.EncodeToString(b)
+	if len(text) <= shortBitmap {
+		return position.Note(text)
+	}
+	var list strings.Builder
+	for _, n := range b.numbers() {
+		fmt.Fprintf(&list, ",%d", n)
+	}
+	if list.Len() > 0 && list.Len() < len(text) {
+		text = list.String()
+	}
+	return position.Note(text)
 }
 
 // noteNumber reads a decimal note; an absent one is 0.

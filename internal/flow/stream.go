@@ -505,9 +505,12 @@ func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 		}
 		return renamed(b, now)
 	}
-	if now != nil && now.Generation != c.After.Generation { // it is another one where the log is read
+	if now != nil && (now.Generation != c.After.Generation || now.Version >= c.After.Version) { // it is another one where the log is read
 		own, after := *c, *c.After
 		after.Generation, own.After = now.Generation, &after
+		if after.Version <= now.Version { // a sink may keep what each version was
+			own.Before, after.Version = now, now.Version+1
+		}
 		b, c = row.Barrier(&own, b.At, b.End, b.EndTime), &own
 	}
 	mark, ok := a.state.marks[c.Before.Number]

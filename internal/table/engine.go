@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"godwit/internal/connector"
 	"godwit/internal/engine"
@@ -93,11 +94,23 @@ func (e Engine) Run(ctx context.Context, s *job.Spec, o engine.Options) (out wat
 		defer limit.Memory(max(o.Memory, leastMemory))()
 	}
 	o = whole(s, o)
+	o.Driving = bearingSinks(s, o.Driving)
 	w := newWork(ctx, s, o, state)
 	w.connect = func(ctx context.Context) (*opened, error) { return openSource(ctx, s, e.env(s, o)) }
 	defer func() { err = errors.Join(err, w.close()) }()
 	out.Stopped, err = local.Run(ctx, w, o.Driving, parallel(s, o), o.Log)
 	return w.ended(ctx, out, err)
+}
+
+// bearingSinks has planning bear what the sinks do as other tasks do: it asks them all.
+func bearingSinks(s *job.Spec, d *engine.Driving) *engine.Driving {
+	if d == nil {
+		return nil
+	}
+	own := *d
+	own.From.Tasks = slices.Clone(own.From.Tasks)
+	own.From.Tasks[0].OnError = job.ErrorModesOf(s.Sinks)
+	return &own
 }
 
 // nextRun returns a number above every run that state and sinks have seen.

@@ -284,6 +284,25 @@ func TestRun_when_read_again(t *testing.T) {
 	j.equal(s)
 }
 
+// Tables that have changed before, and while nobody looked, are read again as they are now.
+func TestRun_when_read_again_after_changes(t *testing.T) {
+	s := one(t)
+	j := newJob(t, s)
+	j.finish(s)
+	s.Exec(t, "ALTER TABLE app.t ADD COLUMN a int; INSERT INTO app.t VALUES (4000, 'more', 6)")
+	j.finish(s)
+	j.equal(s)
+	s.Exec(t, "ALTER TABLE app.t ADD COLUMN b varchar(9); ALTER TABLE app.u ADD COLUMN c int; INSERT INTO app.t VALUES (4001, 'more', 7, 'b')")
+	code, said := run(t, s.Password, j.args("--again", "--confirm", "crossing")...)
+	want(t, code, said, 0)
+	j.equal(s)
+	s.Exec(t, "ALTER TABLE app.t ADD COLUMN d int; UPDATE app.t SET v = 'once more' WHERE id = 7")
+	j.finish(s)
+	j.equal(s)
+	code, said = j.verify(s.Password)
+	want(t, code, said, 0)
+}
+
 func TestRun_when_the_job_is_edited(t *testing.T) {
 	s := one(t)
 	j := newJob(t, s)

@@ -189,7 +189,11 @@ func partShard(number uint32) string {
 
 // apart reports whether the Set of the stream says that a table has its own.
 func apart(set position.Set, number uint32) bool {
-	b, err := base64.RawStdEncoding.DecodeString(set["apart"].Token())
+	note := set["apart"].Token()
+	if list, few := strings.CutPrefix(note, ","); few { // docs/formats/positions.md
+		return slices.Contains(strings.Split(list, ","), strconv.FormatUint(uint64(number), 10))
+	}
+	b, err := base64.RawStdEncoding.DecodeString(note)
 	return err == nil && int(number/8) < len(b) && b[number/8]&(1<<(number%8)) != 0
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,6 +57,8 @@ func (s *sink) Store(x *row.Builder, b *row.Batch, t *row.Table, column int, wor
 		f := fieldOf(t.Columns[column].Type, s.cfg.unrepresentable, false)
 		cell, why := f.appendMoment(nil, word)
 		switch {
+		case why != "" && slices.Contains(t.Key, column): // its row is refused
+			x.Word(word)
 		case why != "":
 			x.Null()
 		case f.oid == oidText:
@@ -172,11 +175,19 @@ func (g *target) reading(c *session, keys *row.Batch) (string, []arg, error) {
 	for i := range sections {
 		s := &sections[i]
 		for k := s.Row; k < s.Row+s.Rows; k++ {
-			rows = append(rows, int32(len(f.arena)))
-			if _, err := f.keyOf(keys, s, k); err != nil {
+			at := len(f.arena)
+			switch _, err := f.keyOf(keys, s, k); {
+			case err == nil:
+				rows = append(rows, int32(at))
+			case fault.Has(err, fault.RowRefused): // the target cannot have such a key
+				f.arena = f.arena[:at]
+			default:
 				return "", nil, err
 			}
 		}
+	}
+	if len(rows) == 0 {
+		return sql + " WHERE false", nil, nil
 	}
 	return sql + " JOIN (" + g.unnest(g.key) + ") AS u ON " + g.same(g.key), g.arrays(c, g.key, g.key, f.arena, rows), nil
 }

@@ -148,6 +148,8 @@ type Chunker interface {
 // Looker reads single rows, for verification.
 type Looker interface {
 	// Look emits the rows of t, as it is now, whose keys are those of the rows of
-	// keys, as Read emits a chunk: the mark first. Keys without a row are left out.
+	// keys, or all rows where keys is nil, as Read emits a chunk: the mark first, which
+	// is never before the call. Keys without a row are left out. A row may come more
+	// than once, where several keys are one to the source.
 	Look(ctx context.Context, t *row.Table, keys *row.Batch, emit func(*row.Batch) error) error
 }

@@ -36,7 +36,8 @@ type verification struct {
 	seed [2]uint64
 	// keep, when it is set, returns what takes the rows of a table that are found.
 	keep func(s *flow.SinkState, t *row.Table) func(id []byte) error
-	// patience is how long sinks are waited for that do not go on.
+	// patience is how long sinks are waited for that do not go on; 0: as long as one that
+	// goes on may stand still.
 	patience time.Duration
 	// present are the tables of the source as they are now.
 	present map[row.Name]*row.Table
@@ -74,17 +75,29 @@ func newVerification(opened *opened, o engine.Options, each func(watch.Differenc
 
 func (v *verification) close() { _ = os.RemoveAll(v.o.State) } // it is empty: files in it have no names
 
-// restingPatience is how long the sinks of a job are waited for that does not run.
-const restingPatience = 2 * time.Second
+// restingPatience is how long the sinks of a job are waited for that does not run,
+// and runningPatience those of others, beside the time between two commits.
+const (
+	restingPatience = 2 * time.Second
+	runningPatience = 30 * time.Second
+)
 
 // patience is how long sinks are waited for: long, unless it is known here that the job
 // does not run.
 func patience(ctx context.Context, state, name string) time.Duration {
 	r, err := local.Statuses(ctx, state, name)
 	if err != nil || len(r.Jobs) != 1 || r.Jobs[0].State == "running" || r.Jobs[0].State == "new" {
-		return 0 // the default
+		return 0
 	}
 	return restingPatience
+}
+
+// patient is how long a sink is waited for.
+func (v *verification) patient(s *flow.Sink) time.Duration {
+	if v.patience > 0 {
+		return v.patience
+	}
+	return runningPatience + s.Every
 }
 
 // verifyFolder makes a folder for what a comparison keeps on disk.
@@ -202,6 +215,9 @@ func (v *verification) compare(ctx context.Context, s *flow.SinkState, t *row.Ta
 	if f := fault.Of(err); err != nil && f.Code == fault.NotVerifiable {
 		return v.notCompared(s, t.Name, f.What)
 	}
+	if fault.Has(err, fault.RowRefused) { // nobody knows what becomes of such rows, nor their keys
+		return v.notCompared(s, t.Name, "a rule refuses rows of it: "+fault.Of(err).What)
+	}
 	if err != nil {
 		return fmt.Errorf("table %s: %w", t.Name, err)
 	}
@@ -217,20 +233,24 @@ func (v *verification) compare(ctx context.Context, s *flow.SinkState, t *row.Ta
 // config says what to compare.
 func (v *verification) config(s *flow.SinkState, t *row.Table, target connector.Readable) rows.Config {
 	h, ok := s.Sink.Sink.(connector.Historian)
-	source := v.source
+	source, whole, here := v.source, false, t
 	if to, err := s.Sink.Route.Table(t); err == nil && to != t {
-		source, t = &ruled{v.source, s.Sink.Route, t, to}, to
+		r := &ruled{v.source, s.Sink.Route, t, to}
+		source, t, whole = r, to, true
+		if l, ok := v.source.(connector.Looker); ok {
+			source = &looked{r, l}
+		}
 	}
 	return rows.Config{
-		Source: source, Target: target, History: ok && h.History(), Table: t, Seed: v.seed,
+		Source: source, Whole: whole, Target: target, History: ok && h.History(), Table: t, Seed: v.seed,
 		Place: func(ctx context.Context) (p rows.Place, err error) {
-			p.At, p.Incarnation, err = v.flow.Place(ctx, s.Sink)
+			p.At, p.Incarnation, err = v.flow.Place(ctx, s, here)
 			return p, err
 		},
 		Changes: func(ctx context.Context, from, to position.Position, visit func(*row.Batch) error) error {
 			return v.changes(ctx, s.Sink.Name, from, to, visit)
 		},
-		Patience: v.patience, Folder: v.o.State, Memory: v.o.Memory / verifyShare, Chunk: v.spec.Chunk,
+		Patience: v.patient(s.Sink), Folder: v.o.State, Memory: v.o.Memory / verifyShare, Chunk: v.spec.Chunk,
 	}
 }
 

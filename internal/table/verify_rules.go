@@ -9,9 +9,7 @@ import (
 	"godwit/internal/row"
 )
 
-// ruled is the source of one table as the rules of a sink let its rows through. It looks
-// up no single rows, as keys may have other names or be others in the target: whoever
-// wants some reads them all.
+// ruled is the source of one table as the rules of a sink let its rows through.
 type ruled struct {
 	connector.Source
 	router   *route.Router
@@ -27,6 +25,18 @@ func (r *ruled) Splits(ctx context.Context, q connector.Request) ([]connector.Sp
 // Read implements connector.Source.
 func (r *ruled) Read(ctx context.Context, split connector.Split, from position.Position, emit func(*row.Batch) error) error {
 	return r.Source.Read(ctx, split, from, through(r.router, emit))
+}
+
+// looked is a ruled one that can be looked at again. It looks up no single rows, as keys
+// may have other names or be others in the target: whoever wants some gets them all.
+type looked struct {
+	*ruled
+	looker connector.Looker
+}
+
+// Look implements connector.Looker.
+func (l *looked) Look(ctx context.Context, _ *row.Table, _ *row.Batch, emit func(*row.Batch) error) error {
+	return l.looker.Look(ctx, l.from, nil, through(l.router, emit))
 }
 
 // through returns a function that gives batches to emit as rules let them through.

@@ -143,6 +143,9 @@ INSERT INTO app.log_x VALUES (2, 2);`)
 	if _, err := os.Stat(filepath.Join(j.lake(), "app")); err == nil {
 		t.Error("something was written of a table that is left out")
 	}
+	// What rules refuse is neither in the sink nor nowhere: nobody can compare it, and all else is.
+	code, said = j.verify(s.Password)
+	want(t, code, said, 4, "app.orders not compared", "a rule refuses rows of it", "1 not comparable")
 	j.set("rules", "[]")
 	code, said = run(t, s.Password, j.args()...)
 	want(t, code, said, 2, "JOB_EDIT", "another form")

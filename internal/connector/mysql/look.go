@@ -21,7 +21,7 @@ var _ connector.Looker = (*source)(nil)
 const lookedUpAtOnce = 100
 
 // Look implements connector.Looker: all keys are looked up in one snapshot, opened for
-// it, so that its mark is not before the call. Where a key has a column whose values
+// it, so that its mark is not before the call: chunks may be read in an older one. Where a key has a column whose values
 // cannot be compared exactly (float), all rows of the table are emitted.
 func (s *source) Look(ctx context.Context, t *row.Table, keys *row.Batch, emit func(*row.Batch) error) error {
 	snap, err := s.openSnapshot(ctx, t.Name)
@@ -63,9 +63,13 @@ func (s *source) Look(ctx context.Context, t *row.Table, keys *row.Batch, emit f
 }
 
 // conditions yields the conditions that find the keys, some keys at a time; the empty
-// one finds all rows. table is t as it is now.
+// one finds all rows, as no keys do. table is t as it is now.
 func conditions(table, t *row.Table, keys *row.Batch) func(yield func(string, error) bool) {
 	return func(yield func(string, error) bool) {
+		if keys == nil {
+			yield("", nil)
+			return
+		}
 		for _, k := range t.Key {
 			if table.Column(t.Columns[k].Name) < 0 {
 				yield("", fault.New(fault.SourceShape, "table %s lost the column %s of its key", t.Name, t.Columns[k].Name))

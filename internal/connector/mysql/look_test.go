@@ -122,3 +122,33 @@ func TestLook_every_kind_of_key(t *testing.T) {
 		})
 	}
 }
+
+// All rows are looked at as they are now, whatever snapshot chunks are read in.
+func TestLook_when_all_rows_are_wanted(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	srv.Exec(t, fmt.Sprintf("CREATE TABLE %[1]s.bag (n int); INSERT INTO %[1]s.bag VALUES (1), (1), (2)", db))
+	s := sourceOf(t, srv, nil)
+	table := tableNamed(t, discover(t, s, db+".*"), "bag")
+	rows := 0
+	var mark position.Position
+	count := func(b *row.Batch) error {
+		defer b.Release()
+		if rows += b.Rows(); !b.End.IsZero() {
+			mark = b.End
+		}
+		return nil
+	}
+	for n := 3; n < 5; n++ {
+		before := mark
+		if err := s.Read(within(t), wholeOf(t, s, table), position0, count); err != nil {
+			t.Fatal(err)
+		}
+		rows = 0
+		err := s.Look(within(t), table, nil, count)
+		if order, other := mark.Compare(before); err != nil || rows != n || order <= 0 || other != nil {
+			t.Errorf("%d rows at %v after %v, %v", rows, mark, before, err)
+		}
+		srv.Exec(t, fmt.Sprintf("INSERT INTO %s.bag VALUES (3)", db))
+	}
+}

@@ -18,6 +18,9 @@ type state struct {
 
 func (s *state) same(o *state) bool { return s.n == o.n && s.sum == o.sum && !s.unsure && !o.unsure }
 
+// untold reports whether there are rows of which nobody can be told.
+func (s *state) untold() bool { return s.n > 0 && s.texts == nil }
+
 // entry is a row of a history. It is lent.
 type entry struct {
 	op     row.Op
@@ -76,6 +79,7 @@ type fold struct {
 	at      []string // of each cell: the place of the entry it is from
 	cells   []byte
 	texts   []string
+	mute    bool     // some entry has no texts: there are none of what they come to
 	places  []string // of all entries: none may be there twice
 	mended  string   // place of the latest entry that a repair wrote: what is twice before it counts no more
 }
@@ -115,7 +119,9 @@ func (f *fold) take(e entry, pos string) {
 	if f.at == nil {
 		f.at, f.cells = make([]string, n), make([]byte, len(e.cells))
 	}
-	if e.texts != nil && f.texts == nil {
+	if f.mute = f.mute || e.texts == nil; f.mute {
+		f.texts = nil
+	} else if f.texts == nil {
 		f.texts = make([]string, n)
 	}
 	for c := range n {
@@ -124,7 +130,7 @@ func (f *fold) take(e entry, pos string) {
 		}
 		f.at[c] = pos
 		copy(f.cells[8*c:8*c+8], e.cells[8*c:])
-		if e.texts != nil {
+		if !f.mute {
 			f.texts[c] = e.texts[c]
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"godwit/internal/connector"
 	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
@@ -44,7 +43,7 @@ func (v *comparison) judgeAll(ctx context.Context, suspects *part) error {
 // atOnce is how many rows are looked at in one go: many, where one of the sides is read
 // as a whole for it.
 func (v *comparison) atOnce() int {
-	if _, looks := v.Source.(connector.Looker); looks && v.exact && !v.History {
+	if v.byKey() && !v.History {
 		return judgedAtOnce
 	}
 	return judgedAtOnceWhole
@@ -174,6 +173,7 @@ func (v *comparison) changedSince(ctx context.Context, at look) (out changes, er
 func (v *comparison) lookBoth(ctx context.Context, open []*trial) (out look, lagging bool, err error) {
 	ids := idsOf(open)
 	var r reading
+	v.room = v.Memory / 2
 	if out.source, err = v.sourceStates(ctx, ids, &r); err != nil {
 		return out, false, err
 	}
@@ -182,6 +182,7 @@ func (v *comparison) lookBoth(ctx context.Context, open []*trial) (out look, lag
 	if err != nil {
 		return out, false, err
 	}
+	v.room = v.Memory / 2
 	out.target, out.at, err = v.targetStates(ctx, ids, bound(p.Incarnation, r.greatest))
 	out.one = r.least == r.greatest && (v.History || out.at == out.sourceAt)
 	return out, !passed, err
@@ -234,12 +235,20 @@ func empty(ids [][]byte) map[string]*state {
 
 // sourceStates reads what the source has under ids.
 func (v *comparison) sourceStates(ctx context.Context, ids [][]byte, r *reading) (map[string]*state, error) {
+	return v.sourceStatesWith(ctx, ids, r, func(*seen) error { return nil })
+}
+
+// sourceStatesWith does so and calls visit with each row.
+func (v *comparison) sourceStatesWith(ctx context.Context, ids [][]byte, r *reading, visit func(*seen) error) (map[string]*state, error) {
 	out := empty(ids)
+	once := v.byKey() // the source has a key once, however often its row comes
 	return out, v.lookUp(ctx, ids, r, func(s *seen) error {
-		if st := out[string(s.id)]; st != nil {
-			v.addRow(st, s)
+		st := out[string(s.id)]
+		if st == nil || once && st.n > 0 {
+			return nil
 		}
-		return nil
+		v.addRow(st, s)
+		return visit(s)
 	})
 }
 
@@ -250,10 +259,24 @@ func (v *comparison) addRow(st *state, s *seen) {
 		st.sum = st.sum.plus(v.sums.row(s.cells))
 	}
 	st.cells = append(st.cells[:0], s.cells...)
-	if v.told < v.Most {
-		st.texts = textsOf(s)
-	}
+	st.texts = v.texts(s)
 }
+
+// texts returns the values of a row for people; nil: nobody is told of them any more, or
+// there is no room for them.
+func (v *comparison) texts(s *seen) []string {
+	if v.told >= v.Most || v.room <= 0 {
+		return nil
+	}
+	out := textsOf(s)
+	for _, text := range out {
+		v.room -= int64(len(text)) + textBytes
+	}
+	return out
+}
+
+// textBytes is what a text takes beside its bytes.
+const textBytes = 16
 
 // targetStates reads what the target has under ids; of a history, up to a place.
 func (v *comparison) targetStates(ctx context.Context, ids [][]byte, to []byte) (map[string]*state, position.Position, error) {
@@ -279,9 +302,7 @@ func (v *comparison) targetStates(ctx context.Context, ids [][]byte, to []byte) 
 			if s.absent != nil {
 				e.absent = appendAbsent(nil, s.absent)
 			}
-			if v.told < v.Most {
-				e.texts = textsOf(s)
-			}
+			e.texts = v.texts(s)
 			kept[string(s.id)] = append(kept[string(s.id)], e)
 			return v.wanted(s)
 		}
@@ -307,7 +328,7 @@ func (v *comparison) sentence(found []*trial, at look) error {
 			v.report.Unknown++
 		case t.target.n < t.source.n:
 			f.Kind = Missing
-			v.report.Missing += t.source.n - max(t.target.n, 0)
+			v.report.Missing += max(t.source.n-max(t.target.n, 0), 1) // a row may be taken out that was never put in
 			v.report.Equal += max(t.target.n, 0)
 		case t.source.n == 0:
 			f.Kind = Extra
@@ -345,7 +366,7 @@ func (v *comparison) tell(f Finding, t *trial) error {
 			return err
 		}
 	}
-	if v.Found == nil || v.told >= v.Most {
+	if v.Found == nil || v.told >= v.Most || v.room <= 0 && (t.source.untold() || t.target.untold()) {
 		return nil
 	}
 	v.told++

@@ -15,14 +15,15 @@ import (
 type Mended struct {
 	Written int64 // rows handed to the sink
 	Equal   int64 // that were equal by then
-	// Left could not be mended: they have changed since, or no row that is added mends
-	// them.
+	// Left could not be mended: they have changed since, no row that is added mends
+	// them, or the target refuses what they hold.
 	Left int64
 }
 
 // Mend looks at rows again, some at a time, and calls write, which releases them, with rows
 // that make the target what the source was at a place: the target's, which does not go on
-// meanwhile but has what was written when write returns. Rows have orders there, counted
+// meanwhile but has what was written when write returns. Where write gives fault.RowRefused
+// it has written nothing, and is called with parts of the rows. Rows have orders there, counted
 // from row.RepairCounter(first). Rows that the source has changed after the place are left:
 // the changes are still to come. After an error Mended is what was done until then.
 func Mend(ctx context.Context, c Config, rows *IDs, at Place, first uint64, write func(*row.Batch) error) (Mended, error) {
@@ -86,17 +87,13 @@ func (m *mending) mendAtOnce(ctx context.Context, ids [][]byte) error {
 	}
 	defer im.release()
 	var r reading
-	source := empty(ids)
-	err := m.lookUp(ctx, ids, &r, func(s *seen) error {
-		if st := source[string(s.id)]; st != nil {
-			m.addRow(st, s)
-			return im.keep(m.Table, s.id, s.origin, s.originSection, s.originSection.Row+s.originRow)
-		}
-		return nil
+	source, err := m.sourceStatesWith(ctx, ids, &r, func(s *seen) error {
+		return im.keep(m.Table, s.id, s.origin, s.originSection, s.originSection.Row+s.originRow)
 	})
 	if err != nil {
 		return err
 	}
+	m.wanted = func(*seen) error { return nil }
 	if len(m.stored.Key) == 0 && !slices.Contains(m.lossy, true) { // what is taken out is named by all its values
 		m.wanted = func(s *seen) error { return im.keep(m.Table, s.id, s.batch, s.section, s.row) }
 	}
@@ -172,8 +169,27 @@ func appendCell(x *row.Builder, kind row.Kind, b *row.Batch, word uint64, flag r
 	}
 }
 
-// writeAll hands on the rows that mend what differs.
+// writeAll hands on the rows that mend what differs. Those that the target refuses for what
+// they hold are left: halves of what fails are tried until such a row is alone.
 func (m *mending) writeAll(ids [][]byte, source, target map[string]*state, changed changes, im *images) error {
+	was := m.done
+	err := m.writeAtOnce(ids, source, target, changed, im)
+	if !fault.Has(err, fault.RowRefused) {
+		return err
+	}
+	m.done = was
+	if len(ids) == 1 {
+		m.done.Left++
+		return nil
+	}
+	half := len(ids) / 2
+	if err := m.writeAll(ids[:half], source, target, changed, im); err != nil {
+		return err
+	}
+	return m.writeAll(ids[half:], source, target, changed, im)
+}
+
+func (m *mending) writeAtOnce(ids [][]byte, source, target map[string]*state, changed changes, im *images) error {
 	o := m.at.At.Order()
 	if len(o) < 8 {
 		return fault.New(fault.Internal, "a place of %d bytes has no counter", len(o))

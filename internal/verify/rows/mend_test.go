@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"godwit/internal/fault"
 	"godwit/internal/row"
 )
 
@@ -167,6 +168,42 @@ func TestMend_when_a_row_is_doubled(t *testing.T) {
 		w.mended = append(w.mended, again) // and once more
 		if r, _ := w.verify(t); r.Whole() {
 			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// Rows that the target refuses for what they hold are left; all others are mended.
+func TestMend_when_rows_are_refused(t *testing.T) {
+	eachTarget(t, func(t *testing.T, keyed, history bool) {
+		w := filled(10, keyed, history)
+		bad := map[string]bool{"h007": true, "i008": true}
+		w.damage = func(rows *[]kept) {
+			*rows = slices.DeleteFunc(*rows, func(k kept) bool { return k.op == row.Read && strings.HasSuffix(*k.cells[0], "7") || bad[*k.cells[0]] })
+		}
+		c := w.config(t)
+		ids := NewIDs(c.Folder)
+		defer ids.Close()
+		c.Differs = ids.Add
+		before, err := Verify(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err := Mend(t.Context(), c, ids, Place{place(w.at), 3}, 1, func(b *row.Batch) error {
+			defer b.Release()
+			s := &b.Sections()[0]
+			for i := range s.Rows {
+				if words, _ := b.Cells(s, i); bad[string(b.Data(words[0]))] {
+					return fmt.Errorf("sink lake: %w", fault.New(fault.RowRefused, "it has no such text"))
+				}
+			}
+			w.take(b)
+			return nil
+		})
+		if err != nil || before.Missing != 21 || done != (Mended{Written: 19, Left: 2}) {
+			t.Fatalf("%+v %+v %v", before, done, err)
+		}
+		if after, err := Recheck(t.Context(), c, ids); err != nil || after.Missing != 2 || after.Equal != 19 {
+			t.Errorf("%+v %v", after, err)
 		}
 	})
 }

@@ -77,6 +77,9 @@ type Progress struct {
 // Config says what to compare. Source, Target, Table, Place and Folder are needed.
 type Config struct {
 	Source connector.Source
+	// Whole: the source does not know keys of Target, and emits all rows whichever are
+	// looked up.
+	Whole  bool
 	Target connector.Readable
 	// History: the target keeps the history of its rows.
 	History bool
@@ -157,7 +160,9 @@ type comparison struct {
 	bounds  [][]byte          // of a history: the last place that belongs to each of its marks
 	end     []byte            // and to the last of them
 	emptied truncates         // of a history
+	rests   position.Position // where the target was last waited for in vain: it is not again
 	told    int               // findings
+	room    int64             // bytes that texts of values may still take
 	wanted  func(*seen) error // is called with rows of the target that are looked at again
 
 	mu      sync.Mutex // guards what follows
@@ -345,7 +350,8 @@ func (v *comparison) await(ctx context.Context, at position.Position) (p Place, 
 		if p.At != last {
 			moved, last = v.Now(), p.At
 		}
-		if v.Now().Sub(moved) >= v.Patience {
+		if p.At == v.rests || v.Now().Sub(moved) >= v.Patience {
+			v.rests = p.At
 			return p, false, nil
 		}
 		select {

@@ -1,10 +1,12 @@
 package rows
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"godwit/internal/row"
 )
@@ -201,6 +203,89 @@ func TestVerify_when_memory_is_short(t *testing.T) {
 		r, found := w.verify(t)
 		if r.Missing != 1 || r.Equal != 20_199 || kinds(found) != "missing" || found[0].Key[0].Value != `"many04711"` {
 			t.Fatalf("%+v %v", r, found)
+		}
+	})
+}
+
+// Chunks may be read in a snapshot that was opened long before; what is judged again is
+// looked at as it is now.
+func TestVerify_when_chunks_share_a_snapshot(t *testing.T) {
+	for _, keyed := range []bool{true, false} {
+		w := filled(6, keyed, false)
+		w.busy, w.pools = true, true
+		damages()["a missing row"].do(w)
+		var found []Finding
+		c := w.config(t)
+		c.Whole, c.Found = true, func(f Finding) error { found = append(found, f); return nil }
+		if _, err := Verify(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if kinds(found) != "missing" {
+			t.Errorf("key %v: %v", keyed, found)
+		}
+	}
+}
+
+// Keys that are one to the source find its row twice.
+func TestVerify_when_a_row_is_found_twice(t *testing.T) {
+	w := filled(6, true, false)
+	w.times = 2
+	damages()["a missing row"].do(w)
+	if r, found := w.verify(t); r.Missing != 1 || found[0].Source != 1 {
+		t.Errorf("%+v %v", r, found)
+	}
+	if done, after, _ := w.mend(t, 1, 1<<20); done.Written != 1 || !after.Whole() {
+		t.Errorf("%+v %+v", done, after)
+	}
+}
+
+// A row that was taken out and never put in is no row, and not nothing.
+func TestVerify_when_a_row_is_taken_out_alone(t *testing.T) {
+	w := filled(6, false, true)
+	w.damage = func(rows *[]kept) {
+		*rows = append(*rows, kept{event{row.Delete, lineOf("h", "v", "w"), false}, 0, 0, row.ChunkCounter(1, 0, 9999)})
+	}
+	if r, found := w.verify(t); r.Whole() || len(found) != 1 || r.Equal != 200 {
+		t.Errorf("%+v %v", r, found)
+	}
+}
+
+// A target that stood still is not waited for again at the same place.
+func TestAwait_when_the_target_rests(t *testing.T) {
+	now, asked, at := time.Now(), 0, 1
+	v := &comparison{Config: Config{Patience: 2 * time.Second, Now: func() time.Time { now = now.Add(time.Second); return now }}}
+	v.Place = func(context.Context) (Place, error) { asked++; return Place{place(at), 3}, nil }
+	for i, c := range []struct{ at, asks int }{{1, 2}, {1, 1}, {2, 2}, {2, 1}, {9, 1}} {
+		at, asked = c.at, 0
+		if p, passed, err := v.await(t.Context(), place(9)); passed != (c.at == 9) || asked != c.asks || p.At != place(c.at) || err != nil {
+			t.Errorf("%d: %v %v %v, asked %d times", i, p, passed, err, asked)
+		}
+	}
+}
+
+// Of wide rows no more values are held than there is room for; all are counted.
+func TestVerify_when_values_are_large(t *testing.T) {
+	eachTarget(t, func(t *testing.T, keyed, history bool) {
+		w := filled(6, keyed, history)
+		w.damage = func(rows *[]kept) {
+			for i := range *rows {
+				k := &(*rows)[i]
+				k.cells = slices.Clone(k.cells)
+				k.cells[1] = new(strings.Repeat("x", 200))
+			}
+		}
+		c := w.config(t)
+		told := 0
+		c.Memory, c.Found = 64<<10, func(f Finding) error {
+			if told++; len(f.Key) == 0 || keyed && len(f.Cells) != 1 {
+				t.Errorf("%+v", f)
+			}
+			return nil
+		}
+		r, err := Verify(t.Context(), c)
+		want := map[bool]int64{true: 200, false: 400}[keyed]
+		if err != nil || r.Different+r.Missing+r.Extra != want || told == 0 || int64(told) == want {
+			t.Errorf("%+v %v, %d told", r, err, told)
 		}
 	})
 }

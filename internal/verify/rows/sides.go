@@ -63,12 +63,21 @@ func (v *comparison) readSource(ctx context.Context, splits []connector.Split, r
 // called with others as well.
 func (v *comparison) lookUp(ctx context.Context, ids [][]byte, r *reading, visit func(*seen) error) error {
 	looker, ok := v.Source.(connector.Looker)
-	if !ok || !v.exact {
+	if !ok {
 		return v.readSource(ctx, v.whole, r, visit)
 	}
-	keys := keysOf(v.Table, &v.pool, ids)
-	defer keys.Release()
+	var keys *row.Batch
+	if v.byKey() {
+		keys = keysOf(v.Table, &v.pool, ids)
+		defer keys.Release()
+	}
 	return looker.Look(ctx, v.Table, keys, v.sourceBatch(r, visit))
+}
+
+// byKey reports whether rows of the source are looked up by their keys.
+func (v *comparison) byKey() bool {
+	_, looks := v.Source.(connector.Looker)
+	return looks && v.exact && !v.Whole
 }
 
 // sourceBatch returns what to do with batches of the source.

@@ -40,6 +40,9 @@ type world struct {
 	mu    sync.Mutex
 	r     *rand.Rand
 	busy  bool // the source changes whenever it is looked at
+	pools bool // chunks are read in the snapshot of the first one:
+	at0   *int
+	times int // rows that are looked up by key come so often; 0: once
 	disk  int64
 
 	start []line // rows before the log
@@ -151,7 +154,14 @@ func (w *world) Close() error { return nil }
 
 func (w *world) Read(_ context.Context, s connector.Split, _ position.Position, emit func(*row.Batch) error) error {
 	part := string(s.Range)
-	return w.snapshot(func(key string) bool {
+	n := len(w.log)
+	if w.pools && w.at0 == nil {
+		w.at0 = &n
+	}
+	if w.pools {
+		n = *w.at0
+	}
+	return w.snapshot(n, 1, func(key string) bool {
 		return part == "*" || part == "" && key < "h" || part == "h" && key >= "h" && key < "p" || part == "p" && key >= "p"
 	}, emit)
 }
@@ -159,26 +169,30 @@ func (w *world) Read(_ context.Context, s connector.Split, _ position.Position, 
 // Look implements connector.Looker.
 func (w *world) Look(_ context.Context, t *row.Table, keys *row.Batch, emit func(*row.Batch) error) error {
 	w.asked++
+	if keys == nil {
+		return w.snapshot(len(w.log), 1, func(string) bool { return true }, emit)
+	}
 	s := &keys.Sections()[0]
 	wanted := map[string]bool{}
 	for i := range s.Rows {
 		words, _ := keys.Cells(s, i)
 		wanted[string(keys.Data(words[0]))] = true
 	}
-	return w.snapshot(func(key string) bool { return wanted[key] }, emit)
+	return w.snapshot(len(w.log), max(w.times, 1), func(key string) bool { return wanted[key] }, emit)
 }
 
-func (w *world) snapshot(wanted func(string) bool, emit func(*row.Batch) error) error {
+func (w *world) snapshot(n, times int, wanted func(string) bool, emit func(*row.Batch) error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := len(w.log)
 	if err := emit(row.Mark(place(n), 0)); err != nil {
 		return err
 	}
 	x := row.NewBuilder(&row.Pool{})
 	for key, l := range w.state(n) {
-		if wanted(key) {
-			w.put(x, row.Read, l, false)
+		for range times {
+			if wanted(key) {
+				w.put(x, row.Read, l, false)
+			}
 		}
 	}
 	w.move()

@@ -26,7 +26,19 @@ type converter struct {
 // conversion is a converter, or why there can be none.
 type conversion struct {
 	*converter
-	err error
+	err  error
+	same bool // rows are as they are to be
+}
+
+// keeps reports whether every column is the one that was in its place. One that was dropped
+// and came back under its name is another.
+func (c *converter) keeps() bool {
+	for i, k := range c.from {
+		if k != i {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *readBack) newConverter(v *version) (*converter, error) {

@@ -191,7 +191,7 @@ func (r *readBack) folder(ctx context.Context, folder string) error {
 
 // file reads a file that lies in a folder of the table. Which version its rows have is not
 // written on it: the place of its first row tells, except in a chunk of a snapshot that saw
-// a newer shape; so what fits is tried, newest first.
+// a newer shape; so what fits is tried, newest first, until that is known.
 func (r *readBack) file(ctx context.Context, folder string, o store.Object) error {
 	var first error
 	left := r.candidates(folder, o.Key)
@@ -204,7 +204,11 @@ func (r *readBack) file(ctx context.Context, folder string, o store.Object) erro
 			return nil
 		case err == nil: // its place tells of another: that one is next
 			i := slices.Index(left, fits)
-			left = append(slices.Delete(left, i, i+1), fits)
+			left = slices.Delete(left, i, i+1)
+			if !ofStream(o.Key) { // it may have this one after all
+				left = append(left, v)
+			}
+			left = append(left, fits)
 		case !errors.Is(err, errUnfit):
 			return err
 		case first == nil:
@@ -240,8 +244,9 @@ func (r *readBack) fileAs(ctx context.Context, folder string, o store.Object, v 
 			return nil, err
 		}
 		b := x.Finish(zero, 0).In(dec.Incarnation())
-		if !begun && len(others) > 0 && ofStream(o.Key) {
-			if at := r.versionAt(folder, posText(b.Incarnation, b.Order(b.Sections()[0].Row))); slices.Contains(others, at) {
+		if !begun && len(others) > 0 {
+			at := r.versionAt(folder, posText(b.Incarnation, b.Order(b.Sections()[0].Row)))
+			if slices.Contains(others, at) && (ofStream(o.Key) || r.conversion(at).err == nil) {
 				b.Release()
 				return at, nil
 			}
@@ -275,6 +280,17 @@ func (r *readBack) versionAt(folder, pos string) *version {
 	return at
 }
 
+// conversion is how rows of a version are brought into the shape of the table.
+func (r *readBack) conversion(v *version) conversion {
+	c, known := r.conversions[v]
+	if !known {
+		c.converter, c.err = r.newConverter(v)
+		c.same = c.err == nil && v.Table.SameShape(r.table) && c.keeps()
+		r.conversions[v] = c
+	}
+	return c
+}
+
 // ofStream reports whether a file has changes, whose places say what version they have: a
 // chunk of a snapshot may have a newer one.
 func ofStream(key string) bool { return strings.HasPrefix(path.Base(key), connector.StreamSplit) }
@@ -282,16 +298,15 @@ func ofStream(key string) bool { return strings.HasPrefix(path.Base(key), connec
 // give emits a batch of a file in the shape of the table as it is now.
 func (r *readBack) give(b *row.Batch, v *version, key string) error {
 	r.note(b)
-	if v.Table == r.table || v.Table.SameShape(r.table) {
+	if v.Table == r.table {
 		return r.emit(b)
 	}
-	c, known := r.conversions[v]
-	if !known {
-		c.converter, c.err = r.newConverter(v)
-		r.conversions[v] = c
-	}
-	if c.err != nil {
+	c := r.conversion(v)
+	switch {
+	case c.err != nil:
 		return r.withhold(b, key, c.err)
+	case c.same:
+		return r.emit(b)
 	}
 	now := c.convert(b)
 	b.Release()

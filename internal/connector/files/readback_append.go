@@ -46,7 +46,7 @@ func (s *sink) readAppended(ctx context.Context, t *row.Table, d codec.Decoding,
 	if err := s.showAll(ctx, t, whole); err != nil {
 		return err
 	}
-	r := &readBack{sink: s, decode: d, table: t, meta: s.append.Meta, versions: versions, emit: func(b *row.Batch) error {
+	r := &readBack{sink: s, decode: d, table: t, meta: s.append.Meta, versions: versions, conversions: map[*version]conversion{}, emit: func(b *row.Batch) error {
 		if changed(b) {
 			b.Release()
 			return s.notTheTable("it has rows that were changed or deleted since")

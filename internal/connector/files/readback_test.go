@@ -120,6 +120,30 @@ func TestReadBack_when_the_table_changed(t *testing.T) {
 	}
 }
 
+// A column that was dropped and came back under its name is another one, in whatever file.
+func TestReadBack_when_a_column_came_back(t *testing.T) {
+	b := newBench(t, sinktest.NewMem(), csvConfig("none"), "shop")
+	first, _, _ := grown()
+	second, third := *first, *first
+	second.Version, second.Columns = 2, first.Columns[:1]
+	third.Version, third.Columns = 3, append(slices.Clone(first.Columns[:1]), first.Columns[1])
+	third.Columns[1].Default = new("again")
+	b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
+	chunk, _, err := b.sink.Open(t.Context(), connector.Shard{Job: "shop", Sink: "lake", Task: "1.1.0"}, connector.Claim{Run: 1, Attempt: 1})
+	b.must(err)
+	b.must(chunk.Apply(t.Context(), rowAt(first, 1, row.Read, 1, "one")))
+	b.must(chunk.Commit(t.Context(), streamSet(1)))
+	w, _ := b.open(1)
+	step := b.stepper(w)
+	step(3, rowAt(first, 2, row.Insert, 2, "two"))
+	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: first, After: &second}))
+	b.must(w.Evolve(t.Context(), &row.SchemaChange{Kind: row.Alter, Before: &second, After: &third}))
+	step(5, rowAt(&third, 4, row.Insert, 3, "three"))
+	if got, _ := readRows(b, &third); !slices.Equal(got, []string{"1 1 1 again", "2 1 2 again", "2 1 3 three"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 // remade are tables that have one name after each other: the first is altered, dropped and
 // made again in other columns.
 func remade() (first, altered, second *row.Table) {

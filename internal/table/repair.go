@@ -61,6 +61,11 @@ func (e Engine) Repair(ctx context.Context, s *job.Spec, o engine.Options, each 
 	if err := ask(v.report); err != nil {
 		return r, err
 	}
+	for _, t := range v.report.Tables {
+		if t.NotCompared != "" { // nothing of it is mended
+			m.done.After.NotComparable++
+		}
+	}
 	if len(m.wrong) > 0 {
 		err = m.mendAll(ctx, state)
 	}

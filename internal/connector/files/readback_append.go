@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
 	"godwit/internal/codec"
@@ -42,6 +43,8 @@ func (s *sink) readAppended(ctx context.Context, t *row.Table, d codec.Decoding,
 	if err := emit(row.Mark(set[connector.StreamSplit], 0)); err != nil {
 		return err
 	}
+	incarnation, _ := strconv.ParseUint(set[incarnationKey].Token(), 10, 16) // absent: 0
+	until := row.PlacePos(uint16(incarnation), set[connector.StreamSplit])
 	whole := s.wholeGeneration(t)
 	if err := s.showAll(ctx, t, whole); err != nil {
 		return err
@@ -50,6 +53,9 @@ func (s *sink) readAppended(ctx context.Context, t *row.Table, d codec.Decoding,
 		if changed(b) {
 			b.Release()
 			return s.notTheTable("it has rows that were changed or deleted since")
+		}
+		if s.append.Meta {
+			b = upTo(b, until)
 		}
 		return emit(b)
 	}}
@@ -67,6 +73,14 @@ func (s *sink) readAppended(ctx context.Context, t *row.Table, d codec.Decoding,
 		}
 	}
 	return nil
+}
+
+// upTo leaves rows out that a commit has added since the place was read. They are the last.
+func upTo(b *row.Batch, until string) *row.Batch {
+	if n := b.Rows(); n == 0 || posText(b.Incarnation, b.Order(n-1)) <= until {
+		return b
+	}
+	return b.Select(func(_ *row.Section, i int) bool { return posText(b.Incarnation, b.Order(i)) <= until })
 }
 
 // wholeGeneration returns what tells the files of t's generation.

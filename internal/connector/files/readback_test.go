@@ -255,3 +255,25 @@ func TestReadBack_when_a_commit_is_not_published(t *testing.T) {
 		t.Error("it was read from nowhere")
 	}
 }
+
+// Rows that a commit appends while files are listed are not of the place that was told.
+func TestReadBack_when_rows_are_appended_meanwhile(t *testing.T) {
+	c := csvConfig("none")
+	c.Layout, c.Append = layoutAppend, appending{Meta: true, OnUpdate: appendRow, OnDelete: dropRow}
+	b := newBench(t, sinktest.NewMem(), c, "shop")
+	first, _, _ := grown()
+	b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
+	w, _ := b.open(1)
+	x := row.NewBuilder(&row.Pool{})
+	for i, place := range []string{"a", "b", "c"} {
+		x.At(place, 1, row.Txn{})
+		x.Row(first, row.Insert)
+		x.Int(int64(i))
+		x.String(place)
+	}
+	b.must(w.Apply(t.Context(), x.Finish(position.Position{}, 0)))
+	b.must(w.Commit(t.Context(), position.Set{connector.StreamSplit: position.New("log", "b\x00\x00\x00\x00\x00\x00\x00\x00", "")}))
+	if got, _ := readRows(b, first); !slices.Equal(got, []string{"2 1 0 a", "2 1 1 b"}) {
+		t.Errorf("%q", got)
+	}
+}

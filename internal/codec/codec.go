@@ -40,10 +40,13 @@ type Decoding interface {
 	Store(x *row.Builder, b *row.Batch, t *row.Table, column int, word uint64, flag row.Flag)
 }
 
+// BatchBytes is how many bytes of rows a Decoder appends at once, and one row more.
+const BatchBytes = 1 << 20
+
 // Decoder reads one file. It is used by one goroutine.
 type Decoder interface {
 	// Decode appends the next rows to x, in the shape that Stored gives, at least one
-	// and not many more than max; io.EOF after the last. With Meta rows have their op,
+	// and not many more than max, or than BatchBytes hold; io.EOF after the last. With Meta rows have their op,
 	// order, incarnation (asked for by Incarnation), transaction and absent cells.
 	Decode(x *row.Builder, max int) error
 	// Incarnation is that of the rows that Decode appended last, which all have one.

@@ -102,7 +102,7 @@ func (f *format) Store(x *row.Builder, b *row.Batch, t *row.Table, column int, w
 
 // Decode implements codec.Decoder.
 func (d *decoder) Decode(x *row.Builder, most int) error {
-	for n := 0; n < most; n++ {
+	for n := 0; n < most && (n == 0 || x.Size() < codec.BatchBytes); n++ {
 		if err := d.read(); errors.Is(err, io.EOF) && len(d.fields) == 0 {
 			if n > 0 {
 				return nil

@@ -242,7 +242,7 @@ func (d *decoder) Decode(x *row.Builder, most int) error {
 		d.left -= k
 		n += int(k)
 		if k == 0 {
-			break // another incarnation
+			break // another incarnation, or enough
 		}
 	}
 	if n > 0 {
@@ -332,10 +332,13 @@ func (d *decoder) readChunk(c *cursor) {
 	c.begin(dict, size)
 }
 
-// decode appends up to n rows, until their incarnation changes unless they are the
-// first.
+// decode appends up to n rows, until their incarnation changes, or there are enough, unless
+// they are the first.
 func (d *decoder) decode(x *row.Builder, n int64, begun bool) (int64, error) {
 	for i := range n {
+		if begun && x.Size() >= codec.BatchBytes {
+			return i, nil
+		}
 		for _, c := range d.cursors {
 			if err := c.next(); err != nil {
 				return i, err

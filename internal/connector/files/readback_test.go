@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"godwit/internal/codec"
 	"godwit/internal/connector"
 	"godwit/internal/connector/sinktest"
 	"godwit/internal/fault"
@@ -275,5 +276,36 @@ func TestReadBack_when_rows_are_appended_meanwhile(t *testing.T) {
 	b.must(w.Commit(t.Context(), position.Set{connector.StreamSplit: position.New("log", "b\x00\x00\x00\x00\x00\x00\x00\x00", "")}))
 	if got, _ := readRows(b, first); !slices.Equal(got, []string{"2 1 0 a", "2 1 1 b"}) {
 		t.Errorf("%q", got)
+	}
+}
+
+// However large rows are, few bytes of them are held at once.
+func TestReadBack_when_rows_are_large(t *testing.T) {
+	columnar, err := parquetConfig(t, map[string]any{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]config{"csv": csvConfig("none"), "parquet": columnar} {
+		c.Roll = roll{Size: 1 << 30}
+		b := newBench(t, sinktest.NewMem(), c, "shop")
+		first, _, _ := grown()
+		b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
+		w, _ := b.open(1)
+		const each = 300 << 10
+		for n := range uint64(12) {
+			b.must(w.Apply(t.Context(), rowAt(first, n+1, row.Insert, int(n), strings.Repeat("x", each))))
+		}
+		b.must(w.Commit(t.Context(), streamSet(20)))
+		rows := 0
+		b.must(b.sink.ReadBack(t.Context(), first, nil, func(batch *row.Batch) error {
+			defer batch.Release()
+			if rows += batch.Rows(); batch.Payload() > codec.BatchBytes+2*each {
+				t.Errorf("%s: a batch of %d bytes", name, batch.Payload())
+			}
+			return nil
+		}))
+		if rows != 12 {
+			t.Errorf("%s: %d rows", name, rows)
+		}
 	}
 }

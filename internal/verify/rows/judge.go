@@ -30,7 +30,7 @@ func (v *comparison) judgeAll(ctx context.Context, suspects *part) error {
 	v.judging, v.done.Again = true, suspects.n
 	v.progress()
 	v.mu.Unlock()
-	return suspects.chunks(v.atOnce(), func(ids [][]byte) error {
+	return suspects.chunks(v.atOnce, func(ids [][]byte) error {
 		err := v.judge(ctx, ids)
 		v.mu.Lock()
 		v.done.Judged += int64(len(ids))
@@ -41,9 +41,9 @@ func (v *comparison) judgeAll(ctx context.Context, suspects *part) error {
 }
 
 // atOnce is how many rows are looked at in one go: many, where one of the sides is read
-// as a whole for it.
+// as a whole for it, or the log from where the target rests.
 func (v *comparison) atOnce() int {
-	if v.byKey() && !v.History {
+	if v.byKey() && !v.History && v.rests.IsZero() {
 		return judgedAtOnce
 	}
 	return judgedAtOnceWhole
@@ -107,7 +107,7 @@ func (v *comparison) judgeLagging(ctx context.Context, open []*trial, at look) e
 	if v.Changes == nil {
 		return v.doubt(open, at, lags)
 	}
-	changed, err := v.changedSince(ctx, at)
+	changed, err := v.changedSince(ctx, at, idsOf(open))
 	if err != nil && ctx.Err() != nil {
 		return err
 	}
@@ -128,15 +128,19 @@ func (v *comparison) judgeLagging(ctx context.Context, open []*trial, at look) e
 	return v.doubt(doubtful, at, lags)
 }
 
-// changes are the ids of rows that changed.
+// changes are which of some rows changed.
 type changes struct {
 	ids map[string]bool
 	all bool // the table was emptied, or has another shape
 }
 
-// changedSince reads what changed between the place of the target and that of the source.
-func (v *comparison) changedSince(ctx context.Context, at look) (out changes, err error) {
-	out.ids = map[string]bool{}
+// changedSince reads which rows changed between the place of the target and that of the
+// source.
+func (v *comparison) changedSince(ctx context.Context, at look, ids [][]byte) (out changes, err error) {
+	out.ids = make(map[string]bool, len(ids))
+	for _, id := range ids {
+		out.ids[string(id)] = false
+	}
 	l, x := v.sums.lens(), row.NewBuilder(&v.pool)
 	err = v.Changes(ctx, at.at, at.sourceAt, func(b *row.Batch) error {
 		defer b.Release()
@@ -162,7 +166,9 @@ func (v *comparison) changedSince(ctx context.Context, at look) (out changes, er
 		stored := x.Finish(noPlace, 0)
 		defer stored.Release()
 		return l.rows(stored, func(r *seen) error {
-			out.ids[string(r.id)] = true
+			if _, wanted := out.ids[string(r.id)]; wanted {
+				out.ids[string(r.id)] = true
+			}
 			return nil
 		})
 	})

@@ -33,7 +33,7 @@ func Mend(ctx context.Context, c Config, rows *IDs, at Place, first uint64, writ
 	}
 	v.told = v.Most // no values for people
 	m := &mending{comparison: v, at: at, next: first, write: write}
-	err = rows.part.chunks(v.atOnce(), func(ids [][]byte) error { return m.mend(ctx, ids) })
+	err = rows.part.chunks(v.atOnce, func(ids [][]byte) error { return m.mend(ctx, ids) })
 	return m.done, err
 }
 
@@ -44,7 +44,7 @@ func Recheck(ctx context.Context, c Config, rows *IDs) (Report, error) {
 		return Report{}, err
 	}
 	v.judging = true
-	err = rows.part.chunks(v.atOnce(), func(ids [][]byte) error { return v.judge(ctx, ids) })
+	err = rows.part.chunks(v.atOnce, func(ids [][]byte) error { return v.judge(ctx, ids) })
 	return v.report, err
 }
 
@@ -101,7 +101,7 @@ func (m *mending) mendAtOnce(ctx context.Context, ids [][]byte) error {
 	if err != nil {
 		return err
 	}
-	changed, err := m.changed(ctx, r.greatest)
+	changed, err := m.changed(ctx, r.greatest, ids)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (m *mending) mendAtOnce(ctx context.Context, ids [][]byte) error {
 }
 
 // changed are the rows that changed between the target's place and that of the source.
-func (m *mending) changed(ctx context.Context, to position.Position) (changes, error) {
+func (m *mending) changed(ctx context.Context, to position.Position, ids [][]byte) (changes, error) {
 	c, err := to.Compare(m.at.At)
 	if err != nil || c <= 0 {
 		return changes{}, err
@@ -118,7 +118,8 @@ func (m *mending) changed(ctx context.Context, to position.Position) (changes, e
 	if m.Changes == nil {
 		return changes{all: true}, nil
 	}
-	return m.changedSince(ctx, look{at: m.at.At, sourceAt: to})
+	m.rests = m.at.At
+	return m.changedSince(ctx, look{at: m.at.At, sourceAt: to}, ids)
 }
 
 func (im *images) finish() { im.batch = im.x.Finish(noPlace, 0) }

@@ -139,10 +139,10 @@ func (p *part) each(do func(id, rest []byte) error) error {
 }
 
 // chunks calls do with the ids of all records, at most so many at a time. They are lent.
-func (p *part) chunks(most int, do func(ids [][]byte) error) error {
+func (p *part) chunks(most func() int, do func(ids [][]byte) error) error {
 	var ids [][]byte
 	err := p.each(func(id, _ []byte) error {
-		if ids = append(ids, slices.Clone(id)); len(ids) < most {
+		if ids = append(ids, slices.Clone(id)); len(ids) < most() {
 			return nil
 		}
 		full := ids

@@ -405,6 +405,7 @@ const (
 	errLockWait       = 1205
 	errDeadlock       = 1213
 	errUserLimit      = 1226
+	errMixedTexts     = 1267
 	errPrivilege      = 1227
 	errShutdown       = 1053
 	errInterrupted    = 1317

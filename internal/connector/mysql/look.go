@@ -48,9 +48,9 @@ func (s *source) Look(ctx context.Context, t *row.Table, keys *row.Batch, emit f
 	if err != nil {
 		return err
 	}
-	for where, err := range conditions(table, t, keys) {
+	for some, err := range conditions(table, t, keys) {
 		if err == nil {
-			err = runRows(ctx, snap.c, table, sql+where, r, emit)
+			err = lookFor(some, func(where string) error { return runRows(ctx, snap.c, table, sql+where, r, emit) })
 		}
 		if r.emitted != nil {
 			return r.emitted
@@ -62,21 +62,44 @@ func (s *source) Look(ctx context.Context, t *row.Table, keys *row.Batch, emit f
 	return nil
 }
 
-// conditions yields the conditions that find the keys, some keys at a time; the empty
-// one finds all rows, as no keys do. table is t as it is now.
-func conditions(table, t *row.Table, keys *row.Batch) func(yield func(string, error) bool) {
-	return func(yield func(string, error) bool) {
+// lookFor reads the rows that meet one of some conditions; of none, all. A text that its
+// column cannot hold makes the server refuse the whole query: no row has that key, so the
+// others are asked for without it.
+func lookFor(some []string, read func(where string) error) error {
+	where := ""
+	if len(some) > 0 {
+		where = " WHERE " + strings.Join(some, " OR ")
+	}
+	err := read(where)
+	var e *serverError
+	if !errors.As(err, &e) || e.code != errMixedTexts || len(some) == 0 {
+		return err
+	}
+	if len(some) == 1 {
+		return nil
+	}
+	half := len(some) / 2
+	if err := lookFor(some[:half], read); err != nil {
+		return err
+	}
+	return lookFor(some[half:], read)
+}
+
+// conditions yields a condition for each of the keys, some at a time; none, for all rows,
+// where there are no keys. table is t as it is now.
+func conditions(table, t *row.Table, keys *row.Batch) func(yield func([]string, error) bool) {
+	return func(yield func([]string, error) bool) {
 		if keys == nil {
-			yield("", nil)
+			yield(nil, nil)
 			return
 		}
 		for _, k := range t.Key {
 			if table.Column(t.Columns[k].Name) < 0 {
-				yield("", fault.New(fault.SourceShape, "table %s lost the column %s of its key", t.Name, t.Columns[k].Name))
+				yield(nil, fault.New(fault.SourceShape, "table %s lost the column %s of its key", t.Name, t.Columns[k].Name))
 				return
 			}
 			if kind := t.Columns[k].Type.Kind; kind == row.Float32 || kind == row.Float64 {
-				yield("", nil)
+				yield(nil, nil)
 				return
 			}
 		}
@@ -87,7 +110,7 @@ func conditions(table, t *row.Table, keys *row.Batch) func(yield func(string, er
 				words, _ := keys.Cells(sec, sec.Row+j)
 				parts = append(parts, condition(t, keys, words))
 				if len(parts) == lookedUpAtOnce {
-					if !yield(" WHERE "+strings.Join(parts, " OR "), nil) {
+					if !yield(parts, nil) {
 						return
 					}
 					parts = parts[:0]
@@ -95,7 +118,7 @@ func conditions(table, t *row.Table, keys *row.Batch) func(yield func(string, er
 			}
 		}
 		if len(parts) > 0 {
-			yield(" WHERE "+strings.Join(parts, " OR "), nil)
+			yield(parts, nil)
 		}
 	}
 }

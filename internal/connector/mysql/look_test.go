@@ -152,3 +152,31 @@ func TestLook_when_all_rows_are_wanted(t *testing.T) {
 		srv.Exec(t, fmt.Sprintf("INSERT INTO %s.bag VALUES (3)", db))
 	}
 }
+
+// Keys with characters that their column cannot hold have no row, and those beside them do.
+func TestLook_when_a_key_has_other_characters(t *testing.T) {
+	srv := server(t)
+	db := space(t, srv)
+	for _, charset := range []string{"latin1", "utf8mb3", "utf8mb4"} {
+		srv.Exec(t, fmt.Sprintf("CREATE TABLE %[1]s.%[2]s (k varchar(20) CHARACTER SET %[2]s, i int, PRIMARY KEY (k, i)); INSERT INTO %[1]s.%[2]s VALUES ('é', 1), ('b', 2), ('c', 3)", db, charset))
+	}
+	s := sourceOf(t, srv, nil)
+	for _, table := range discover(t, s, db+".*") {
+		x := row.NewBuilder(&row.Pool{})
+		for i, k := range []string{"日本", "é", "😀", "c", "b"} {
+			x.Row(table, row.Read)
+			x.String(k)
+			x.Int(int64([]int{9, 1, 9, 3, 9}[i]))
+		}
+		keys := x.Finish(position.Position{}, 0)
+		rows := 0
+		err := s.Look(within(t), table, keys, func(b *row.Batch) error {
+			defer b.Release()
+			rows += b.Rows()
+			return nil
+		})
+		if err != nil || rows != 2 {
+			t.Errorf("%s: %d rows, %v", table.Name, rows, err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -105,6 +106,8 @@ func (s *sink) ReadBack(ctx context.Context, t *row.Table, keys *row.Batch, emit
 	if why != "" {
 		return fault.New(fault.TargetBroken, "table %s was altered by somebody else: %s", s.target(t).qualified, why).At("%s", s.Where())
 	}
+	ctx, stop := s.giveWay(ctx, g)
+	defer stop()
 	if err := emit(row.Mark(end, 0)); err != nil {
 		return err
 	}
@@ -150,6 +153,33 @@ func (s *sink) snapshot(ctx context.Context, c *session, g *target) (position.Po
 		set = sets[partShard(g.table.Number)]
 	}
 	return set[connector.StreamSplit], nil
+}
+
+// giveWay returns a context that ends when a statement waits for what is read, as it has to
+// have the table to itself: whoever writes to the target would wait for a reading of hours,
+// and fail. It waits for half as long as it may.
+func (s *sink) giveWay(ctx context.Context, g *target) (reading context.Context, stop func()) {
+	reading, end := context.WithCancelCause(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		look := time.NewTicker(max(s.cfg.lock/4, 10*time.Millisecond))
+		defer look.Stop()
+		for waits := 0; waits < 2; {
+			select {
+			case <-look.C:
+			case <-reading.Done():
+				return
+			}
+			r, err := s.ask(reading, "SELECT 1 FROM pg_locks WHERE relation = $1::regclass AND mode = 'AccessExclusiveLock' AND NOT granted"+
+				" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())", text(g.qualified))
+			if waits++; err != nil || len(r.rows) == 0 {
+				waits = 0
+			}
+		}
+		end(fault.New(fault.NotVerifiable, "a change of its shape, or what empties it, had to wait while it was read").At("%s", s.Where()))
+	}()
+	return reading, func() { end(nil); <-over }
 }
 
 // partShard is the shard of a table that stands apart (docs/formats/positions.md).

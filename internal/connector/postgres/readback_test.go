@@ -1,13 +1,17 @@
 package postgres
 
 import (
+	"context"
 	"encoding/binary"
 	"strings"
 	"testing"
+	"time"
 
 	"godwit/internal/connector"
+	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
+	"godwit/test/servers/postgres"
 )
 
 // Rows with a key that the target cannot have are in none of its tables: others are found
@@ -47,4 +51,37 @@ func TestReading_when_a_key_cannot_be_held(t *testing.T) {
 	if words, flags := b.Cells(&b.Sections()[0], 0); flags[1] != row.Value || words[1] != zero || flags[2] != row.Null {
 		t.Errorf("%v %v", words, flags)
 	}
+}
+
+// A reading that a change of the table waits for ends, and the change is made.
+func TestReadBack_when_the_table_is_altered(t *testing.T) {
+	s := postgres.Start(t)
+	table := fitTable()
+	r := newRig(t, s, map[string]any{"lock_timeout": 400 * time.Millisecond}, table)
+	r.must(r.w.Commit(t.Context(), position.Set{}))
+	c, err := r.sink.session(t.Context())
+	r.must(err)
+	g := r.sink.target(table)
+	_, err = r.sink.snapshot(t.Context(), c, g)
+	r.must(err)
+	ctx, stop := r.sink.giveWay(t.Context(), g)
+	altered := make(chan error, 1)
+	go func() { altered <- s.Run("ALTER TABLE shop.t ADD COLUMN more int") }()
+	select {
+	case <-ctx.Done():
+	case err := <-altered:
+		t.Fatal("it did not wait: ", err)
+	}
+	stop()
+	if err := context.Cause(ctx); !fault.Has(err, fault.NotVerifiable) {
+		t.Error(err)
+	}
+	err = c.stream(ctx, "SELECT 1", nil, func([][]byte) error { return nil })
+	r.sink.done(c)
+	if !fault.Has(err, fault.NotVerifiable) {
+		t.Error(err)
+	}
+	r.must(<-altered)
+	_, stop = r.sink.giveWay(t.Context(), g)
+	stop()
 }

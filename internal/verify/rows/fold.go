@@ -81,12 +81,15 @@ type fold struct {
 	texts   []string
 	mute    bool     // some entry has no texts: there are none of what they come to
 	places  []string // of all entries: none may be there twice
+	apart   bool     // places of entries are kept elsewhere
+	again   []string // then: of entries that are there once more
 	mended  string   // place of the latest entry that a repair wrote: what is twice before it counts no more
 }
 
-func (f *fold) add(e entry) {
+// add takes an entry, and reports whether it is part of the state.
+func (f *fold) add(e entry) (taken bool) {
 	if string(e.pos) > string(f.bound) || f.after != nil && string(e.pos) <= string(f.after) {
-		return
+		return false
 	}
 	away := e.op == row.Delete || e.op == row.Before
 	if !f.keyed {
@@ -95,10 +98,12 @@ func (f *fold) add(e entry) {
 		}
 		f.cells = append(f.cells[:0], e.cells...)
 		f.texts = e.texts
-		return
+		return true
 	}
 	pos := string(e.pos)
-	f.places = append(f.places, pos)
+	if !f.apart {
+		f.places = append(f.places, pos)
+	}
 	if row.IsRepair(row.Counter(pos)) {
 		f.mended = max(f.mended, pos)
 	}
@@ -111,6 +116,7 @@ func (f *fold) add(e entry) {
 	if !away {
 		f.take(e, pos)
 	}
+	return true
 }
 
 // take takes the cells of e over where they are later than those there are.
@@ -158,6 +164,11 @@ func (f *fold) twice() (n int64) {
 	slices.Sort(f.places)
 	for i := 1; i < len(f.places); i++ {
 		if f.places[i] == f.places[i-1] && f.places[i] >= f.mended {
+			n++
+		}
+	}
+	for _, pos := range f.again {
+		if pos >= f.mended {
 			n++
 		}
 	}

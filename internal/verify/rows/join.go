@@ -66,8 +66,13 @@ func (v *comparison) onlyOpen(do func(id, rest []byte) error) func(id, rest []by
 	}
 }
 
-func (v *comparison) joinPart(a, b *part, suspects *part) error {
+func (v *comparison) joinPart(a, b *part, suspects *part) (err error) {
 	pairs := map[string]*pair{}
+	var places *placesApart
+	if v.History && len(v.stored.Key) > 0 && b.size > v.Memory/share { // a row with very many changes
+		places = &placesApart{spill: newSpill(v.Folder, 0)}
+		defer func() { err = errors.Join(err, places.close()) }()
+	}
 	at := func(id []byte) *pair {
 		p := pairs[string(id)]
 		if p == nil {
@@ -76,7 +81,7 @@ func (v *comparison) joinPart(a, b *part, suspects *part) error {
 		}
 		return p
 	}
-	err := a.each(v.onlyOpen(func(id, rest []byte) error {
+	err = a.each(v.onlyOpen(func(id, rest []byte) error {
 		p := at(id)
 		p.source.n, p.source.sum, p.mark = p.source.n+1, p.source.sum.plus(readSum(rest)), mark(rest)
 		return nil
@@ -92,10 +97,20 @@ func (v *comparison) joinPart(a, b *part, suspects *part) error {
 		}
 		if p.fold == nil {
 			p.fold = v.newFold(p.mark)
+			p.fold.apart = places != nil
 		}
-		p.fold.add(readEntry(rest, len(v.stored.Columns)))
+		e := readEntry(rest, len(v.stored.Columns))
+		if p.fold.add(e) && places != nil {
+			return places.add(id, e.pos)
+		}
 		return nil
 	}))
+	if err == nil && places != nil {
+		err = places.again(func(id, pos []byte) {
+			f := pairs[string(id)].fold
+			f.again = append(f.again, string(pos))
+		})
+	}
 	if err != nil {
 		return err
 	}
@@ -122,4 +137,34 @@ func (v *comparison) newFold(mark int) *fold {
 		to = v.bounds[mark]
 	}
 	return &fold{keyed: len(v.stored.Key) > 0, bound: to, after: v.emptied.before(to)}
+}
+
+// placesApart keeps the places of entries, of rows that have too many for memory, so that
+// those that are alike are together.
+type placesApart struct {
+	*spill
+	key []byte
+}
+
+func (p *placesApart) add(id, pos []byte) error {
+	p.key = append(append(append(p.key[:0], byte(len(pos))), pos...), id...)
+	return p.spill.add(p.key, nil)
+}
+
+// again calls visit with each that is there once more.
+func (p *placesApart) again(visit func(id, pos []byte)) error {
+	for i := range p.parts {
+		seen := map[string]bool{}
+		err := p.parts[i].each(func(key, _ []byte) error {
+			if n := 1 + int(key[0]); seen[string(key)] {
+				visit(key[n:], key[1:n])
+			}
+			seen[string(key)] = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

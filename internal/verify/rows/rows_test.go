@@ -289,3 +289,24 @@ func TestVerify_when_values_are_large(t *testing.T) {
 		}
 	})
 }
+
+// Of a row with more changes than memory has room for each counts, and one that is there
+// twice is found.
+func TestVerify_when_a_row_changes_very_often(t *testing.T) {
+	for _, doubled := range []bool{false, true} {
+		w := filled(6, true, true)
+		for i := range 400 {
+			w.log = append(w.log, event{row.Update, lineOf("h007", "x", fmt.Sprint(i)), i > 0 && i%2 == 0})
+		}
+		w.at = len(w.log)
+		if doubled {
+			w.damage = func(rows *[]kept) { *rows = append(*rows, (*rows)[len(*rows)-100]) }
+		}
+		c := w.config(t)
+		c.Memory = 16 << 10
+		r, err := Verify(t.Context(), c)
+		if want := map[bool]int64{true: 1}[doubled]; err != nil || r.Doubled != want || r.Equal != 200-want {
+			t.Errorf("%+v %v", r, err)
+		}
+	}
+}

@@ -188,6 +188,9 @@ func (v *comparison) lookBoth(ctx context.Context, open []*trial) (out look, lag
 	if err != nil {
 		return out, false, err
 	}
+	if !passed {
+		v.rests = p.At
+	}
 	v.room = v.Memory / 2
 	out.target, out.at, err = v.targetStates(ctx, ids, bound(p.Incarnation, r.greatest))
 	out.one = r.least == r.greatest && (v.History || out.at == out.sourceAt)

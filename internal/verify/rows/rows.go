@@ -160,7 +160,7 @@ type comparison struct {
 	bounds  [][]byte          // of a history: the last place that belongs to each of its marks
 	end     []byte            // and to the last of them
 	emptied truncates         // of a history
-	rests   position.Position // where the target was last waited for in vain: it is not again
+	rests   position.Position // where the target was last waited for in vain: it is not for long again
 	told    int               // findings
 	room    int64             // bytes that texts of values may still take
 	wanted  func(*seen) error // is called with rows of the target that are looked at again
@@ -350,8 +350,11 @@ func (v *comparison) await(ctx context.Context, at position.Position) (p Place, 
 		if p.At != last {
 			moved, last = v.Now(), p.At
 		}
-		if p.At == v.rests || v.Now().Sub(moved) >= v.Patience {
-			v.rests = p.At
+		patience := v.Patience
+		if p.At == v.rests {
+			patience /= rounds
+		}
+		if v.Now().Sub(moved) >= patience {
 			return p, false, nil
 		}
 		select {

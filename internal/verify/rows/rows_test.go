@@ -250,13 +250,13 @@ func TestVerify_when_a_row_is_taken_out_alone(t *testing.T) {
 	}
 }
 
-// A target that stood still is not waited for again at the same place.
+// A target that stood still is not waited for again as long at the same place.
 func TestAwait_when_the_target_rests(t *testing.T) {
 	now, asked, at := time.Now(), 0, 1
-	v := &comparison{Config: Config{Patience: 2 * time.Second, Now: func() time.Time { now = now.Add(time.Second); return now }}}
+	v := &comparison{Config: Config{Patience: 8 * time.Second, Now: func() time.Time { now = now.Add(time.Second); return now }}}
 	v.Place = func(context.Context) (Place, error) { asked++; return Place{place(at), 3}, nil }
-	for i, c := range []struct{ at, asks int }{{1, 2}, {1, 1}, {2, 2}, {2, 1}, {9, 1}} {
-		at, asked = c.at, 0
+	for i, c := range []struct{ rests, at, asks int }{{0, 1, 8}, {1, 1, 1}, {1, 2, 8}, {2, 9, 1}} {
+		v.rests, at, asked = place(c.rests), c.at, 0
 		if p, passed, err := v.await(t.Context(), place(9)); passed != (c.at == 9) || asked != c.asks || p.At != place(c.at) || err != nil {
 			t.Errorf("%d: %v %v %v, asked %d times", i, p, passed, err, asked)
 		}

@@ -70,6 +70,9 @@ func (a *app) repair(ctx context.Context, arg, confirm string) error {
 		})
 		return err
 	})
+	if err != nil && done.Written > 0 {
+		a.say(fmt.Sprintf("%s: %s written before it broke off", a.errCol.bold(clean(spec.Name)), plural(done.Written, "row")))
+	}
 	if err != nil || found == 0 {
 		return err
 	}

@@ -215,8 +215,11 @@ func (m *mending) writeAtOnce(ids [][]byte, source, target map[string]*state, ch
 		return nil
 	}
 	m.next += uint64(n)
-	m.done.Written += int64(n)
-	return m.write(b)
+	err := m.write(b)
+	if err == nil {
+		m.done.Written += int64(n)
+	}
+	return err
 }
 
 // mendRow appends what mends a row; false: nothing does.

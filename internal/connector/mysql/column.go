@@ -2,6 +2,8 @@ package mysql
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -244,17 +246,74 @@ func defaultForm(t row.Type, text string) string {
 		}
 		return whole
 	case row.Int, row.Uint, row.Year, row.Bits:
-		switch strings.ToLower(text) {
-		case "true":
-			return "1"
-		case "false":
-			return "0"
+		return wholeForm(t.Kind, text)
+	case row.Text:
+		if nativeWord(t.Native) == "char" {
+			return strings.TrimRight(text, " ")
 		}
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return strconv.FormatInt(n, 10)
+	case row.Bytes:
+		if nativeWord(t.Native) == "binary" && len(text) < t.Size {
+			return text + strings.Repeat("\x00", t.Size-len(text))
+		}
+	case row.Enum:
+		return labelForm(t.Labels, text)
+	case row.Labels:
+		return labelsForm(t.Labels, text)
+	case row.DateTime, row.Timestamp:
+		if len(text) == len("2001-02-03") {
+			return text + " 00:00:00"
 		}
 	}
 	return text
+}
+
+// wholeForm is defaultForm of whole numbers.
+func wholeForm(kind row.Kind, text string) string {
+	switch strings.ToLower(text) {
+	case "true":
+		return "1"
+	case "false":
+		return "0"
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.Abs(f) > 1<<53 {
+			return text
+		}
+		n = int64(math.Round(f)) // as the server rounds
+	}
+	if kind == row.Year && n > 0 && n < 100 {
+		n += 1900 + 100*int64(b2i(n < 70))
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// labelForm returns the label that a text stands for: case and spaces at the end make no
+// difference.
+func labelForm(labels []string, text string) string {
+	if slices.Contains(labels, text) {
+		return text
+	}
+	i := slices.IndexFunc(labels, func(l string) bool { return strings.EqualFold(l, strings.TrimRight(text, " ")) })
+	if i < 0 {
+		return text
+	}
+	return labels[i]
+}
+
+// labelsForm returns the labels of a set in their order.
+func labelsForm(labels []string, text string) string {
+	var given, out []string
+	for l := range strings.SplitSeq(text, ",") {
+		given = append(given, labelForm(labels, l))
+	}
+	for _, l := range labels {
+		if slices.Contains(given, l) {
+			out = append(out, l)
+		}
+	}
+	return strings.Join(out, ",")
 }
 
 // impliedDefault is what the server puts into a column that may not be null and

@@ -19,6 +19,7 @@ func TestDefault_when_columns_are_added(t *testing.T) {
 		"varchar(20) DEFAULT 'it''s \"é\"  \\\\'", "varchar(20) NOT NULL", "varchar(20) DEFAULT ''", "varchar(20) DEFAULT 'NULL'", "char(3) DEFAULT 'a'",
 		"enum('x','y''z') NOT NULL", "enum('x','y''z') DEFAULT 'y''z'", "set('a','b') DEFAULT 'a,b'",
 		"bit(3) DEFAULT b'101'", "bit(3) NOT NULL", "date DEFAULT '2001-02-03'", "time DEFAULT '-12:34:56'", "datetime DEFAULT '2001-02-03 04:05:06'", "year DEFAULT 1999",
+		"char(3) DEFAULT 'a '", "enum('x ','y') DEFAULT 'Y'", "set('a','b') DEFAULT 'b,a'", "varbinary(3) DEFAULT 'ab'",
 		"int DEFAULT (1 + 1)", "varchar(40) DEFAULT (concat('a', 'b'))", "datetime DEFAULT CURRENT_TIMESTAMP",
 	}
 	for name, srv := range map[string]*sqlserver.Server{"MariaDB": server(t), "MySQL": mysql.Start(t)} {

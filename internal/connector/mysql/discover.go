@@ -480,6 +480,7 @@ func (r *shapeReader) defaultOf(c row.Column, printed value, extra string) *stri
 		if raw, err := hex.DecodeString(strings.TrimPrefix(text, "0x")); err == nil && strings.HasPrefix(text, "0x") {
 			text = string(raw)
 		}
+		text = defaultForm(c.Type, text)
 		return &text
 	case r.c.mysql && c.Type.Kind != row.Bits:
 		text = defaultForm(c.Type, text)

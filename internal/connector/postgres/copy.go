@@ -132,7 +132,8 @@ func (s *sink) clash(g *target, cause error) error {
 	s.mu.Lock()
 	s.clashing[g.qualified] = true
 	s.mu.Unlock()
-	return fault.New(fault.TargetFailed, "%s has a row of a chunk already; chunks of it are merged from now on", g.table.Name).At("%s", s.Where()).By(cause)
+	return fault.New(fault.TargetFailed, "%s has a row of a chunk already; chunks of it are merged from now on", g.table.Name).At("%s", s.Where()).By(cause).
+		Try("nothing is to be done: the chunk is read again")
 }
 
 func (s *sink) clashes(t *row.Table) bool {

@@ -346,6 +346,7 @@ func TestWords_when_they_are_wrong(t *testing.T) {
 		{"positions shwo job.yaml", `did you mean "show"?`},
 		{"explain SOURCE_LOTS", `did you mean "SOURCE_LOST"?`},
 		{"status a b", "one job file at most"},
+		{"repair job.yaml --confirm shop", "--confirm shop is not the job's name"},
 		{"help frob", `godwit: no such command "frob"`},
 		{"help chekc", `did you mean "check"?`},
 		{"help job lits", `did you mean "list"?`},
@@ -386,7 +387,7 @@ func TestCheck_when_something_does_not_fit(t *testing.T) {
 	report := watch.CheckReport{Findings: []watch.Finding{
 		{On: "source", Name: "binlog format", Detail: "ROW"},
 		{On: "source", Name: "retention", Detail: "2 h", Warn: true, Fault: fault.New(fault.SourceSettings, "the log is short").Try("SET GLOBAL expire_logs_days = 3")},
-		{On: "lake", Name: "target", Detail: "/data\tlake", Fault: fault.New(fault.TargetRefused, "cannot write").By(errors.New("permission\ndenied to "+canary)).Try("chmod u+w /data/lake")},
+		{On: "lake", Name: "target", Detail: "/data\tlake", Fault: fault.New(fault.TargetRefused, "cannot write").By(errors.New("permission\ndenied to " + canary)).Try("chmod u+w /data/lake")},
 	}}
 	r := newTry(t, "check", "job.yaml")
 	r.engine.check = func(context.Context) (watch.CheckReport, error) { return report, nil }

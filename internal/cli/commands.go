@@ -280,7 +280,7 @@ func (a *app) confirm(given, name, what string) error {
 	case given == name:
 		return nil
 	case given != "":
-		return fault.New(fault.ConfirmNeeded, "--confirm %s is not the job's name", given).Try("--confirm %s", name)
+		return misnamed(given, name)
 	case a.noInput || a.json || !isTerminal(a.p.In) || !a.scr.terminal():
 		return fault.New(fault.ConfirmNeeded, "this %s", what).Try("say so with --confirm %s", name)
 	}
@@ -290,6 +290,14 @@ func (a *app) confirm(given, name, what string) error {
 		return fault.New(fault.ConfirmNeeded, "not confirmed; nothing was done").Try("--confirm %s", name)
 	}
 	return nil
+}
+
+// misnamed says that --confirm was given and does not confirm; nil: it does, or was not.
+func misnamed(given, name string) error {
+	if given == "" || given == name {
+		return nil
+	}
+	return fault.New(fault.ConfirmNeeded, "--confirm %s is not the job's name", given).Try("--confirm %s", name)
 }
 
 // act runs one short act of the engine under signals.

@@ -696,7 +696,11 @@ type BulkResultResultsOutcome string
 type Change struct {
 	Does ChangeDoes `json:"does,omitempty,omitzero"`
 
-	// Effect applies, checked, follows, lists, adds, leaves, chooses, bears, refused (docs/job-reference.md)
+	// Effect `applies`: at the next start, nothing is read again. `checked`: allowed; the source must have the same history. `follows`:
+	// taken over as it runs. `lists`: everything is listed and compared anew, equal objects are not copied again. `adds`: a new
+	// sink gets everything from the beginning. `leaves`: a sink is gone, what it holds stays. `chooses`: added tables are copied
+	// apart and join the others, removed ones leave. `bears`: what the job does about failures; nothing is read again. `refused`:
+	// nothing at all is changed.
 	Effect string `json:"effect"`
 	Field  string `json:"field"`
 	From   string `json:"from"`

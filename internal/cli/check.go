@@ -75,19 +75,39 @@ func (a *app) showFinding(f watch.Finding) {
 		row := []string{result, f.On, f.Name, detail}
 		if f.Fault != nil {
 			e := masked(f.Fault, a.hide)
-			row = append(row, string(e.Code), e.What, e.Hint)
+			row = append(row, string(e.Code), e.What, e.Hint, causeText(e))
 		}
 		a.print(tsv(row...))
 	default:
 		a.print(pad(word, 9) + pad(clean(f.On), 10) + pad(clean(f.Name), 24) + " " + clean(detail))
 		if f.Fault != nil {
 			e := masked(f.Fault, a.hide)
-			a.print("           " + string(e.Code) + ": " + clean(e.What))
-			if e.Hint != "" {
-				a.print("           mend   " + clean(e.Hint))
-			}
+			a.print(findingLines(e)...)
 		}
 	}
+}
+
+// findingLines say what is wrong with a finding, why, and how it is mended.
+func findingLines(e *fault.Error) []string {
+	out := []string{string(e.Code) + ": " + clean(e.What)}
+	if e.Cause != nil {
+		out = append(out, "cause  "+clean(e.Cause.Error()))
+	}
+	if e.Hint != "" {
+		out = append(out, "mend   "+clean(e.Hint))
+	}
+	for i := range out {
+		out[i] = "           " + out[i]
+	}
+	return out
+}
+
+// causeText is the cause of an error, empty: it has none.
+func causeText(e *fault.Error) string {
+	if e.Cause == nil {
+		return ""
+	}
+	return e.Cause.Error()
 }
 
 // showLog shows log lines of short acts: only what needs care.

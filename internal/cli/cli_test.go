@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -345,6 +346,11 @@ func TestWords_when_they_are_wrong(t *testing.T) {
 		{"positions shwo job.yaml", `did you mean "show"?`},
 		{"explain SOURCE_LOTS", `did you mean "SOURCE_LOST"?`},
 		{"status a b", "one job file at most"},
+		{"repair job.yaml --confirm shop", "--confirm shop is not the job's name"},
+		{"help frob", `godwit: no such command "frob"`},
+		{"help chekc", `did you mean "check"?`},
+		{"help job lits", `did you mean "list"?`},
+		{"job dead-letters shop --limit -1", "--limit -1: expected 0 or more"},
 		{"schema x", "godwit schema takes no argument, not \"x\""},
 	} {
 		newTry(t, strings.Fields(c.args)...).want(2, "", c.says)
@@ -366,6 +372,11 @@ func TestHelp_when_asked(t *testing.T) {
 	}
 }
 
+func TestHelp_when_a_command_has_others(t *testing.T) {
+	newTry(t, "tables", "--help").want(0, "Usage:\n  godwit tables JOB [flags]\n  godwit tables COMMAND\n", "")
+	newTry(t, "positions", "--help").want(0, "Usage:\n  godwit positions COMMAND\n", "")
+}
+
 func TestExplain_when_the_code_is_known(t *testing.T) {
 	for _, i := range fault.Catalogue {
 		newTry(t, "explain", strings.ToLower(string(i.Code))).want(0, string(i.Code)+": "+i.Short, "")
@@ -376,11 +387,11 @@ func TestCheck_when_something_does_not_fit(t *testing.T) {
 	report := watch.CheckReport{Findings: []watch.Finding{
 		{On: "source", Name: "binlog format", Detail: "ROW"},
 		{On: "source", Name: "retention", Detail: "2 h", Warn: true, Fault: fault.New(fault.SourceSettings, "the log is short").Try("SET GLOBAL expire_logs_days = 3")},
-		{On: "lake", Name: "target", Detail: "/data\tlake", Fault: fault.New(fault.TargetRefused, "cannot write").Try("chmod u+w /data/lake")},
+		{On: "lake", Name: "target", Detail: "/data\tlake", Fault: fault.New(fault.TargetRefused, "cannot write").By(errors.New("permission\ndenied to " + canary)).Try("chmod u+w /data/lake")},
 	}}
 	r := newTry(t, "check", "job.yaml")
 	r.engine.check = func(context.Context) (watch.CheckReport, error) { return report, nil }
-	r.want(3, "ok\tsource\tbinlog format\tROW\nwarning\tsource\tretention\t2 h\tSOURCE_SETTINGS\tthe log is short\tSET GLOBAL expire_logs_days = 3\nfailed\tlake\ttarget\t/data lake\tTARGET_REFUSED\tcannot write\tchmod u+w /data/lake\n",
+	r.want(3, "ok\tsource\tbinlog format\tROW\nwarning\tsource\tretention\t2 h\tSOURCE_SETTINGS\tthe log is short\tSET GLOBAL expire_logs_days = 3\t\nfailed\tlake\ttarget\t/data lake\tTARGET_REFUSED\tcannot write\tchmod u+w /data/lake\tpermission denied to ******\n",
 		"error[CHECK_FAILED]: 1 of 3 checks did not pass")
 	r = newTry(t, "check", "job.yaml", "--json")
 	r.engine.check = func(context.Context) (watch.CheckReport, error) { return report, nil }
@@ -401,6 +412,14 @@ func TestCheck_when_something_does_not_fit(t *testing.T) {
 		return watch.CheckReport{}, fault.New(fault.SourceUnreachable, "broken off").By(ctx.Err())
 	}
 	r.want(130, "", "")
+}
+
+func TestFinding_when_people_read_it(t *testing.T) {
+	got := findingLines(fault.New(fault.TargetUnreachable, "db:1 does not answer").By(errors.New("connection\nrefused")).Try("start it"))
+	want := []string{"           TARGET_UNREACHABLE: db:1 does not answer", "           cause  connection refused", "           mend   start it"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestPlan_when_shown(t *testing.T) {

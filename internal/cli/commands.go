@@ -29,7 +29,8 @@ Examples:
 {{.Example}}
 {{end}}
 Usage:
-  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
+  {{if .HasAvailableSubCommands}}{{if ne .Use .Name}}{{.UseLine}}
+  {{end}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
 {{with .Long}}
 {{.}}
 {{end}}{{if .HasAvailableSubCommands}}
@@ -86,8 +87,29 @@ func (a *app) commands() *cobra.Command {
 		a.serveCommand(), a.jobCommand(), a.templateCommand(), a.tablesCommand(), a.tokenCommand(),
 		a.explainCommand(), a.schemaCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()
+	strictHelp(root)
 	root.InitDefaultCompletionCmd(a.p.Args...)
 	return root
+}
+
+// strictHelp makes help of a command that is not there an error, as the command is.
+func strictHelp(root *cobra.Command) {
+	help, _, err := root.Find([]string{"help"})
+	if err != nil || help == root {
+		panic("cli: there is no command help")
+	}
+	help.Run = nil
+	help.RunE = func(_ *cobra.Command, args []string) error {
+		c, rest, err := root.Find(args)
+		switch {
+		case err != nil:
+			return err
+		case len(rest) > 0 && c.HasSubCommands():
+			return unknownCommand(c, rest[0])
+		}
+		c.InitDefaultHelpFlag()
+		return c.Help()
+	}
 }
 
 // group is a command that only holds others.
@@ -258,7 +280,7 @@ func (a *app) confirm(given, name, what string) error {
 	case given == name:
 		return nil
 	case given != "":
-		return fault.New(fault.ConfirmNeeded, "--confirm %s is not the job's name", given).Try("--confirm %s", name)
+		return misnamed(given, name)
 	case a.noInput || a.json || !isTerminal(a.p.In) || !a.scr.terminal():
 		return fault.New(fault.ConfirmNeeded, "this %s", what).Try("say so with --confirm %s", name)
 	}
@@ -268,6 +290,14 @@ func (a *app) confirm(given, name, what string) error {
 		return fault.New(fault.ConfirmNeeded, "not confirmed; nothing was done").Try("--confirm %s", name)
 	}
 	return nil
+}
+
+// misnamed says that --confirm was given and does not confirm; nil: it does, or was not.
+func misnamed(given, name string) error {
+	if given == "" || given == name {
+		return nil
+	}
+	return fault.New(fault.ConfirmNeeded, "--confirm %s is not the job's name", given).Try("--confirm %s", name)
 }
 
 // act runs one short act of the engine under signals.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -92,7 +91,7 @@ func problemOf(err error) error {
 // jobFile is the job file that an argument means: itself, or the one that a job of
 // this name last ran with.
 func (a *app) jobFile(ctx context.Context, arg string) (string, error) {
-	if _, err := os.Stat(arg); err == nil || filepath.Base(arg) != arg || filepath.Ext(arg) != "" {
+	if isFile(arg) {
 		return arg, nil
 	}
 	state, err := a.stateFolder()
@@ -100,10 +99,10 @@ func (a *app) jobFile(ctx context.Context, arg string) (string, error) {
 		return arg, nil //nolint:nilerr // then only the path of a file can be meant
 	}
 	file, err := local.JobFile(ctx, state, arg)
-	if err != nil || file == "" {
-		return arg, err
+	if err == nil && file == "" {
+		err = noJob(arg, state, jobNames(state, "", maxKnown))
 	}
-	return file, nil
+	return file, err
 }
 
 func (a *app) retryCommand() *cobra.Command {

@@ -186,7 +186,7 @@ func pages[T any](limit int, page func(n int, after string) (items []T, next str
 // limited checks --limit.
 func limited(limit int) error {
 	if limit < 0 {
-		return fault.New(fault.Usage, "--limit %d: expected 1 or more", limit)
+		return fault.New(fault.Usage, "--limit %d: expected 0 or more", limit)
 	}
 	return nil
 }

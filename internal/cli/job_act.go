@@ -16,14 +16,15 @@ type deed struct {
 	word  string
 	short string // of jobs
 	undo  string // the deed that takes it back; empty: none
+	why   string // a reason for it, as an example
 }
 
 var (
-	actPause  = deed{"pause", "Let jobs rest: they finish their commits and keep their place", "resume"}
-	actResume = deed{"resume", "Let jobs that were paused go on", "pause"}
-	actRetry  = deed{"retry", "Try again at once what failed or waits for its next attempt", ""}
-	actStop   = deed{"stop", "Stop jobs and let go of what they hold", "start"}
-	actStart  = deed{"start", "Start jobs that were stopped or have finished", "stop"}
+	actPause  = deed{"pause", "Let jobs rest: they finish their commits and keep their place", "resume", "the source is moved tonight"}
+	actResume = deed{"resume", "Let jobs that were paused go on", "pause", "the source has moved"}
+	actRetry  = deed{"retry", "Try again at once what failed or waits for its next attempt", "", "its disk has room again"}
+	actStop   = deed{"stop", "Stop jobs and let go of what they hold", "start", "the source is moved tonight"}
+	actStart  = deed{"start", "Start jobs that were stopped or have finished", "stop", "the source has moved"}
 )
 
 func (a *app) jobActCommand(d deed) *cobra.Command {
@@ -33,8 +34,8 @@ func (a *app) jobActCommand(d deed) *cobra.Command {
 	c := &cobra.Command{
 		Use:   d.word + " NAME…",
 		Short: d.short,
-		Example: fmt.Sprintf(`  godwit job %[1]s shop-to-lake --reason "the source is moved tonight"
-  godwit job %[1]s --group shop`, d.word),
+		Example: fmt.Sprintf(`  godwit job %[1]s shop-to-lake --reason %[2]q
+  godwit job %[1]s --group shop`, d.word, d.why),
 		Long: "Jobs are given by their names, or chosen by --all or filters. What is chosen is shown first, and must be confirmed: on a terminal, or by --yes.",
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {

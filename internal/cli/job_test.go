@@ -170,8 +170,8 @@ func TestJobCheck_when_systems_are_asked(t *testing.T) {
 	th := newThere(t)
 	th.try("job", "check", "job.yaml").want(0, "", "the file is right. Next: godwit job check")
 	th.try("job", "check", "job.yaml", "--deep").want(3, `ok	source	binlog format	ROW
-warning	source	retention	2 h	SOURCE_SETTINGS	the log is short	keep it longer
-failed	lake	target	/data	TARGET_REFUSED	cannot write	chmod u+w /data
+warning	source	retention	2 h	SOURCE_SETTINGS	the log is short	keep it longer	
+failed	lake	target	/data	TARGET_REFUSED	cannot write	chmod u+w /data	
 `, "error[CHECK_FAILED]: 1 of 3 checks did not pass")
 	if ls := th.json(3, "check", "job", "check", "job.yaml", "--deep"); len(ls) != 3 || ls[2]["result"] != "failed" {
 		t.Errorf("%v", ls)

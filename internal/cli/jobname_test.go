@@ -35,10 +35,33 @@ func TestStatus_when_the_job_is_named(t *testing.T) {
 	ask("status", "shop-to-lak").want(2, "", `did you mean "shop-to-lake"? known: lake, shop-to-lake`)
 	none := newTry(t, "status", "lake")
 	none.engine.status = func(*job.Spec) (watch.StatusReport, error) { return watch.StatusReport{}, nil }
-	none.want(2, "", "known: none yet")
+	none.want(2, "", "give the path of a job file")
 	flag := newTry(t, "run", "job.yaml", "--agian")
 	flag.want(2, "", `did you mean "--again"? known: --again, --color, --confirm, --dry-run, --help, --json, --memory, --no-input, --parallel,`)
 	newTry(t, "status", "missing.yaml").want(2, "", "the job file cannot be read")
+}
+
+// TestJobFile_when_a_name_is_a_folder says that a folder of the name of a job hides it not,
+// and that words which are neither are met by the names that are known.
+func TestJobFile_when_a_name_is_a_folder(t *testing.T) {
+	r := newTry(t, "status", "lake")
+	t.Chdir(r.dir)
+	if err := os.Mkdir("lake", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.engine.status = func(*job.Spec) (watch.StatusReport, error) {
+		return watch.StatusReport{Jobs: []watch.JobStatus{{Job: "lake", State: "finished", Run: 2}}}, nil
+	}
+	r.want(0, "lake\tfinished\t2\t", "")
+	state := t.TempDir()
+	if err := os.Mkdir(filepath.Join(state, "media-move"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"report", "retry", "run", "check"} {
+		newTry(t, command, "media-mov", "--state", state).want(2, "", `there is no job file "media-mov", and no job of that name has run with this state folder`+
+			"\n  where  "+pad(state, 34)+" class  user (not retried)\n  hint   did you mean \"media-move\"? known: media-move")
+		newTry(t, command, "lake", "--state", filepath.Join(state, "none")).want(2, "", "give the path of a job file")
+	}
 }
 
 func TestCompletion_when_jobs_have_run(t *testing.T) {

@@ -18,25 +18,34 @@ import (
 	"godwit/internal/service"
 )
 
-// texts are the texts in the program below a folder, but for those of tests and of what
-// is generated, with where they stand.
-func texts(t *testing.T, root string, but ...string) map[string]string {
+// walk visits the files of the program below a folder, but for those of tests and what
+// is generated.
+func walk(t *testing.T, root string, but []string, visit func(*token.FileSet, *ast.File)) {
 	t.Helper()
-	out := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		for _, name := range but {
-			if err == nil && d.IsDir() && filepath.Base(path) == name {
-				return filepath.SkipDir
-			}
+		if err == nil && d.IsDir() && slices.Contains(but, filepath.Base(path)) {
+			return filepath.SkipDir
 		}
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, ".gen.go") {
 			return err
 		}
 		set := token.NewFileSet()
 		file, err := parser.ParseFile(set, path, nil, 0)
-		if err != nil {
-			return err
+		if err == nil {
+			visit(set, file)
 		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// texts are the texts in the program below a folder, with where they stand.
+func texts(t *testing.T, root string, but ...string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	walk(t, root, but, func(set *token.FileSet, file *ast.File) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
 				if text, err := strconv.Unquote(l.Value); err == nil && strings.Contains(text, "godwit ") {
@@ -45,11 +54,7 @@ func texts(t *testing.T, root string, but ...string) map[string]string {
 			}
 			return true
 		})
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return out
 }
 
@@ -142,4 +147,56 @@ func TestAdvice_when_jobs_live_on_a_server(t *testing.T) {
 	if found < 20 {
 		t.Errorf("only %d texts have advice", found)
 	}
+}
+
+// TestFaults_when_a_store_fails says that errors which only somebody outside can mend say
+// what to do where they are made.
+func TestFaults_when_a_store_fails(t *testing.T) {
+	hinted := []string{"TargetFailed", "TargetUnreachable", "NoTables"}
+	found := 0
+	for where, e := range faults(t, "..", "sinktest", "storetest", "powerfs") {
+		if !slices.Contains(hinted, e.code) {
+			continue
+		}
+		if found++; !e.hint {
+			t.Errorf("%s: a %s without a hint", where, e.code)
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d are made", found)
+	}
+}
+
+// made is an error where the program makes it.
+type made struct {
+	code string // as the program names it
+	hint bool   // it has one
+}
+
+// faults are the errors with a code that the program below a folder makes.
+func faults(t *testing.T, root string, but ...string) map[string]made {
+	t.Helper()
+	out := map[string]made{}
+	walk(t, root, but, func(set *token.FileSet, file *ast.File) {
+		tried := map[ast.Node]bool{} // what a Try ends
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, _ := n.(*ast.CallExpr)
+			if call == nil {
+				return true
+			}
+			f, _ := call.Fun.(*ast.SelectorExpr)
+			if f == nil {
+				return true
+			}
+			tried[f.X] = tried[call] || f.Sel.Name == "Try"
+			if pkg, _ := f.X.(*ast.Ident); pkg == nil || pkg.Name != "fault" || f.Sel.Name != "New" {
+				return true
+			}
+			if code, _ := call.Args[0].(*ast.SelectorExpr); code != nil {
+				out[set.Position(call.Pos()).String()] = made{code.Sel.Name, tried[call]}
+			}
+			return true
+		})
+	})
+	return out
 }

@@ -38,6 +38,9 @@ func (a *app) repair(ctx context.Context, arg, confirm string) error {
 	if err != nil {
 		return err
 	}
+	if err := misnamed(confirm, spec.Name); err != nil { // told now, not when everything was read
+		return err
+	}
 	r, ok := a.engine.(engine.Repairer)
 	if !ok {
 		return fault.New(fault.Usage, "jobs of kind %s cannot be repaired here", spec.Kind).At("%s", spec.File)

@@ -48,7 +48,7 @@ func (a *app) tablesActCommand(d deed, short string) *cobra.Command {
 		Use:   d.word + " JOB TABLE…",
 		Short: short,
 		Example: fmt.Sprintf(`  godwit tables %[1]s shop-to-lake shop.orders
-  godwit tables %[1]s shop-to-lake shop.orders shop.items --reason "its disk is full"`, d.word),
+  godwit tables %[1]s shop-to-lake shop.orders shop.items --reason %[2]q`, d.word, d.why),
 		Args: jobAnd("tables of it", 2, 0),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.actOnOne(c.Context(), d, args[0], api.Act{Act: api.ActAct(d.word), Tables: args[1:], Reason: reason})

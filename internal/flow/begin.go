@@ -286,13 +286,19 @@ func (j *Job) takeOver(ctx context.Context, s *SinkState, claim connector.Claim)
 	return nil
 }
 
+// NoTables says that a source has no table for the patterns of a job.
+func NoTables(patterns []string) error {
+	return fault.New(fault.NoTables, "no table of the source matches %s", strings.Join(patterns, " ")).
+		Try("patterns are database.table, as in shop.*; tables that the user has no right to are not seen: SHOW GRANTS says which it has")
+}
+
 func (j *Job) discover(ctx context.Context) ([]*row.Table, position.Position, error) {
 	tables, p0, err := j.Source.Discover(ctx, j.Tables)
 	if err != nil {
 		return nil, p0, err
 	}
 	if len(tables) == 0 {
-		return nil, p0, fault.New(fault.NoTables, "no table of the source matches %s", strings.Join(j.Tables.Patterns, " "))
+		return nil, p0, NoTables(j.Tables.Patterns)
 	}
 	if p0.IsZero() {
 		return nil, p0, fault.New(fault.SourceSettings, "the source keeps no log of changes").

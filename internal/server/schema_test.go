@@ -41,6 +41,17 @@ func document(t testing.TB) *openapi3.T {
 	return doc
 }
 
+// TestDocument_when_something_is_not_there says that the document's head names the codes of
+// all that may be named and not there.
+func TestDocument_when_something_is_not_there(t *testing.T) {
+	head := document(t).Info.Description
+	for code, status := range statuses {
+		if status == http.StatusNotFound && !strings.Contains(head, "`"+string(code)+"`") {
+			t.Errorf("the head does not name %s", code)
+		}
+	}
+}
+
 // operation is one of the document.
 type operation struct {
 	method, path string

@@ -261,7 +261,7 @@ func (w *work) runPart(ctx context.Context, t *flow.StreamTask, claim connector.
 func (w *work) resync(ctx context.Context, table string, claim connector.Claim) error {
 	space, name, ok := strings.Cut(table, ".")
 	if !ok {
-		return fault.New(fault.NoTables, "%q is no name of a table", table)
+		return fault.New(fault.NoTables, "%q is no name of a table", table).Try("name it as database.table")
 	}
 	states, err := w.flow.Find(ctx)
 	if err != nil {

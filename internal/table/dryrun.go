@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"godwit/internal/connector"
 	"godwit/internal/engine"
 	"godwit/internal/fault"
+	"godwit/internal/flow"
 	"godwit/internal/job"
 	"godwit/internal/position"
 	"godwit/internal/route"
@@ -32,7 +32,7 @@ func (e Engine) DryRun(ctx context.Context, s *job.Spec, o engine.Options) (r wa
 		return r, err
 	}
 	if len(tables) == 0 {
-		return r, fault.New(fault.NoTables, "no table of the source matches %s", strings.Join(s.Tables.Patterns, " "))
+		return r, flow.NoTables(s.Tables.Patterns)
 	}
 	began := time.Now()
 	for _, t := range tables {

@@ -78,6 +78,25 @@ func openSource(ctx context.Context, spec *job.Spec, e env) (*opened, error) {
 	return o, nil
 }
 
+// withoutSource is a job none of whose connections is made: what its sinks have can be
+// told without the source.
+func withoutSource(spec *job.Spec, e env) *opened {
+	return &opened{spec: spec, env: e, sinks: map[string]connector.Sink{}, flow: &flow.Job{Name: spec.Name}}
+}
+
+// openSinks connects all sinks that can be, and returns why the others, by their
+// names, cannot.
+func (o *opened) openSinks(ctx context.Context) map[string]error {
+	refused := map[string]error{}
+	for i := range o.spec.Sinks {
+		s := &o.spec.Sinks[i]
+		if err := o.openSink(ctx, s); err != nil {
+			refused[s.Name] = err
+		}
+	}
+	return refused
+}
+
 // sink is the one of a name, if it could be opened.
 func (o *opened) sink(name string) connector.Sink {
 	o.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -11,8 +12,8 @@ import (
 	"godwit/internal/connector"
 	"godwit/internal/engine"
 	"godwit/internal/fault"
-	"godwit/internal/flow"
 	"godwit/internal/job"
+	"godwit/internal/option"
 	"godwit/internal/watch"
 )
 
@@ -28,14 +29,14 @@ const (
 // broken.
 func (e Engine) Letters(ctx context.Context, s *job.Spec, o engine.Options, q engine.LetterQuery) (r watch.LetterReport, err error) {
 	if q.Sink != "" && !slices.ContainsFunc(s.Sinks, func(k job.Sink) bool { return k.Name == q.Sink }) {
-		return r, fault.New(fault.BadRequest, "%s has no sink %q", s.Name, q.Sink).At("%s", s.File)
+		return r, noSink(s, q.Sink)
 	}
 	from, mark, ok := strings.Cut(q.After, "/")
 	if q.After != "" && (!ok || !slices.ContainsFunc(s.Sinks, func(k job.Sink) bool { return k.Name == from })) {
 		return r, fault.New(fault.BadRequest, "%.80q is no page of dead letters", q.After).Try("begin with the first page")
 	}
 	o = whole(s, o)
-	opened := &opened{spec: s, env: e.env(s, o), sinks: map[string]connector.Sink{}, flow: &flow.Job{Name: s.Name}}
+	opened := withoutSource(s, e.env(s, o))
 	defer func() { err = errors.Join(err, opened.close()) }()
 	l := letters{q: q, counts: map[watch.LetterCount]int64{}, report: watch.LetterReport{Letters: []watch.Letter{}}}
 	for i := range s.Sinks {
@@ -64,6 +65,19 @@ func (e Engine) Letters(ctx context.Context, s *job.Spec, o engine.Options, q en
 		}
 	}
 	return l.end(), nil
+}
+
+// noSink says that a job has no sink of a name, and which it has.
+func noSink(s *job.Spec, name string) error {
+	var known []string
+	for _, k := range s.Sinks {
+		known = append(known, k.Name)
+	}
+	hint := "known: " + strings.Join(known, ", ")
+	if n := option.Nearest(name, known); n != "" {
+		hint = fmt.Sprintf("did you mean %q? ", n) + hint
+	}
+	return fault.New(fault.BadRequest, "%s has no sink %.80q", s.Name, name).At("%s", s.File).Try("%s", hint)
 }
 
 // letters makes a page of what sinks have.

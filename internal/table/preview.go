@@ -47,7 +47,8 @@ func (e Engine) Preview(ctx context.Context, s *job.Spec, o engine.Options, p en
 		}
 	}
 	if len(r.Tables) == 0 {
-		return r, fault.New(fault.NoTables, "no table of the job matches %s", strings.Join(append(s.Tables.Patterns, p.Tables...), " "))
+		return r, fault.New(fault.NoTables, "no table of the job matches %s", strings.Join(append(s.Tables.Patterns, p.Tables...), " ")).
+			Try("what is named must be chosen by `tables` of the job too; patterns are database.table, as in shop.*")
 	}
 	return r, nil
 }

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,40 +18,72 @@ import (
 )
 
 // Check looks at everything a run needs. A source or sink that cannot be opened
-// is a finding, and what could not be looked at for that reason is left out.
+// is a finding, and what could not be looked at for that reason is left out: of a
+// sink, where the source cannot be reached, what is about tables.
 func (e Engine) Check(ctx context.Context, s *job.Spec, o engine.Options) (watch.CheckReport, error) {
-	var r watch.CheckReport
-	note := func(on, name, detail string, err error) {
-		f := watch.Finding{On: on, Name: name, Detail: detail}
-		if err != nil {
-			f.Fault = fault.Of(err)
-		}
-		r.Findings = append(r.Findings, f)
-	}
-	opened, err := e.connect(ctx, s, o)
+	o = whole(s, o)
+	var c check
+	opened, err := openSource(ctx, s, e.env(s, o))
 	if err != nil {
-		note("job", "connections", "", err)
-		return r, ctx.Err()
+		opened = withoutSource(s, e.env(s, o))
 	}
 	defer opened.close()
-	note("source", "connection", "reached", nil)
-	tables, _, err := opened.source.Discover(ctx, s.Tables)
-	if err == nil && len(tables) == 0 {
-		err = fault.New(fault.NoTables, "no table of the source matches %s", strings.Join(s.Tables.Patterns, " "))
+	refused := opened.openSinks(ctx)
+	if opened.source == nil {
+		c.note("source", "connection", "", err)
+	} else {
+		c.source(ctx, opened, len(refused) == 0, parallel(s, o))
 	}
-	note("source", "tables", fmt.Sprintf("%d chosen", len(tables)), err)
-	r.Findings = append(r.Findings, checks(ctx, "source", opened.source, tables)...)
-	r.Findings = append(r.Findings, opened.checkLog(ctx, tables, parallel(s, o))...)
+	for _, sink := range s.Sinks {
+		if err := refused[sink.Name]; err != nil {
+			c.note(sink.Name, "connection", "", err)
+		}
+	}
 	for _, sink := range opened.flow.Sinks {
-		routed, err := sink.Route.Tables(tables)
-		if sink.Route != nil {
-			note(sink.Name, "rules", fmt.Sprintf("%d of %d tables are written", len(routed), len(tables)), err)
-		}
-		if err == nil {
-			r.Findings = append(r.Findings, checks(ctx, sink.Name, sink.Sink, routed)...)
-		}
+		c.sink(ctx, sink)
 	}
-	return r, ctx.Err()
+	return c.CheckReport, ctx.Err()
+}
+
+// check collects findings.
+type check struct {
+	watch.CheckReport
+	tables []*row.Table // that the source has for the job
+}
+
+func (c *check) note(on, name, detail string, err error) {
+	f := watch.Finding{On: on, Name: name, Detail: detail}
+	if err != nil {
+		f.Fault = fault.Of(err)
+		f.Detail = cmp.Or(detail, f.Fault.Where)
+	}
+	c.Findings = append(c.Findings, f)
+}
+
+// source looks at the source, and at its log where all sinks can be asked what they
+// need of it.
+func (c *check) source(ctx context.Context, o *opened, all bool, parallel int) {
+	c.note("source", "connection", "reached", nil)
+	tables, _, err := o.source.Discover(ctx, o.spec.Tables)
+	if err == nil && len(tables) == 0 {
+		err = flow.NoTables(o.spec.Tables.Patterns)
+	}
+	c.note("source", "tables", fmt.Sprintf("%d chosen", len(tables)), err)
+	c.tables = tables
+	c.Findings = append(c.Findings, checks(ctx, "source", o.source, tables)...)
+	if all {
+		c.Findings = append(c.Findings, o.checkLog(ctx, tables, parallel)...)
+	}
+}
+
+func (c *check) sink(ctx context.Context, s *flow.Sink) {
+	routed, err := s.Route.Tables(c.tables)
+	if s.Route != nil && len(c.tables) > 0 {
+		c.note(s.Name, "rules", fmt.Sprintf("%d of %d tables are written", len(routed), len(c.tables)), err)
+	}
+	if err == nil {
+		c.Findings = append(c.Findings, checks(ctx, s.Name, s.Sink, routed)...)
+	}
 }
 
 func checks(ctx context.Context, on string, what any, tables []*row.Table) []watch.Finding {
@@ -77,7 +110,7 @@ func (e Engine) Plan(ctx context.Context, s *job.Spec, o engine.Options) (r watc
 		return r, err
 	}
 	if len(tables) == 0 {
-		return r, fault.New(fault.NoTables, "no table of the source matches %s", strings.Join(s.Tables.Patterns, " "))
+		return r, flow.NoTables(s.Tables.Patterns)
 	}
 	r.At = opened.describe(at)
 	states, err := opened.flow.Find(ctx)

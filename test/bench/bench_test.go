@@ -84,3 +84,11 @@ func TestFirstRow_when_said_and_not(t *testing.T) {
 		t.Errorf("%d", got)
 	}
 }
+
+func TestRelease_when_a_build_has_a_name(t *testing.T) {
+	for text, want := range map[string]string{"6.1.0-28-amd64\n": "6.1.0", "6.12.9\n": "6.12.9"} {
+		if got := release(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

@@ -83,9 +83,15 @@ func (b *bench) tablesPart(all []workload) string {
 func (b *bench) machine(p io.Writer) {
 	model, memory, kernel := firstField("/proc/cpuinfo", "model name"), firstField("/proc/meminfo", "MemTotal"), ""
 	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		kernel = strings.TrimSpace(string(text))
+		kernel = release(string(text))
 	}
 	fmt.Fprintf(p, "Machine: %d processors (%s), %s of memory, Linux %s, %s. Measured on %s, rounds: %d.\n\n", runtime.NumCPU(), model, memory, kernel, runtime.Version(), time.Now().UTC().Format("2 January 2006"), b.rounds)
+}
+
+// release is the version of a kernel; what follows it names a build.
+func release(text string) string {
+	version, _, _ := strings.Cut(strings.TrimSpace(text), "-")
+	return version
 }
 
 func firstField(path, name string) string {

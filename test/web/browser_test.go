@@ -220,7 +220,7 @@ func eval[T any](p *tab, expression string) T {
 	return v
 }
 
-// shot keeps a picture in $GODWIT_SHOTS, for eyes.
+// shot keeps a picture in $GODWIT_SHOTS, for eyes; those of docs/pages were made so.
 func (p *tab) shot(name string) {
 	dir := os.Getenv("GODWIT_SHOTS")
 	if dir == "" {

@@ -298,7 +298,7 @@ func TestPage_when_seen_at_each_width_and_in_both_themes(t *testing.T) {
 		p.until("it is there", "document.querySelector('.facts dd')")
 		h.fake.Tick()
 		for _, width := range []int64{400, 900, 1400} {
-			p.size(width, 1000)
+			p.size(width, 1150)
 			for _, theme := range []string{"light", "dark"} {
 				p.media("prefers-color-scheme", theme)
 				if wide := eval[float64](p, "document.documentElement.scrollWidth - innerWidth"); wide > 0 {

@@ -94,7 +94,7 @@ func (o *objects) fail(err error, format string, args ...any) error {
 	if errors.As(err, &coded) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return fault.New(fault.TargetFailed, format, args...).By(err)
+	return fault.New(fault.TargetFailed, format, args...).By(err).Try("the cause is the store's word: look whether it is reached and whole")
 }
 
 func (o *objects) warn(what, key string, err error) {

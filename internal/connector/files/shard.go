@@ -118,7 +118,8 @@ func (s *shard) latest(ctx context.Context) (*record, *listing, error) {
 const maxTries = 100
 
 func (s *shard) restless() error {
-	return fault.New(fault.TargetFailed, "the records of %q change faster than they can be read", s.task)
+	return fault.New(fault.TargetFailed, "the records of %q change faster than they can be read", s.task).
+		Try("end other runs that write to this target as the same job")
 }
 
 // receipts returns what r names, from its side object if it has one. The error

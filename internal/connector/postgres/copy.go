@@ -133,7 +133,8 @@ func (w *writer) endCopy(ctx context.Context) error {
 // snapshots are not of one moment. Its chunks are merged from the next attempt on.
 func (s *sink) clash(g *target, cause error) error {
 	s.note(s.clashing, g)
-	return fault.New(fault.TargetFailed, "%s has a row of a chunk already; chunks of it are merged from now on", g.table.Name).At("%s", s.Where()).By(cause)
+	return fault.New(fault.TargetFailed, "%s has a row of a chunk already; chunks of it are merged from now on", g.table.Name).At("%s", s.Where()).By(cause).
+		Try("nothing is to be done: the chunk is read again")
 }
 
 func (s *sink) clashes(t *row.Table) bool {

@@ -98,7 +98,8 @@ func (c config) dialFault(ctx context.Context, err error) error {
 	case ctx.Err() == context.Canceled:
 		return context.Cause(ctx)
 	}
-	return fault.New(fault.TargetUnreachable, "%s does not answer", c.where()).By(errors.New(clip(err.Error(), 300)))
+	return fault.New(fault.TargetUnreachable, "%s does not answer", c.where()).By(errors.New(clip(err.Error(), 300))).
+		Try("check address and firewalls, and that the server runs and listens there (listen_addresses)")
 }
 
 func (c config) loginFault(e *pgconn.PgError) error {
@@ -111,7 +112,8 @@ func (c config) loginFault(e *pgconn.PgError) error {
 	case e.Code == "42501":
 		return fault.New(fault.TargetAuth, "user %q may not connect to the database", c.user).At("%s", c.where()).By(cause).Try("GRANT CONNECT ON DATABASE %s TO %s;", quote(c.database), quote(c.user))
 	}
-	return fault.New(fault.TargetUnreachable, "%s takes no connections now", c.where()).By(cause)
+	return fault.New(fault.TargetUnreachable, "%s takes no connections now", c.where()).By(cause).
+		Try("the cause is the server's word: wait until it is up, or give it more connections (max_connections)")
 }
 
 func clip(s string, most int) string {

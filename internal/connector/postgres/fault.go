@@ -75,5 +75,5 @@ func serverFault(e *pgconn.PgError, where string) error {
 	case strings.HasPrefix(e.Code, "XX"):
 		return of(fault.TargetBroken, "the target has a defect")
 	}
-	return of(fault.TargetFailed, "a statement failed on the target")
+	return of(fault.TargetFailed, "a statement failed on the target").Try("the cause is the server's word; its log has the statement too")
 }

@@ -254,9 +254,9 @@ func (c *session) guard(ctx context.Context, exchange func() error) error {
 // brokenFault says that a connection broke.
 func brokenFault(err error, refused *pgconn.PgError, where string) error {
 	if refused != nil {
-		return fault.New(fault.TargetUnreachable, "the server ended the connection").At("%s", where).By(errors.New(refused.Message + " (" + refused.Code + ")"))
+		return fault.New(fault.TargetUnreachable, "the server ended the connection").At("%s", where).By(errors.New(refused.Message + " (" + refused.Code + ")")).Try("the server's log says who ended it, or why")
 	}
-	return fault.New(fault.TargetUnreachable, "the connection broke").At("%s", where).By(err)
+	return fault.New(fault.TargetUnreachable, "the connection broke").At("%s", where).By(err).Try("if it stays so: the server's log says whether it ended the connection, else look at the network between")
 }
 
 // close ends the session; what it has not committed is rolled back.

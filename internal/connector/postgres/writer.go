@@ -391,7 +391,8 @@ func (w *writer) commit(ctx context.Context, set position.Set) error {
 		return err
 	}
 	if r.tag != "COMMIT" {
-		return fault.New(fault.TargetFailed, "the target answered %s to a commit", r.tag).At("%s", w.sink.Where())
+		return fault.New(fault.TargetFailed, "the target answered %s to a commit", r.tag).At("%s", w.sink.Where()).
+			Try("the server rolled it back: its log says why")
 	}
 	w.seq = seq
 	w.sink.committed(w)

@@ -24,6 +24,7 @@ const links = 4
 // cluster says where name nodes are and how they are spoken to.
 type cluster struct {
 	name       string   // for people
+	unread     string   // that no configuration was read, behind an advice; empty: one was
 	namenodes  []string // host:port
 	user       string
 	hostnames  bool // data nodes are called by name, not by address

@@ -196,7 +196,7 @@ func (s *Store) hinted(code fault.Code, class, what, key string) *fault.Error {
 		return e.Try("%s", s.cluster.hint())
 	case fault.StoreUnreachable:
 		e.What = "no name node of " + s.cluster.name + " answers as the active one"
-		return e.Try("check namenodes and ports, firewalls, and that one is active: hdfs haadmin -getAllServiceState")
+		return e.Try("check namenodes and ports, firewalls, and that one is active: hdfs haadmin -getAllServiceState%s", s.cluster.unread)
 	case fault.StoreBusy:
 		return e.Try("the name node is in safe mode; it leaves it by itself after a start, else: hdfs dfsadmin -safemode get")
 	case fault.StoreRefused:

@@ -189,17 +189,30 @@ func configuration(v option.Values, getenv func(string) (string, bool)) (hadoop,
 	return c, nil
 }
 
+// unread says that no configuration of Hadoop was read, to be put behind an advice; open:
+// the environment was looked into.
+func unread(open bool) string {
+	const said = "; no configuration of Hadoop was read: conf is not given"
+	if open {
+		return said + ", and HADOOP_CONF_DIR is not set"
+	}
+	return said
+}
+
 func clusterOf(v option.Values, conf hadoop, open bool, getenv func(string) (string, bool)) (cluster, error) {
 	c := cluster{hostnames: v.Bool("hostnames") || conf["dfs.client.use.datanode.hostname"] == "true", protection: conf.protection()}
 	if p := v.Text("protection"); v.Given("protection") {
 		c.protection = strings.TrimPrefix(p, "none")
+	}
+	if len(conf) == 0 {
+		c.unread = unread(open)
 	}
 	given := v.List("namenodes")
 	if len(given) == 0 {
 		name := conf.nameservice()
 		if name == "" {
 			return c, fault.New(fault.JobMissing, "no name node is named").At("%s", v.Place("namenodes")).
-				Try("give namenodes, or conf with a core-site.xml that has fs.defaultFS")
+				Try("give namenodes, or conf with a core-site.xml that has fs.defaultFS%s", c.unread)
 		}
 		given = []string{name}
 	}

@@ -105,6 +105,20 @@ func TestSettings_when_something_is_missing_or_wrong(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	const unset = "conf is not given, and HADOOP_CONF_DIR is not set"
+	if _, err := named(map[string]any{"url": "hdfs:///a"}); !strings.Contains(fault.Of(err).Hint, unset) {
+		t.Errorf("%v: %q", err, fault.Of(err).Hint)
+	}
+	c, err := named(map[string]any{"url": "hdfs://etl@lake/a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := (&Store{config: c}).hinted(fault.StoreUnreachable, "", "list", ""); !strings.Contains(e.Hint, unset) {
+		t.Errorf("no name node answers: %q", e.Hint)
+	}
+	if c, err := named(map[string]any{"url": "hdfs://etl@lake/a"}, "HADOOP_CONF_DIR", confFolder(t, "")); err != nil || c.cluster.unread != "" {
+		t.Errorf("it was read: %q, %v", c.cluster.unread, err)
+	}
 	// Nothing of this machine is taken where nothing may be.
 	t.Setenv("HADOOP_CONF_DIR", confFolder(t, ""))
 	t.Setenv("HADOOP_USER_NAME", "etl")

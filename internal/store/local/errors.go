@@ -36,6 +36,8 @@ func (s *Store) fail(what, key string, err error) error {
 		return e.Try("a file is where a folder must be, or the other way round: move it away")
 	case e.Code == fault.TargetRefused:
 		return e.Try("let the user godwit runs as write in %s", s.path)
+	case e.Code == fault.TargetFailed:
+		return e.Try("the cause is the system's word: look at the file system of %s (dmesg, df) and whether it is still mounted", s.path)
 	}
 	return e
 }

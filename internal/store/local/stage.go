@@ -240,7 +240,8 @@ func (s *Store) final(ctx context.Context, root Root, staged string, r store.Rec
 	f, err := root.Open(r.Key)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := root.Stat(staged); !errors.Is(err, fs.ErrNotExist) {
-			return 0, fault.New(fault.TargetFailed, "cannot publish: something else moves %s about", show(r.Key)).At("%s", s.where(r.Key))
+			return 0, fault.New(fault.TargetFailed, "cannot publish: something else moves %s about", show(r.Key)).At("%s", s.where(r.Key)).
+				Try("leave files in %s alone while a run writes them", s.path)
 		}
 		return store.Taken, nil
 	}

@@ -71,10 +71,10 @@ func (s *Server) EditJob(w http.ResponseWriter, r *http.Request, name api.Name) 
 		return
 	}
 	out := api.EditResult{Version: j.Version, Changes: []api.Change{
-		{Field: "sinks.lake.files.roll.every", From: "30s", To: "60s", Effect: "applies", Does: "taken over", Why: "from the next file on"},
-		{Field: "source.mysql.address", From: "shop-db:3306", To: "shop-db2:3306", Effect: "checked", Does: "restarts"},
-		{Field: "tables", From: "shop.*", To: "shop.* !shop.tmp_*", Effect: "lists", Does: "re-plans"},
-		{Field: "sinks.pg", To: "set", Effect: "adds", Does: "resyncs", Why: "a new sink gets every table from the beginning"},
+		{Field: "sinks.lake.files.roll.every", From: "120s", To: "60s", Effect: "applies", Does: "restarts", Why: "at the next start; nothing is read again"},
+		{Field: "source.mysql.address", From: "shop-db:3306", To: "shop-db2:3306", Effect: "checked", Does: "restarts", Why: "the server must continue the history the target holds"},
+		{Field: "tables", From: "shop.*", To: "shop.* !shop.tmp_*", Effect: "chooses", Does: "re-plans", Why: "added tables are copied while the others go on; of removed ones what was written stays"},
+		{Field: "sinks.dwh", To: "set", Effect: "adds", Does: "re-plans", Why: "a new sink gets every table from the beginning"},
 	}}
 	if strings.Contains(e.File, "forbidden") {
 		out.Changes = append(out.Changes, api.Change{Field: "sinks.lake.files.format", From: "csv", To: "parquet", Effect: "refused", Does: "refused", Why: "the target has files of it"})

@@ -57,8 +57,8 @@ func (s *Server) failed(j *api.Job, ago func(time.Duration) time.Time) {
 		Cause: "ERROR 1227 (42000): Access denied; you need (at least one of) the REPLICATION SLAVE privilege(s) for this operation", Hint: "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'godwit'@'10.0.0.5';",
 	}
 	j.Tasks.Failed = 1
-	s.alarms = append(s.alarms, api.Alarm{ID: "a1", Kind: "JOB_FAILED", Job: j.Name, What: "the job stopped and does not go on by itself", Hint: "mend what the error says, then retry", Raised: ago(14 * time.Minute)},
-		api.Alarm{ID: "a0", Kind: "LAG", Job: j.Name, What: "pg was 4 m behind", Raised: ago(30 * time.Hour), Resolved: ago(29 * time.Hour)})
+	s.alarms = append(s.alarms, api.Alarm{ID: "a1", Kind: "job failed", Job: j.Name, What: "the job stopped and does not go on by itself", Hint: "mend what the error says, then retry", Raised: ago(14 * time.Minute)},
+		api.Alarm{ID: "a0", Kind: "lag", Job: j.Name, What: "pg is more than 3 m behind the source", Raised: ago(30 * time.Hour), Resolved: ago(29 * time.Hour)})
 }
 
 func (s *Server) retrying(j *api.Job, ago func(time.Duration) time.Time) {
@@ -69,7 +69,7 @@ func (s *Server) retrying(j *api.Job, ago func(time.Duration) time.Time) {
 
 func (s *Server) fallsBehind(j *api.Job, ago func(time.Duration) time.Time) {
 	j.Name, j.Health, j.Alarms = "clicks-to-lake", api.JobHealthAlarm, 1
-	s.alarms = append(s.alarms, api.Alarm{ID: "a2", Kind: "FALLS_BEHIND", Job: j.Name, On: "pg", What: "pg falls behind by 12 s a minute; the log is lost in ~2 d", Hint: "a larger batch.rows, or let pg leave the group", Raised: ago(50 * time.Minute)})
+	s.alarms = append(s.alarms, api.Alarm{ID: "a2", Kind: "lag", Job: j.Name, On: "pg", What: "pg falls behind: at this rate the source's log loses what it needs in about 1 d 23 h", Hint: "the job's progress names the brake; a faster target, more memory or fewer tables in the job help", Raised: ago(50 * time.Minute)})
 }
 
 func (s *Server) files(j *api.Job, i int) {

@@ -118,7 +118,7 @@ func (e Engine) act(ctx context.Context, s *job.Spec, o engine.Options, do func(
 	if err == nil {
 		r.record.Phase(watch.Done)
 	} else {
-		out.Next = "" // the error says what to do
+		out.Next, out.Nothing = "", false // the error says what to do
 	}
 	exit, outcome := local.End(out.Stopped, err)
 	if err == nil && out.Failed > 0 && !out.Stopped {
@@ -154,6 +154,9 @@ func (r *run) begin(ctx context.Context) error {
 		if err := r.engine.connect(ctx, r.opened); err != nil {
 			return err
 		}
+	}
+	if err := r.overlap(); err != nil {
+		return err
 	}
 	if err := r.probe(ctx); err != nil {
 		return err

@@ -145,10 +145,11 @@ func (r *run) carried(ctx context.Context, do func(*run, context.Context) (bool,
 }
 
 // begin makes sure that both stores answer and notes that the run begins. It may be
-// called again until it succeeds; after that it does nothing.
+// called again until it succeeds; after that, before further rounds, it only makes sure
+// that the source is still there.
 func (r *run) begin(ctx context.Context) error {
 	if r.begun {
-		return nil
+		return there(ctx, r.source)
 	}
 	if r.source == nil {
 		if err := r.engine.connect(ctx, r.opened); err != nil {

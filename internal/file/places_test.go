@@ -1,6 +1,7 @@
 package file
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"godwit/internal/engine"
 	"godwit/internal/fault"
@@ -228,6 +230,33 @@ func TestJob_when_the_source_is_not_there(t *testing.T) {
 	}
 	if got := s.files(); len(got) != 2 {
 		t.Errorf("left: %q", got)
+	}
+}
+
+// A job that goes on in rounds ends when its source is gone.
+func TestRun_when_the_source_vanishes_between_rounds(t *testing.T) {
+	s := newSite(t, "a", "out", "every: 1s", "a/k")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	o := s.o
+	o.Files = watch.NewFiles(watch.Options{})
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.e.Run(ctx, s.spec, o)
+		ended <- err
+	}()
+	for o.Files.Snapshot().Phase != watch.Resting {
+		select {
+		case err := <-ended:
+			t.Fatal(err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(s.base, "a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !fault.Has(err, fault.StoreMissing) {
+		t.Error(err)
 	}
 }
 

@@ -294,6 +294,10 @@ func TestPlan_when_objects_would_be_deleted(t *testing.T) {
 		if err != nil || len(p.Dangers) != 1 || !strings.HasPrefix(p.Dangers[0], want) {
 			t.Errorf("%s: %+v, %v", limit, p, err)
 		}
+		deletes := slices.ContainsFunc(p.Objects, func(o watch.PlanObjects) bool { return o.Action == "delete" })
+		if deletes != (limit == "3") {
+			t.Errorf("%s: %+v", limit, p.Objects)
+		}
 	}
 	s := newSite(t, "a", "out", "delete_extraneous: within_limit\ndelete_limit: 5", "a/0", "out/0", "out/1")
 	if p, err := s.plan(); err != nil || len(p.Dangers) != 1 || !strings.HasPrefix(p.Dangers[0], "1 object is deleted in ") || !strings.HasSuffix(p.Dangers[0], "does not have it") {

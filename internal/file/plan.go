@@ -118,7 +118,7 @@ func (j *opened) planned(dir string, refused error) (*watch.PlanFiles, error) {
 	order := []page.Action{page.Copy, page.Same, page.Skip, page.Refuse, page.Erase, page.Delete}
 	for _, g := range groups {
 		if g.Action == string(page.Delete) && refused != nil {
-			g.Reason += "; none is deleted"
+			g.Action, g.Reason = string(page.Skip), g.Reason+"; none is deleted"
 		}
 		p.Objects = append(p.Objects, *g)
 	}
@@ -137,7 +137,7 @@ func (j *opened) dangers(p *watch.PlanFiles, refused error) (out []string) {
 	}
 	deletes, x := n[page.Delete], j.spec.Files.Extraneous
 	switch {
-	case deletes > 0 && refused != nil:
+	case refused != nil:
 		f := fault.Of(refused)
 		out = append(out, fmt.Sprintf("the run would end with %s: %s", f.Code, f.What))
 	case deletes > 0 && x.Delete:

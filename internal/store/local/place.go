@@ -47,7 +47,7 @@ func (s *Store) Nests(other store.Store) (prefix string, in bool, err error) {
 	if err != nil {
 		return "", false, o.fail("find the folder", "", err)
 	}
-	if prefix, in := climb(inner, outer); in {
+	if prefix, in := climb(inner, outer, sameFolder); in {
 		return prefix, true, nil
 	}
 	prefix, in = mountTable().nests(outer, inner)
@@ -69,22 +69,26 @@ func absent(err error) bool {
 }
 
 // climb looks for outer among inner and the folders above it; the prefix is the way
-// back. Both are real paths: a folder with two of them is one that is mounted twice, or
-// whose file system ignores case.
-func climb(inner, outer string) (prefix string, in bool) {
-	there, err := os.Stat(outer)
+// back. Both are real paths: one folder has two of them where it is mounted twice, or
+// its file system ignores case.
+func climb(inner, outer string, same func(a, b string) bool) (prefix string, in bool) {
 	for p := inner; ; p = path.Dir(p) {
-		same := p == outer
-		if i, e := os.Stat(p); !same && err == nil && e == nil {
-			same = os.SameFile(there, i)
-		}
 		switch {
-		case same:
+		case p == outer || same(p, outer):
 			return below(inner, p), true
 		case p == "/":
 			return "", false
 		}
 	}
+}
+
+func sameFolder(a, b string) bool {
+	i, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	j, err := os.Stat(b)
+	return err == nil && os.SameFile(i, j)
 }
 
 // below returns what keys of inner begin with in outer, in which it lies.

@@ -58,6 +58,23 @@ func folder(t *testing.T, base, name string) *Store {
 	return s
 }
 
+// A folder with two paths is one, whatever they say.
+func TestClimb_when_a_folder_has_two_paths(t *testing.T) {
+	base := t.TempDir()
+	if err := os.Symlink(".", filepath.Join(base, "again")); err != nil {
+		t.Fatal(err)
+	}
+	again := filepath.Join(base, "again") // as if it were mounted there
+	for inner, want := range map[string]string{again: "", again + "/x/y": "x/y/"} {
+		if prefix, in := climb(inner, base+"/.", sameFolder); prefix != want || !in {
+			t.Errorf("%s: %q, %v", inner, prefix, in)
+		}
+	}
+	if _, in := climb(again, filepath.Join(base, "other"), sameFolder); in {
+		t.Error("a folder that is not there is another one")
+	}
+}
+
 // What is mounted in two places is one place, with all that lies below it.
 func TestNests_when_folders_are_mounted_elsewhere(t *testing.T) {
 	m := mounts{

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 
 	"godwit/internal/engine"
@@ -29,35 +30,54 @@ func (c *checker) note(on, name, detail string, err error) bool {
 }
 
 // Check looks at everything a run needs: both stores are reached, listed and read,
-// and one small object is written to the target and deleted again.
+// and one small object is written to the target and deleted again. Nothing is written
+// where a run would be refused because source and sink overlap.
 func (e Engine) Check(ctx context.Context, s *job.Spec, o engine.Options) (watch.CheckReport, error) {
 	var c checker
-	j := &opened{spec: s, slow: &slowed{}, log: o.Log, options: o}
-	for _, end := range []struct {
-		name string
-		v    option.Values
-		look func(*checker, context.Context, store.Store)
-	}{{"source", s.Files.Source, j.checkSource}, {"sink", s.Files.Sink, j.checkTarget}} {
+	j := newOpened(s, o)
+	ends := []struct {
+		name  string
+		v     option.Values
+		store *store.Store
+		look  func(*checker, context.Context, store.Store)
+	}{{"source", s.Files.Source, &j.source, j.checkSource}, {"sink", s.Files.Sink, &j.target, j.checkTarget}}
+	for _, end := range ends {
 		st, err := e.store(ctx, j, end.v)
 		if err != nil {
 			c.note(end.name, "connection", "", at(err, end.v))
 			continue
 		}
-		end.look(&c, ctx, st)
-		if err := st.Close(); err != nil {
-			c.note(end.name, "connection", "closing", err)
+		*end.store = st
+	}
+	if err := j.overlap(); err != nil {
+		c.note("sink", "place", "", err)
+	} else {
+		for _, end := range ends {
+			if *end.store != nil {
+				end.look(&c, ctx, *end.store)
+			}
 		}
+	}
+	if err := j.close(); err != nil {
+		c.note("sink", "connection", "closing", err)
 	}
 	return c.CheckReport, ctx.Err()
 }
 
 func (j *opened) checkSource(c *checker, ctx context.Context, s store.Store) {
-	first, err := listOne(ctx, s)
+	if l := j.spec.Files.List; l != nil {
+		c.note("source", "list file", l.File, j.checkList(l))
+	}
+	first, entries, err := j.firstChosen(ctx, s)
 	if !c.note("source", "list", where(s), err) {
 		return
 	}
 	if first == nil {
-		c.note("source", "read", "nothing to read: it is empty", nil)
+		detail := "nothing to read: it is empty"
+		if entries > 0 {
+			detail = fmt.Sprintf("nothing to read: the job chooses none of the first %d entries", entries)
+		}
+		c.note("source", "read", detail, nil)
 		return
 	}
 	r, _, err := s.Open(ctx, first.Key, store.Read{N: min(1, first.Size)})
@@ -68,11 +88,19 @@ func (j *opened) checkSource(c *checker, ctx context.Context, s store.Store) {
 	c.note("source", "read", "the first object", err)
 }
 
+// checkList reads the first key that a list file names.
+func (j *opened) checkList(l *job.List) error {
+	for _, err := range j.named(l) {
+		return err
+	}
+	return nil
+}
+
 // probePrefix begins the name of what check writes.
 const probePrefix = "godwit-check-"
 
 func (j *opened) checkTarget(c *checker, ctx context.Context, s store.Store) {
-	if _, err := listOne(ctx, s); !c.note("sink", "list", where(s), err) {
+	if !c.note("sink", "list", where(s), listable(ctx, s)) {
 		return
 	}
 	name := make([]byte, 8)

@@ -118,7 +118,7 @@ func (e Engine) act(ctx context.Context, s *job.Spec, o engine.Options, do func(
 	if err == nil {
 		r.record.Phase(watch.Done)
 	} else {
-		out.Next = "" // the error says what to do
+		out.Next, out.Nothing = "", false // the error says what to do
 	}
 	exit, outcome := local.End(out.Stopped, err)
 	if err == nil && out.Failed > 0 && !out.Stopped {
@@ -145,15 +145,19 @@ func (r *run) carried(ctx context.Context, do func(*run, context.Context) (bool,
 }
 
 // begin makes sure that both stores answer and notes that the run begins. It may be
-// called again until it succeeds; after that it does nothing.
+// called again until it succeeds; after that, before further rounds, it only makes sure
+// that the source is still there.
 func (r *run) begin(ctx context.Context) error {
 	if r.begun {
-		return nil
+		return there(ctx, r.source)
 	}
 	if r.source == nil {
 		if err := r.engine.connect(ctx, r.opened); err != nil {
 			return err
 		}
+	}
+	if err := r.overlap(); err != nil {
+		return err
 	}
 	if err := r.probe(ctx); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"godwit/internal/limit"
 	"godwit/internal/option"
 	"godwit/internal/store"
+	"godwit/internal/transfer/selection"
 	"godwit/internal/watch"
 )
 
@@ -123,11 +124,14 @@ func where(s store.Store) string {
 // way is source → target in words.
 func (j *opened) way() string { return where(j.source) + " → " + where(j.target) }
 
-// probe makes sure that both stores answer and may be listed, so that a run that
-// cannot work ends at once and says why.
+// probe makes sure that the source is there, and that both stores answer and may be
+// listed, so that a run that cannot work ends at once and says why.
 func (j *opened) probe(ctx context.Context) error {
+	err := there(ctx, j.source)
 	for _, end := range []store.Store{j.source, j.target} {
-		_, err := listOne(ctx, end)
+		if err == nil {
+			err = listable(ctx, end)
+		}
 		if f := fault.Of(err); err != nil && f.Where == "" {
 			err = f.At("%s", where(end))
 		}
@@ -141,17 +145,65 @@ func (j *opened) probe(ctx context.Context) error {
 	return nil
 }
 
-// listOne lists the first object; nil: there is none.
-func listOne(ctx context.Context, s store.Store) (*store.Object, error) {
+// there refuses a source in a folder that is not there: it would look like one in which
+// everything was deleted.
+func there(ctx context.Context, source store.Store) error {
+	r, ok := source.(store.Rooted)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, reach, errSilent)
+	defer cancel()
+	return silent(ctx, r.There(ctx))
+}
+
+// listable makes sure that a store may be listed. What it cannot list of itself, such
+// as a link, concerns that entry alone.
+func listable(ctx context.Context, s store.Store) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, reach, errSilent)
 	defer cancel()
 	for o, err := range s.List(ctx, "", "") {
-		if err != nil {
-			return nil, silent(ctx, err)
+		if ends(ctx, o, err) {
+			return silent(ctx, err)
 		}
-		return &o, nil
+		break
 	}
-	return nil, nil
+	return nil
+}
+
+// ends reports whether a listing ends with an error.
+func ends(ctx context.Context, o store.Object, err error) bool {
+	return err != nil && (o.Key == "" || store.Wide(err) || ctx.Err() != nil)
+}
+
+// entriesLooked is how many entries of the source are looked at for one to read.
+const entriesLooked = 1000
+
+// firstChosen returns the first object that the job takes, and how many entries were
+// looked at; nil: none of them is one.
+func (j *opened) firstChosen(ctx context.Context, s store.Store) (first *store.Object, entries int, err error) {
+	if err := there(ctx, s); err != nil {
+		return nil, 0, err
+	}
+	chosen, err := selection.New(j.spec.Files.At(time.Now()))
+	if err != nil {
+		return nil, 0, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, reach, errSilent)
+	defer cancel()
+	for o, err := range s.List(ctx, "", "") {
+		if ends(ctx, o, err) {
+			return nil, entries, silent(ctx, err)
+		}
+		entries++
+		if err == nil && chosen.Chosen(o) {
+			return &o, entries, nil
+		}
+		if entries == entriesLooked {
+			break
+		}
+	}
+	return nil, entries, nil
 }
 
 func (j *opened) close() error {

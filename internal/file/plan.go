@@ -25,6 +25,9 @@ func (e Engine) Plan(ctx context.Context, s *job.Spec, o engine.Options) (r watc
 		return r, err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
+	if err := j.overlap(); err != nil {
+		return r, err
+	}
 	if err := j.probe(ctx); err != nil {
 		return r, err
 	}
@@ -44,13 +47,14 @@ func (e Engine) Plan(ctx context.Context, s *job.Spec, o engine.Options) (r watc
 	}
 	j.record.Round(1)
 	stopped, err := local.Run(ctx, &work{transfer: t, record: j.record}, nil, rangesAtOnce, j.log)
-	if err = errors.Join(err, t.Close()); err != nil {
+	considered, cerr := t.Considered()
+	if err = errors.Join(err, cerr, t.Close()); err != nil {
 		return r, err
 	}
 	if stopped {
 		return r, context.Cause(ctx)
 	}
-	r.Files, err = j.planned(dir)
+	r.Files, err = j.planned(dir, transfer.Extraneous(s.Files.Extraneous).Refuse(considered))
 	return r, err
 }
 
@@ -79,8 +83,9 @@ const (
 	planGroups   = 100 // of action, reason and code
 )
 
-// planned sums up the pages of a plan.
-func (j *opened) planned(dir string) (*watch.PlanFiles, error) {
+// planned sums up the pages of a plan; refused is why nothing would be deleted of what
+// only the target has.
+func (j *opened) planned(dir string, refused error) (*watch.PlanFiles, error) {
 	p := &watch.PlanFiles{Source: where(j.source), Sink: where(j.target), Guarantee: j.guarantee()}
 	groups := map[[3]string]*watch.PlanObjects{}
 	err := transfer.Walk(dir, func(_ transfer.Range, i page.Item, _ *page.Outcome) error {
@@ -112,32 +117,52 @@ func (j *opened) planned(dir string) (*watch.PlanFiles, error) {
 	}
 	order := []page.Action{page.Copy, page.Same, page.Skip, page.Refuse, page.Erase, page.Delete}
 	for _, g := range groups {
+		if g.Action == string(page.Delete) && refused != nil {
+			g.Action, g.Reason = string(page.Skip), g.Reason+"; none is deleted"
+		}
 		p.Objects = append(p.Objects, *g)
 	}
 	slices.SortFunc(p.Objects, func(a, b watch.PlanObjects) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, page.Action(a.Action)), slices.Index(order, page.Action(b.Action))), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Code, b.Code))
 	})
-	p.Dangers = j.dangers(p)
+	p.Dangers = j.dangers(p, refused)
 	return p, nil
 }
 
-// dangers say what of a run cannot be taken back.
-func (j *opened) dangers(p *watch.PlanFiles) (out []string) {
+// dangers say what of a run cannot be taken back, and what it would refuse.
+func (j *opened) dangers(p *watch.PlanFiles, refused error) (out []string) {
 	n := map[page.Action]int64{}
 	for _, g := range p.Objects {
 		n[page.Action(g.Action)] += g.Objects
 	}
-	x := j.spec.Files.Extraneous
+	deletes, x := n[page.Delete], j.spec.Files.Extraneous
 	switch {
-	case n[page.Delete] > 0 && x.Delete:
-		out = append(out, fmt.Sprintf("%d objects are deleted in %s: the source has them not", n[page.Delete], where(j.target)))
-	case n[page.Delete] > 0:
-		out = append(out, fmt.Sprintf("%d objects are only in %s; nothing is deleted (delete_extraneous: dry_run)", n[page.Delete], where(j.target)))
+	case refused != nil:
+		f := fault.Of(refused)
+		out = append(out, fmt.Sprintf("the run would end with %s: %s", f.Code, f.What))
+	case deletes > 0 && x.Delete:
+		out = append(out, fmt.Sprintf("%s deleted in %s: the source does not have %s", objectsAre(deletes), where(j.target), them(deletes)))
+	case deletes > 0:
+		out = append(out, fmt.Sprintf("%s only in %s; nothing is deleted (delete_extraneous: dry_run)", objectsAre(deletes), where(j.target)))
 	}
-	if j.spec.Files.Erase {
-		out = append(out, fmt.Sprintf("%d objects are deleted in %s once their copies are verified", n[page.Copy]+n[page.Erase], where(j.source)))
+	if moved := n[page.Copy] + n[page.Erase]; j.spec.Files.Erase && moved > 0 {
+		out = append(out, fmt.Sprintf("%s deleted in %s once the copies are verified", objectsAre(moved), where(j.source)))
 	}
 	return out
+}
+
+func objectsAre(n int64) string {
+	if n == 1 {
+		return "1 object is"
+	}
+	return fmt.Sprintf("%d objects are", n)
+}
+
+func them(n int64) string {
+	if n == 1 {
+		return "it"
+	}
+	return "them"
 }
 
 func (j *opened) guarantee() string {

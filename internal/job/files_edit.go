@@ -56,7 +56,7 @@ func (s *Spec) fileEffect(path string) (Effect, string) {
 		return Applies, "at the next start"
 	}
 	if live(s.values.Fields(), []string{top}) {
-		return Follows, "a running job takes it over at SIGHUP"
+		return Follows, "a running job takes it over: at SIGHUP, on a server at once"
 	}
 	return Lists, "everything is listed and compared anew; what is equal is not copied again"
 }

@@ -32,8 +32,8 @@ func FileFields(reg store.Registry) []option.Field {
 		{Name: "name", Kind: option.Text, Required: true, Check: checkName, Example: "media-move",
 			Help: "The job's name: 1 to 64 of a-z, 0-9 and -. Its state is kept under it."},
 		kindField,
-		{Name: "source", Kind: option.Object, Required: true, Fields: stores, Help: "Where objects come from: exactly one store, or its URL. Keys are relative to its folder or prefix."},
-		{Name: "sink", Kind: option.Object, Required: true, Fields: stores, Help: "Where objects go: exactly one store, or its URL."},
+		{Name: "source", Kind: option.Object, Required: true, Fields: stores, Help: "Where objects come from: exactly one store, or its URL. Keys are relative to its folder or prefix. A folder must be there."},
+		{Name: "sink", Kind: option.Object, Required: true, Fields: stores, Help: "Where objects go: exactly one store, or its URL. It may neither be the source, nor lie in it or around it, unless `exclude`, `prefixes` or `rename` keep them apart."},
 	}, append(choosingFields(), movingFields()...)...)
 }
 
@@ -70,7 +70,7 @@ func movingFields() []option.Field {
 			Help: "What happens to an object that the target has already. `if_different`: its size differs, or the source is newer, or checksums in the listings differ. `if_newer`: the source is newer."},
 		{Name: "delete_extraneous", Kind: option.Enum, Values: []string{extraneousNever, extraneousDryRun, extraneousDelete}, Default: extraneousNever,
 			Help: "Objects that only the target has. `dry_run`: they are counted and listed in the report. `within_limit`: they are deleted, and none of them when there are more than `delete_limit`. What `include`, `exclude`, `prefixes` and the like leave out is never deleted. With `rename` only where no two keys can get one name."},
-		{Name: "delete_limit", Kind: option.Text, Default: "10%", Check: share, Example: "1000", Help: "How many objects of the target may be deleted in a round: a number, or a share of the target's objects."},
+		{Name: "delete_limit", Kind: option.Text, Default: "10%", Check: share, Example: "1000", Help: "How many objects of the target may be deleted in a round: a number, or a share of the target's objects. A source without any object that the job chooses deletes nothing, unless this is `100%`."},
 		{Name: "delete_source", Kind: option.Enum, Values: []string{"never", "after_verify"}, Default: "never",
 			Help: "`after_verify`: an object of the source is deleted once its copy is there and was checked."},
 		{Name: "every", Kind: option.Duration, Min: int64(time.Second), Max: int64(365 * 24 * time.Hour), Live: true, Example: "1h",

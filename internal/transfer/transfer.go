@@ -49,7 +49,8 @@ type Extraneous struct {
 	// Delete deletes them, once everything is listed. DryRun only records them.
 	Delete, DryRun bool
 	// Count and Percent (of the objects the target has) bound how many: when there
-	// are more, none is deleted. 0: no bound.
+	// are more, none is deleted. 0: no bound. Under a bound of less than 100 percent an
+	// empty source deletes nothing.
 	Count   int64
 	Percent float64
 }

@@ -562,6 +562,54 @@ func TestRun_when_one_object_is_slow(t *testing.T) {
 	}
 }
 
+// A source that lists nothing deletes nothing, however much the target is allowed to lose.
+func TestRun_when_the_source_is_empty(t *testing.T) {
+	for name, c := range map[string]struct {
+		x    Extraneous
+		rule selection.Rules
+		code fault.Code
+		left int
+	}{
+		"a number":       {x: Extraneous{Delete: true, Count: 100}, code: fault.TooManyDeletes, left: 3},
+		"nearly all":     {x: Extraneous{Delete: true, Percent: 99.9}, code: fault.TooManyDeletes, left: 3},
+		"all":            {x: Extraneous{Delete: true, Percent: 100}, left: 0},
+		"nothing chosen": {x: Extraneous{Delete: true, Count: 100}, rule: selection.Rules{Prefixes: []string{"k"}}, code: fault.TooManyDeletes, left: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := mem.New(mem.Options{}), mem.New(mem.Options{})
+			for i := range 3 {
+				put(t, b, fmt.Sprint("k", i), "x")
+			}
+			if c.rule.Prefixes != nil {
+				put(t, a, "other", "x")
+			}
+			err := run(t.Context(), Config{Source: a, Target: b, Dir: t.TempDir(), Selection: c.rule, Extraneous: c.x, Carry: (&porter{source: a, target: b}).Carry})
+			if c.code == "" && err != nil || c.code != "" && !fault.Has(err, c.code) {
+				t.Errorf("%v", err)
+			}
+			if got := len(contents(t, b)); got != c.left {
+				t.Errorf("%d objects left, want %d", got, c.left)
+			}
+		})
+	}
+}
+
+// A source whose folder vanishes while it is listed has listed nothing that counts.
+func TestRun_when_the_source_vanishes(t *testing.T) {
+	a, b := mem.New(mem.Options{}), mem.New(mem.Options{})
+	put(t, a, "k1", "x")
+	put(t, b, "k1", "x")
+	put(t, b, "k2", "x")
+	err := run(t.Context(), Config{Source: &vanished{a}, Target: b, Dir: t.TempDir(), Extraneous: Extraneous{Delete: true}, Carry: (&porter{source: a, target: b}).Carry})
+	if !fault.Has(err, fault.StoreMissing) || len(contents(t, b)) != 2 {
+		t.Errorf("%v; %d objects left", err, len(contents(t, b)))
+	}
+}
+
+type vanished struct{ store.Store }
+
+func (*vanished) There(context.Context) error { return fault.New(fault.StoreMissing, "it is gone") }
+
 func TestRun_when_it_is_only_planned(t *testing.T) {
 	a, b := mem.New(mem.Options{}), mem.New(mem.Options{})
 	put(t, a, "new", "x")

@@ -236,7 +236,7 @@ func settings(v option.Values, env store.Env) (config, error) {
 	if err != nil {
 		return c, fault.New(fault.JobValue, "endpoint: %v", err).At("%s", v.Place("endpoint"))
 	}
-	amazon := strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn")
+	amazon := amazon(u.Hostname())
 	c.region = first(p.signed, c.region)
 	if c.region == "" && !amazon {
 		c.region = "us-east-1" // what services without regions expect

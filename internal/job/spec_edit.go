@@ -87,6 +87,32 @@ func (k Kept) addRules(at string, v option.Values) {
 	}
 }
 
+// rulesSum is a checksum of rules, over what Kept has of them. It is kept in targets
+// (docs/formats/positions.md): it must never become another for the same rules.
+func rulesSum(lists ...[]option.Values) string {
+	h := sha256.New()
+	put := func(parts ...string) {
+		for _, p := range parts {
+			fmt.Fprintf(h, "%d %s ", len(p), p)
+		}
+	}
+	for _, list := range lists {
+		for _, r := range list {
+			put("rule")
+			said := Kept{}
+			for _, f := range r.Fields() {
+				if r.Given(f.Name) {
+					said[f.Name] = keptText(r, f)
+				}
+			}
+			for _, name := range slices.Sorted(maps.Keys(said)) { // whatever the order of fields is in later versions
+				put(name, said[name])
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
 func (k Kept) add(path string, v option.Values) {
 	k[path] = "set" // an object without options is there too
 	for _, f := range v.Fields() {
@@ -231,6 +257,10 @@ func (s *Spec) unsaid(path string, old, now Kept) bool {
 	return same && (was || !given(e.Values, strings.Split(rest, ".")))
 }
 
+// OtherForm is why an edit is refused that would leave a target half in one form and half in
+// another.
+const OtherForm = "what was written so far lies elsewhere or has another form"
+
 // effect tells what an edit of one option does. What is not known to be harmless
 // is refused: a target half in one form and half in another helps nobody.
 func (s *Spec) effect(path string) (Effect, string) {
@@ -264,7 +294,7 @@ func (s *Spec) effect(path string) (Effect, string) {
 			return Refused, "what was moved so far is in another place"
 		}
 	}
-	return Refused, "what was written so far lies elsewhere or has another form"
+	return Refused, OtherForm
 }
 
 // live reports whether the option at path, or an object around it, is Live.

@@ -86,7 +86,7 @@ func (o *opened) openSink(ctx context.Context, s *job.Sink) error {
 		return fault.InSink(s.Name, err)
 	}
 	o.sinks[s.Name] = sink
-	f := &flow.Sink{Sink: sink, Name: s.Name, Route: route.New(s.Rules), Every: 10 * time.Second, Bytes: 64 << 20}
+	f := &flow.Sink{Sink: sink, Name: s.Name, Route: route.New(s.Rules), Rules: s.RulesSum, Every: 10 * time.Second, Bytes: 64 << 20}
 	if r, ok := sink.(connector.Roller); ok {
 		f.Every, f.Bytes = r.Roll()
 	}

@@ -42,6 +42,9 @@ type Edit struct {
 	To     string // empty: is gone
 	Effect Effect
 	Why    string // one clause, for people
+	// Elsewhere says of what is refused that only another target helps, as what there is
+	// keeps its form whatever is read again.
+	Elsewhere bool
 }
 
 // Kept returns what is to be remembered of s.
@@ -227,6 +230,7 @@ func (s *Spec) Diff(old Kept) []Edit {
 		}
 		e := Edit{Field: path, From: old[path], To: now[path]}
 		e.Effect, e.Why = s.effect(path)
+		e.Elsewhere = e.Effect == Refused && s.forms(path)
 		edits = append(edits, e)
 	}
 	slices.SortFunc(edits, func(a, b Edit) int { return strings.Compare(a.Field, b.Field) })
@@ -295,6 +299,19 @@ func (s *Spec) effect(path string) (Effect, string) {
 		}
 	}
 	return Refused, OtherForm
+}
+
+// forms reports whether a sink's option at path says in which form the target is made.
+func (s *Spec) forms(path string) bool {
+	name, _ := sinkOf(path)
+	for _, sink := range s.Sinks {
+		rest, in := strings.CutPrefix(path, "sinks."+name+"."+sink.Driver+".")
+		top, _, _ := strings.Cut(rest, ".")
+		if sink.Name == name && in && slices.ContainsFunc(sink.Values.Fields(), func(f option.Field) bool { return f.Form && f.Name == top }) {
+			return true
+		}
+	}
+	return false
 }
 
 // live reports whether the option at path, or an object around it, is Live.

@@ -18,9 +18,6 @@ import (
 	"godwit/internal/watch"
 )
 
-// defaultParallel is how many chunks are read at once when nobody says.
-const defaultParallel = 2
-
 // sinkPatience is how long a sink may keep the others waiting with one thing.
 const sinkPatience = time.Minute
 

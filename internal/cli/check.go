@@ -17,9 +17,9 @@ func (a *app) checkCommand() *cobra.Command {
 		Short: "Look at everything a run will need, and say how to mend what does not fit",
 		Example: `  godwit check job.yaml
   godwit check job.yaml --json`,
-		Long: `Check connects to the source and the sinks and changes nothing at the source. In a target of a table job it makes what a run makes
-first: the mark whose it is (_godwit/owner.json, or the control tables). It ends with exit code 3 when something would stop or
-spoil a run; a finding has the command that mends it, where there is one.`,
+		Long: `Check connects to the source and the sinks and changes nothing at the source. Of a target it finds out whether a run may write
+there, and leaves no file in it; in PostgreSQL it makes the control tables. The job may still be edited. It ends with exit code 3 when something
+would stop or spoil a run; a finding has the command that mends it, where there is one.`,
 		Args: oneArg("the job file"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.check(c.Context(), args[0])

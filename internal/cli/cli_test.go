@@ -436,7 +436,6 @@ func TestPlan_when_shown(t *testing.T) {
 	r.engine.plan = func() (watch.PlanReport, error) { return report, nil }
 	r.want(0, `plan shop-to-lake (run 4)      read at bin.1:4, log kept for 3 d 4 h
  ~ alter    until: head → none (at the next start)
- ! refused  tables: a → b (planned before)
  + read     shop.orders  ~1.20 M rows, ~310 MiB, 5 chunks, key id
              → lake  shop/orders/  9 columns: _op text, id bigint, a text, b text, c text, d text, e text, f text, … (--all)
  > go on    shop.log  size unknown, 1 chunk, no key: one chunk, read again from its beginning after a stop
@@ -449,6 +448,15 @@ func TestPlan_when_shown(t *testing.T) {
  ! warning   the log is short
              mend SET GLOBAL x = 1
 2 tables to read, ~1.20 M rows, ~310 MiB, ~31 s at 16 MiB/s. Nothing has been done: godwit run `, "")
+	changes := watch.PlanReport{At: "bin.1:4", Run: 1, Tables: []watch.PlanTable{{Table: "shop.orders", Rows: 9, Bytes: 9, State: "changes",
+		Targets: []watch.PlanTarget{{Sink: "lake", Target: "shop/orders/", Columns: columns[:2], Guarantee: "exactly-once", Reason: "it is"}}}}}
+	r = newTry(t, "plan", "job.yaml")
+	r.engine.plan = func() (watch.PlanReport, error) { return changes, nil }
+	r.want(0, `plan shop-to-lake (run 1)      read at bin.1:4
+ ~ follow   shop.orders  its changes alone
+             → lake  shop/orders/  2 columns: _op text, id bigint
+ guarantee   lake exactly-once for 1 table: it is
+1 table to follow, no rows to read. Nothing has been done: godwit run `, "")
 	unlimited := report
 	unlimited.KeptFor, unlimited.Reach = 0, 7200
 	r = newTry(t, "plan", "job.yaml")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -584,6 +585,9 @@ func (a *app) planThere(ctx context.Context, path string, all bool) error {
 			return nil
 		}
 		a.print(changeLines(r.Changes, a.outCol)...)
+		r.Plan.Edits = slices.DeleteFunc(r.Plan.Edits, func(e watch.PlanEdit) bool { // said already
+			return slices.ContainsFunc(r.Changes, func(c api.Change) bool { return c.Field == e.Field })
+		})
 		lines := planLines(spec, r.Plan, all, a.outCol)
 		if r.Plan.Files != nil {
 			lines = filePlanLines(spec, r.Plan, a.outCol)

@@ -44,8 +44,7 @@ func (a *app) plan(ctx context.Context, path string, all bool) error {
 	return nil
 }
 
-// planLines shows a plan: signs with words, changes only, dangers again at the
-// very end.
+// planLines shows a plan: signs with words, changes only, dangers at the very end.
 func planLines(s *job.Spec, r watch.PlanReport, all bool, c colours) []string {
 	title := "plan " + c.bold(s.Name) + fmt.Sprintf(" (run %d)", r.Run)
 	if r.At != "" {
@@ -61,10 +60,11 @@ func planLines(s *job.Spec, r watch.PlanReport, all bool, c colours) []string {
 	var dangers []string
 	for _, e := range r.Edits {
 		line, danger := editLine(e, c)
-		out = append(out, line)
 		if danger {
 			dangers = append(dangers, line)
+			continue
 		}
+		out = append(out, line)
 	}
 	done, made, rows, bytes := 0, 0, int64(0), int64(0)
 	for _, t := range r.Tables {
@@ -72,7 +72,7 @@ func planLines(s *job.Spec, r watch.PlanReport, all bool, c colours) []string {
 			done++
 			continue
 		}
-		if t.State != "done" {
+		if t.State == "new" || t.State == "partly" {
 			made++
 			rows, bytes = rows+max(t.Rows, 0), bytes+max(t.Bytes, 0)
 		}
@@ -88,6 +88,9 @@ func planLines(s *job.Spec, r watch.PlanReport, all bool, c colours) []string {
 		if w.Hint != "" {
 			out = append(out, "             mend "+clean(w.Hint))
 		}
+	}
+	if len(r.Tables) > 0 && r.Tables[0].State == "changes" { // so are all
+		return append(out, fmt.Sprintf("%s to follow, no rows to read. Nothing has been done: godwit run %s", plural(int64(len(r.Tables)), "table"), s.File))
 	}
 	takes := ""
 	if r.Takes > 0 {
@@ -124,6 +127,8 @@ func planTable(t watch.PlanTable, all bool, c colours) []string {
 		sign = " > go on   "
 	case "done":
 		sign = " = done    "
+	case "changes":
+		sign = " ~ follow  "
 	}
 	size := "size unknown"
 	if t.Rows >= 0 {
@@ -136,7 +141,11 @@ func planTable(t watch.PlanTable, all bool, c colours) []string {
 	if len(t.Key) > 0 {
 		key = "key " + clean(strings.Join(t.Key, ", "))
 	}
-	out := []string{fmt.Sprintf("%s %s  %s, %s, %s", sign, c.bold(clean(t.Table)), size, plural(int64(t.Chunks), "chunk"), key)}
+	head := fmt.Sprintf("%s %s  %s, %s, %s", sign, c.bold(clean(t.Table)), size, plural(int64(t.Chunks), "chunk"), key)
+	if t.State == "changes" {
+		head = fmt.Sprintf("%s %s  its changes alone", sign, c.bold(clean(t.Table)))
+	}
+	out := []string{head}
 	if t.Note != "" {
 		out = append(out, "             "+c.yellow("note")+" "+clean(t.Note))
 	}

@@ -50,7 +50,7 @@ stops; a second one stops at once. Either way the next run goes on exactly there
 	c.Flags().BoolVar(&f.again, "again", false, "read everything again, as a new generation (asks; or --confirm)")
 	c.Flags().StringVar(&f.confirm, "confirm", "", "the job's `NAME`, to confirm --again")
 	c.Flags().StringVar(&f.every, "progress-every", "", "a timed line every `DURATION` when stderr is no terminal (default: 10s, after a minute 60s)")
-	c.Flags().IntVar(&f.parallel, "parallel", 0, "how many chunks are read at once (default: the job file's, else 2)")
+	c.Flags().IntVar(&f.parallel, "parallel", 0, fmt.Sprintf("how many chunks are read at once (default: the job file's, else %d)", job.DefaultParallel))
 	a.actFlags(c)
 	return c
 }

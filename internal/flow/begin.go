@@ -29,6 +29,7 @@ type SinkState struct {
 	Patterns    string // that chose the tables, joined by spaces
 	edits       uint64 // of the tables, that it has followed: sinks of as many number new tables alike
 	editing     bool   // some of an edit of them was done, and not all
+	rules       string // a checksum of the rules it was written by; empty: nobody knows
 	Reached     string // the end the last run was asked for and came to
 	// Generation is 0 when there is no snapshot.
 	Generation uint32
@@ -162,6 +163,9 @@ func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
 		return err
 	}
 	if s.Patterns, err = patternsIn(ctx, s.Sink, set[keyTables]); err != nil {
+		return err
+	}
+	if err := s.loadRules(set); err != nil {
 		return err
 	}
 	s.At, s.Incarnation, s.Generation, s.newest = at, uint16(inc), uint32(gen), uint32(newest)
@@ -346,8 +350,9 @@ func (j *Job) begin(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	return s.load(ctx, set)
 }
 
-// keepEdits writes how many edits there were into a Set that is made anew.
+// keepEdits writes how many edits there were, and the rules, into a Set that is made anew.
 func (s *SinkState) keepEdits(set position.Set) {
+	s.keepRules(set)
 	if s.edits > 0 {
 		set[keyEdits] = numberNote(s.edits)
 	}

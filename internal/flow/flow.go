@@ -22,6 +22,8 @@ type Sink struct {
 	Name string
 	// Route says as what tables and their rows reach the sink; nil: as they are.
 	Route *route.Router
+	// Rules is a checksum of those of Route (job.Sink); empty: nobody asks for them.
+	Rules string
 	// Every and Bytes say when a commit is due: that long after the first
 	// uncommitted row, or when that much is staged.
 	Every time.Duration

@@ -112,12 +112,14 @@ func (c chunks) count() int {
 }
 
 // Progress tells into how many chunks a table was divided (0: not yet) and
-// whether its snapshot is "new", "partly" or "done" in the sinks.
+// whether its snapshot is "new", "partly" or "done" in the sinks: it is done once all have
+// it.
 func (j *Job) Progress(ctx context.Context, name row.Name, states []*SinkState) (chunks int, state string, err error) {
-	state = "new"
 	var all []*SinkState
+	done, lacks := false, false
 	for _, s := range states {
 		all = append(append(all, s), s.Parts...)
+		lacks = lacks || s.At.IsZero()
 	}
 	for _, s := range all {
 		if s.Generation == 0 {
@@ -128,26 +130,33 @@ func (j *Job) Progress(ctx context.Context, name row.Name, states []*SinkState) 
 				continue
 			}
 			p, _, err := planOf(ctx, s.Sink, s.Generation, t.Number)
-			if s.Whole && p == nil { // it has joined the others with a snapshot of its own
-				state = "done"
-				continue
+			if err != nil {
+				return chunks, "", err
 			}
-			if err != nil || p == nil {
-				return chunks, state, err
+			if p == nil {
+				if done = done || s.Whole; !s.Whole { // else it has joined the others with a snapshot of its own
+					lacks = true
+				}
+				continue
 			}
 			chunks = int(p.firstChunk(len(p.Runs)))
 			_, missing, err := j.tableMark(ctx, s, t.Number)
 			switch {
 			case err != nil:
-				return chunks, state, err
+				return chunks, "", err
 			case missing == 0:
-				state = "done"
+				done = true
 			case missing < chunks:
 				return chunks, "partly", nil
+			default:
+				lacks = true
 			}
 		}
 	}
-	return chunks, state, nil
+	if lacks || !done {
+		return chunks, "new", nil
+	}
+	return chunks, "done", nil
 }
 
 // Settled reports whether a sink's stream has no commit that its next Open must

@@ -592,6 +592,7 @@ func (a *streamApplier) commit(ctx context.Context) error {
 			s[keyReached] = position.Note(a.reached)
 		}
 		a.noteComplete(s, passed)
+		a.state.keepRules(s)
 	})
 	told, when := a.at, a.time
 	if a.state.Number > 0 { // the place of a sink is that of the stream of all

@@ -56,8 +56,11 @@ type Sink struct {
 	Name string
 	Endpoint
 	// Rules say as what tables reach the sink: those of the job, then its own.
-	Rules   []route.Rule
-	OnError OnError
+	Rules []route.Rule
+	// RulesSum is a checksum of Rules as they are written: what was written by other ones
+	// has another.
+	RulesSum string
+	OnError  OnError
 }
 
 // Spec is one checked job. It is immutable.
@@ -183,7 +186,7 @@ func (s *Spec) readSinks(v option.Values) (ps option.Problems) {
 		}
 		lines[name] = o.Place("name").Line
 		rules := append(route.Rules(v.Objects("rules")), route.Rules(o.Objects("rules"))...)
-		s.Sinks = append(s.Sinks, Sink{Name: name, Endpoint: endpoint(o), Rules: rules,
+		s.Sinks = append(s.Sinks, Sink{Name: name, Endpoint: endpoint(o), Rules: rules, RulesSum: rulesSum(v.Objects("rules"), o.Objects("rules")),
 			OnError: OnError{ErrorMode(o.Text("on_error")), int(o.Int("attempts"))}})
 	}
 	return ps

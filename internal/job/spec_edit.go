@@ -42,6 +42,9 @@ type Edit struct {
 	To     string // empty: is gone
 	Effect Effect
 	Why    string // one clause, for people
+	// Elsewhere says of what is refused that only another target helps, as what there is
+	// keeps its form whatever is read again.
+	Elsewhere bool
 }
 
 // Kept returns what is to be remembered of s.
@@ -85,6 +88,32 @@ func (k Kept) addRules(at string, v option.Values) {
 			}
 		}
 	}
+}
+
+// rulesSum is a checksum of rules, over what Kept has of them. It is kept in targets
+// (docs/formats/positions.md): it must never become another for the same rules.
+func rulesSum(lists ...[]option.Values) string {
+	h := sha256.New()
+	put := func(parts ...string) {
+		for _, p := range parts {
+			fmt.Fprintf(h, "%d %s ", len(p), p)
+		}
+	}
+	for _, list := range lists {
+		for _, r := range list {
+			put("rule")
+			said := Kept{}
+			for _, f := range r.Fields() {
+				if r.Given(f.Name) {
+					said[f.Name] = keptText(r, f)
+				}
+			}
+			for _, name := range slices.Sorted(maps.Keys(said)) { // whatever the order of fields is in later versions
+				put(name, said[name])
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 func (k Kept) add(path string, v option.Values) {
@@ -201,6 +230,7 @@ func (s *Spec) Diff(old Kept) []Edit {
 		}
 		e := Edit{Field: path, From: old[path], To: now[path]}
 		e.Effect, e.Why = s.effect(path)
+		e.Elsewhere = e.Effect == Refused && s.forms(path)
 		edits = append(edits, e)
 	}
 	slices.SortFunc(edits, func(a, b Edit) int { return strings.Compare(a.Field, b.Field) })
@@ -230,6 +260,10 @@ func (s *Spec) unsaid(path string, old, now Kept) bool {
 	rest, same := strings.CutPrefix(path, e.Driver+".")
 	return same && (was || !given(e.Values, strings.Split(rest, ".")))
 }
+
+// OtherForm is why an edit is refused that would leave a target half in one form and half in
+// another.
+const OtherForm = "what was written so far lies elsewhere or has another form"
 
 // effect tells what an edit of one option does. What is not known to be harmless
 // is refused: a target half in one form and half in another helps nobody.
@@ -264,7 +298,20 @@ func (s *Spec) effect(path string) (Effect, string) {
 			return Refused, "what was moved so far is in another place"
 		}
 	}
-	return Refused, "what was written so far lies elsewhere or has another form"
+	return Refused, OtherForm
+}
+
+// forms reports whether a sink's option at path says in which form the target is made.
+func (s *Spec) forms(path string) bool {
+	name, _ := sinkOf(path)
+	for _, sink := range s.Sinks {
+		rest, in := strings.CutPrefix(path, "sinks."+name+"."+sink.Driver+".")
+		top, _, _ := strings.Cut(rest, ".")
+		if sink.Name == name && in && slices.ContainsFunc(sink.Values.Fields(), func(f option.Field) bool { return f.Form && f.Name == top }) {
+			return true
+		}
+	}
+	return false
 }
 
 // live reports whether the option at path, or an object around it, is Live.

@@ -2,12 +2,16 @@ package job
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 
 	"godwit/internal/connector"
 	"godwit/internal/option"
 	"godwit/internal/route"
 )
+
+// DefaultParallel is how many chunks a table job reads at once when nobody says.
+const DefaultParallel = 2
 
 var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
@@ -45,7 +49,7 @@ func Fields(reg connector.Registry) []option.Field {
 		{Name: "until", Kind: option.Text, Default: "", Example: "head",
 			Help: "Where a run ends: `head` (the log's end as it stands when the run starts; the next run goes on to the new one) or a time. Absent: the job runs until it is stopped."},
 		{Name: "parallel", Kind: option.Int, Default: int64(0), Min: 1, Max: 64, Example: "4",
-			Help: "How many chunks of tables are read at once. Absent: chosen by the number of processors."},
+			Help: fmt.Sprintf("How many chunks of tables are read at once. Absent: %d.", DefaultParallel)},
 		{Name: "chunk_size", Kind: option.Size, Default: int64(64 << 20), Min: 16 << 10, Max: 16 << 30, Example: "64MiB",
 			Help: "The size of a snapshot's chunks, by the source's estimate. A chunk is what is read again after a crash. Tables that were divided already keep their chunks."},
 		{Name: "sinks", Kind: option.Objects, Required: true, Min: 1, Max: 32, Fields: sinkFields(reg),

@@ -42,6 +42,7 @@ type Field struct {
 	OneOf    bool     // Object: exactly one of Fields must be given (a system's name)
 	Choice   bool     // of the neighbours with Choice in one object exactly one must be given
 	Live     bool     // of a sink: a job that has run takes a new value at its next start; else the edit is refused
+	Form     bool     // of a sink: its target is made with it, and reading everything again does not change it; only another target does
 	Help     string   // one or two sentences, Markdown
 	Example  string   // as in a job file; may be empty
 

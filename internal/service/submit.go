@@ -232,12 +232,8 @@ func parallel(spec *job.Spec) int {
 	if spec.Parallel > 0 {
 		return spec.Parallel
 	}
-	return defaultParallel
+	return job.DefaultParallel
 }
-
-// defaultParallel is how many copies are done at once when the job file does not say:
-// here many jobs share a processor.
-const defaultParallel = 4
 
 // Check checks a job file.
 func (s *Service) Check(ctx context.Context, d api.Draft) (api.CheckResult, error) {

@@ -72,7 +72,7 @@ func parallel(s *job.Spec, o engine.Options) int {
 			return n
 		}
 	}
-	return defaultParallel
+	return job.DefaultParallel
 }
 
 // Run runs a job to its end.

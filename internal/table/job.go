@@ -19,9 +19,6 @@ import (
 	"godwit/internal/watch"
 )
 
-// defaultParallel is how many chunks are read at once when nobody says.
-const defaultParallel = 2
-
 // sinkPatience is how long a sink may keep the others waiting with one thing.
 const sinkPatience = time.Minute
 
@@ -121,7 +118,7 @@ func (o *opened) openSink(ctx context.Context, s *job.Sink) error {
 		return fault.InSink(s.Name, sink.Close())
 	}
 	o.sinks[s.Name] = sink
-	f := &flow.Sink{Sink: sink, Name: s.Name, Route: route.New(s.Rules), Every: 10 * time.Second, Bytes: 64 << 20}
+	f := &flow.Sink{Sink: sink, Name: s.Name, Route: route.New(s.Rules), Rules: s.RulesSum, Every: 10 * time.Second, Bytes: 64 << 20}
 	if r, ok := sink.(connector.Roller); ok {
 		f.Every, f.Bytes = r.Roll()
 	}

@@ -45,6 +45,13 @@ func (e Engine) Repair(ctx context.Context, s *job.Spec, o engine.Options, each 
 		return r, err
 	}
 	defer func() { err = errors.Join(err, opened.close()) }()
+	states, err := opened.flow.Find(ctx)
+	if err == nil {
+		err = opened.ruled(states)
+	}
+	if err != nil {
+		return r, err
+	}
 	v, err := newVerification(opened, o, each)
 	if err != nil {
 		return r, err

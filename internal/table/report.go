@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"godwit/internal/connector"
@@ -127,7 +128,7 @@ func (e Engine) Plan(ctx context.Context, s *job.Spec, o engine.Options) (r watc
 			return r, err
 		}
 		r.Tables = append(r.Tables, p)
-		if p.State != "done" {
+		if p.State == "new" || p.State == "partly" {
 			left = append(left, t)
 		}
 	}
@@ -141,7 +142,7 @@ func (e Engine) remembered(ctx context.Context, s *job.Spec, o engine.Options, s
 	}
 	state, err := local.OpenState(o.State, s.Name, false)
 	if err != nil || state == nil {
-		return run + 1, nil, err
+		return run + 1, ruleEdits(nil, states), err
 	}
 	defer state.Close()
 	last, err := state.LastRun(ctx)
@@ -155,7 +156,21 @@ func (e Engine) remembered(ctx context.Context, s *job.Spec, o engine.Options, s
 	for _, d := range diff {
 		edits = append(edits, watch.PlanEdit{Field: d.Field, From: d.From, To: d.To, Effect: string(d.Effect), Why: d.Why})
 	}
-	return max(run, last) + 1, edits, nil
+	return max(run, last) + 1, ruleEdits(edits, states), nil
+}
+
+// ruleEdits adds to edits those of rules that only the sinks know of.
+func ruleEdits(edits []watch.PlanEdit, states []*flow.SinkState) []watch.PlanEdit {
+	for _, s := range states {
+		own := "sinks." + s.Sink.Name + ".rules"
+		told := slices.ContainsFunc(edits, func(e watch.PlanEdit) bool {
+			return strings.HasPrefix(e.Field, "rules[") || strings.HasPrefix(e.Field, own)
+		})
+		if !told && !s.Ruled() {
+			edits = append(edits, watch.PlanEdit{Field: own, From: "those it was written by", To: "others", Effect: string(job.Refused), Why: job.OtherForm})
+		}
+	}
+	return edits
 }
 
 func (o *opened) planTable(ctx context.Context, t *row.Table, states []*flow.SinkState) (watch.PlanTable, error) {
@@ -166,7 +181,9 @@ func (o *opened) planTable(ctx context.Context, t *row.Table, states []*flow.Sin
 	if len(t.Cascades) > 0 {
 		p.Note = fmt.Sprintf("foreign keys change %s along with it, which the log does not carry", names(t.Cascades))
 	}
-	if o.spec.Mode != job.Changes {
+	if o.spec.Mode == job.Changes {
+		p.State = "changes"
+	} else {
 		chunks, state, err := o.flow.Progress(ctx, t.Name, states)
 		if err != nil {
 			return p, err

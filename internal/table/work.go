@@ -204,6 +204,9 @@ func (o *opened) endAsked() string {
 
 // fits refuses a job file that asks for something else than what the sinks hold.
 func (w *work) fits(states []*flow.SinkState) error {
+	if err := w.ruled(states); err != nil {
+		return err
+	}
 	want := strings.Join(w.spec.Tables.Patterns, " ")
 	begins := slices.ContainsFunc(states, func(s *flow.SinkState) bool { return s.At.IsZero() })
 	for _, s := range states {
@@ -215,6 +218,18 @@ func (w *work) fits(states []*flow.SinkState) error {
 		case w.spec.Mode != job.Changes && s.Generation == 0:
 			return fault.New(fault.JobEdit, "mode %s needs a snapshot, but sink %q was begun with mode changes", w.spec.Mode, s.Sink.Name).
 				Try("take the edit back, or begin with a snapshot: godwit run --again %s", w.spec.File)
+		}
+	}
+	return nil
+}
+
+// ruled refuses rules that are others than those by which a sink has been written: it is what
+// the sinks say that counts, as the state folder may be gone, or be another machine's.
+func (o *opened) ruled(states []*flow.SinkState) error {
+	for _, s := range states {
+		if !s.Ruled() {
+			return fault.New(fault.JobEdit, "the rules of sink %q are not those by which it has been written: %s", s.Sink.Name, job.OtherForm).At("%s", o.spec.File).
+				Try("take the edit back, or read everything again: godwit run --again %s", o.spec.File)
 		}
 	}
 	return nil
@@ -251,6 +266,8 @@ func (w *work) beginSinks(ctx context.Context, states, others []*flow.SinkState,
 			return err
 		}
 		w.again = false
+	} else if err := w.ruled(states); err != nil { // a sink may have come after the run began
+		return err
 	}
 	b := flow.Beginning{Snapshot: w.spec.Mode != job.Changes, Beside: others}
 	if !b.Snapshot && !w.spec.Start.Head {

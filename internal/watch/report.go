@@ -73,7 +73,7 @@ type PlanTable struct {
 	Bytes   int64        `json:"bytes"` // estimate, -1 unknown
 	Chunks  int          `json:"chunks"`
 	Key     []string     `json:"key,omitempty"`  // empty: none, the table is one chunk
-	State   string       `json:"state"`          // "new", "partly", "done": what earlier runs have made of it
+	State   string       `json:"state"`          // "new", "partly", "done": what earlier runs have made of it; "changes": its rows are not read
 	Note    string       `json:"note,omitempty"` // what is special
 	Targets []PlanTarget `json:"targets"`
 }

@@ -270,10 +270,15 @@ func (s *sink) Plan(ctx context.Context, t *row.Table) (connector.Target, error)
 // Roll implements connector.Roller: roll.every and roll.size.
 func (s *sink) Roll() (every time.Duration, bytes int64) { return s.roll.Every, s.roll.Size }
 
-// Check implements connector.Checker: it does what Prepare does.
+// Check implements connector.Checker: it does what Prepare does, where that was done before,
+// and else finds out whether it could be.
 func (s *sink) Check(ctx context.Context, tables []*row.Table) []connector.Finding {
 	f := connector.Finding{Name: "target folder", Detail: s.where}
-	if err := s.Prepare(ctx, tables); err != nil {
+	err := s.checkTarget(ctx)
+	if err == nil {
+		err = s.history.settle(ctx, s, tables)
+	}
+	if err != nil {
 		f.Fault = fault.Of(err)
 		return []connector.Finding{f}
 	}

@@ -460,3 +460,47 @@ func TestOnce_when_many_at_once(t *testing.T) {
 		}
 	}
 }
+
+// A check must not bind the job to what its file says: nothing was written yet.
+func TestCheck_when_the_job_is_edited_before_it_ran(t *testing.T) {
+	mem := sinktest.NewMem()
+	format := testConfig()
+	format.Format = "csv"
+	for range 2 {
+		if f := newBench(t, mem, testConfig(), "shop").sink.Check(t.Context(), tables(2)); len(f) != 1 || f[0].Fault != nil {
+			t.Fatalf("an empty folder: %+v", f)
+		}
+	}
+	if len(mem.Objects) > 0 {
+		t.Errorf("a check leaves %v", contents(mem))
+	}
+	b := newBench(t, mem, format, "shop")
+	b.must(b.sink.Prepare(t.Context(), nil))
+
+	// A run that came no further than this has written nothing either.
+	check := func(code fault.Code, hint string) {
+		t.Helper()
+		f := newBench(t, mem, testConfig(), "shop").sink.Check(t.Context(), nil)
+		if len(f) != 1 || f[0].Fault == nil || f[0].Fault.Code != code || !strings.Contains(f[0].Fault.Hint, hint) {
+			t.Errorf("expected %s with %q: %+v", code, hint, f)
+		}
+	}
+	check(fault.JobEdit, "remove its folder _godwit")
+	b.open(1)
+	check(fault.JobEdit, "write to another folder")
+	mem.Objects = map[string]*sinktest.MemObject{"readme": {Data: []byte("x")}}
+	check(fault.TargetNotOurs, "an empty folder")
+	if len(mem.Objects) != 1 {
+		t.Errorf("a check of somebody else's folder leaves %v", contents(mem))
+	}
+}
+
+func TestCheck_when_creation_is_not_exclusive(t *testing.T) {
+	s, err := newSink(overwriter{sinktest.NewMem().View(&sinktest.Process{})}, testConfig(), connector.Env{Job: "shop", Name: "lake"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := s.Check(t.Context(), nil); len(f) != 1 || f[0].Fault == nil || f[0].Fault.Code != fault.TargetNoExclusive {
+		t.Errorf("%+v", f)
+	}
+}

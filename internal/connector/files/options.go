@@ -23,13 +23,13 @@ var onChange = []string{appendRow, dropRow, failRow}
 // is written to.
 func options(stores store.Registry, formats []codec.Format) []option.Field {
 	fields := append(stores.Fields(), []option.Field{
-		{Name: "format", Kind: option.Enum, Default: formats[0].Name, Values: formatNames(formats), Example: formats[0].Name,
+		{Name: "format", Kind: option.Enum, Default: formats[0].Name, Values: formatNames(formats), Example: formats[0].Name, Form: true,
 			Help: "The format of the files. Its options stand beside it, under its name."},
-		{Name: "layout", Kind: option.Enum, Default: layoutChangelog, Values: []string{layoutChangelog, layoutAppend},
+		{Name: "layout", Kind: option.Enum, Default: layoutChangelog, Values: []string{layoutChangelog, layoutAppend}, Form: true,
 			Help: "What a file holds. `changelog`: every row of the snapshot and every change after it, with the columns `_op`, `_pos`, `_ts`, `_txn` and `_absent` before the table's own. `append`: the table's own columns only; each row once, in no order, and an updated row again as a new one."},
-		{Name: "path", Kind: option.Text, Default: defaultPath, Check: checkPattern, Example: "{database}/{table}/dt={column:created_at:date}",
+		{Name: "path", Kind: option.Text, Default: defaultPath, Check: checkPattern, Example: "{database}/{table}/dt={column:created_at:date}", Form: true,
 			Help: "The folder of a file. `{database}` and `{table}` stand in it first, once each. What follows divides the rows of a table: `{date}`, `{year}`, `{month}`, `{day}` and `{hour}` of the commit, in UTC (rows of the snapshot have none), `{column:NAME}` by the value of a column, and `{column:NAME:date}` (or `year`, `month`, `day`, `hour`) by the time in one. What has no value lies in `__HIVE_DEFAULT_PARTITION__`."},
-		{Name: "meta", Kind: option.Bool, Help: "Of `layout: append`: files have the changelog's columns too."},
+		{Name: "meta", Kind: option.Bool, Form: true, Help: "Of `layout: append`: files have the changelog's columns too."},
 		{Name: "on_update", Kind: option.Enum, Default: appendRow, Values: onChange, Live: true,
 			Help: "Of `layout: append`: what becomes of an updated row. `append`: it is written again as it is now. `drop`: it is left out and counted. `fail`: the sink stops."},
 		{Name: "on_delete", Kind: option.Enum, Default: dropRow, Values: onChange, Live: true,
@@ -45,7 +45,7 @@ func options(stores store.Registry, formats []codec.Format) []option.Field {
 	}...)
 	fields = append(fields, unfitFields()...)
 	for _, f := range formats {
-		fields = append(fields, option.Field{Name: f.Name, Kind: option.Object, Fields: f.Options, Help: f.Help + " Options of `format: " + f.Name + "`."})
+		fields = append(fields, option.Field{Name: f.Name, Kind: option.Object, Form: true, Fields: f.Options, Help: f.Help + " Options of `format: " + f.Name + "`."})
 	}
 	return fields
 }

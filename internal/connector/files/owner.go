@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,13 +80,30 @@ func (s *sink) readOwner(ctx context.Context) (*owner, []byte, error) {
 }
 
 // fits refuses a target that o says is another's or was written otherwise.
-func (s *sink) fits(o *owner) error {
+func (s *sink) fits(ctx context.Context, o *owner) error {
+	err := s.same(o)
+	if fault.Has(err, fault.JobEdit) && s.unwritten(ctx) {
+		return fault.Of(err).Try("nothing has been written there yet: remove its folder %s, or take the edit back", strings.TrimSuffix(control, "/"))
+	}
+	return err
+}
+
+// unwritten reports whether no shard of the target was ever opened.
+func (s *sink) unwritten(ctx context.Context) bool {
+	for range s.store.List(ctx, shardsDir, "") {
+		return false // or it cannot be told
+	}
+	return true
+}
+
+// same is fits without a look at the target.
+func (s *sink) same(o *owner) error {
 	if o.Job != s.mine.Job || o.Sink != s.mine.Sink {
 		return fault.New(fault.TargetNotOurs, "the folder belongs to sink %q of job %q", o.Sink, o.Job).
 			At("%s", s.where).Try("give sink %q of job %q a folder of its own", s.mine.Sink, s.mine.Job)
 	}
 	differs := func(what, was, is string) error {
-		return fault.New(fault.JobEdit, "%s was %q when the files in the folder were written and is now %q", what, was, is).
+		return fault.New(fault.JobEdit, "%s was %q when the folder was made and is now %q", what, was, is).
 			At("%s", s.where).Try("set %s back to %q, or write to another folder", what, was)
 	}
 	if o.Layout != s.mine.Layout {
@@ -121,21 +139,19 @@ func (s *sink) claimTarget(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.fits(kept); err != nil {
+	if err := s.fits(ctx, kept); err != nil {
 		return err
 	}
-	switch err := s.creator.Create(ctx, ownerKey, b); {
-	case err == nil:
-		return fault.New(fault.TargetNoExclusive, "%s was created twice", ownerKey).At("%s", s.where)
-	case !errors.Is(err, store.ErrExists):
-		return s.fail(err, "%s cannot be written", ownerKey)
+	if err := s.exclusive(ctx, ownerKey, b); err != nil {
+		return err
 	}
 	s.own(kept)
 	return nil
 }
 
-// newOwner creates the owner document in a folder that must be empty.
-func (s *sink) newOwner(ctx context.Context) (*owner, []byte, error) {
+// vacant makes sure that the folder is empty, or returns the owner document that another
+// process has made meanwhile.
+func (s *sink) vacant(ctx context.Context) (*owner, []byte, error) {
 	for o, err := range s.store.List(ctx, "", "") {
 		if err != nil {
 			return nil, nil, s.fail(err, "the folder cannot be listed")
@@ -144,10 +160,50 @@ func (s *sink) newOwner(ctx context.Context) (*owner, []byte, error) {
 			continue
 		}
 		if kept, b, err := s.readOwner(ctx); err != nil || kept != nil {
-			return kept, b, err // another process was faster
+			return kept, b, err
 		}
 		return nil, nil, fault.New(fault.TargetNotOurs, "the folder is not empty: it has %s", o.Key).
 			At("%s", s.where).Try("give an empty folder, or one that this job has written to before")
+	}
+	return nil, nil, nil
+}
+
+// checkTarget is claimTarget that leaves nothing in a folder that is not this sink's yet:
+// until something is written the job may be edited as one likes.
+func (s *sink) checkTarget(ctx context.Context) error {
+	kept, _, err := s.readOwner(ctx)
+	if err == nil && kept == nil {
+		kept, _, err = s.vacant(ctx)
+	}
+	switch {
+	case err != nil:
+		return err
+	case kept != nil:
+		return s.claimTarget(ctx)
+	}
+	probe := probePrefix + strings.ToLower(rand.Text()) // nobody else has it: those who try at the same time remove theirs
+	if _, err := s.keep(ctx, probe, []byte("a"), 16); err != nil {
+		return err
+	}
+	defer func() { _ = s.store.Delete(ctx, probe) }() // it is in nobody's way
+	return s.exclusive(ctx, probe, []byte("a"))
+}
+
+// exclusive proves that the store does not create what is there.
+func (s *sink) exclusive(ctx context.Context, key string, value []byte) error {
+	switch err := s.creator.Create(ctx, key, value); {
+	case err == nil:
+		return fault.New(fault.TargetNoExclusive, "%s was created twice", key).At("%s", s.where)
+	case !errors.Is(err, store.ErrExists):
+		return s.fail(err, "%s cannot be written", key)
+	}
+	return nil
+}
+
+// newOwner creates the owner document in a folder that must be empty.
+func (s *sink) newOwner(ctx context.Context) (*owner, []byte, error) {
+	if kept, b, err := s.vacant(ctx); err != nil || kept != nil {
+		return kept, b, err
 	}
 	mine := s.mine
 	fold, err := s.foldsCase(ctx)
@@ -212,7 +268,7 @@ func (s *sink) owns(ctx context.Context) (bool, error) {
 	if err != nil || o == nil {
 		return false, err
 	}
-	if err := s.fits(o); err != nil {
+	if err := s.fits(ctx, o); err != nil {
 		return false, err
 	}
 	s.own(o)

@@ -33,13 +33,25 @@ func (s *State) Accept(ctx context.Context, spec *job.Spec, again bool) ([]job.E
 		return nil, err
 	}
 	edits := spec.Diff(kept)
-	for _, e := range edits {
-		if e.Effect == job.Refused && !again {
-			return nil, fault.New(fault.JobEdit, "%s changed from %q to %q: %s", e.Field, e.From, e.To, e.Why).At("%s", spec.File).
-				Try("take the edit back, or read everything again: godwit run --again %s", spec.File)
+	if e := refused(edits); e != nil && !again {
+		err := fault.New(fault.JobEdit, "%s changed from %q to %q: %s", e.Field, e.From, e.To, e.Why).At("%s", spec.File)
+		if e.Elsewhere {
+			return nil, err.Try("take the edit back, or name another target (an empty folder) as well and read everything again: godwit run --again %s", spec.File)
 		}
+		return nil, err.Try("take the edit back, or read everything again: godwit run --again %s", spec.File)
 	}
 	return edits, nil
+}
+
+// refused is the edit of which it is told that it is refused: the one that takes most to
+// have. nil: none is.
+func refused(edits []job.Edit) (most *job.Edit) {
+	for i, e := range edits {
+		if e.Effect == job.Refused && (most == nil || e.Elsewhere && !most.Elsewhere) {
+			most = &edits[i]
+		}
+	}
+	return most
 }
 
 // KeepSpec keeps what the job was asked for, for Accept and JobFile.

@@ -45,7 +45,7 @@ func (e Engine) Check(ctx context.Context, s *job.Spec, o engine.Options) (watch
 	for _, sink := range opened.flow.Sinks {
 		routed, err := sink.Route.Tables(tables)
 		if sink.Route != nil {
-			note(sink.Name, "rules", fmt.Sprintf("%d of %d tables are written", len(routed), len(tables)), err)
+			note(sink.Name, "rules", fmt.Sprintf("tables written: %d of %d", len(routed), len(tables)), err)
 		}
 		if err == nil {
 			r.Findings = append(r.Findings, checks(ctx, sink.Name, sink.Sink, routed)...)

@@ -26,8 +26,9 @@ type StreamTask struct {
 	ToMarks bool
 	// Reached is noted with the commit that comes to the end; empty: none.
 	Reached string
-	// Discard is that of a ChunkTask.
-	Discard string
+	// Discard and Committed are those of a ChunkTask.
+	Discard   string
+	Committed func()
 	// Healable is called, at the beginning and after each commit of other shapes, with the
 	// tables that are marked and that a copy makes whole (row.Table.Heals), if there are
 	// any. Sinks call it side by side; nil: nobody wants to know.
@@ -78,7 +79,7 @@ func (j *Job) stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 	var appliers []applier
 	defer func() { closeLanes(lanes, &err) }()
 	for _, s := range t.Sinks {
-		l := &lane{job: j, sink: s.Sink}
+		l := &lane{job: j, sink: s.Sink, committed: t.Committed}
 		if l.writer, l.set, err = s.Sink.Open(ctx, j.shard(s.Sink, s.task()), claim); err != nil {
 			return err
 		}

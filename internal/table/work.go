@@ -664,12 +664,12 @@ func (w *work) taskOf(r engine.Run) (chunks *flow.ChunkTask, stream *flow.Stream
 	defer w.mu.Unlock()
 	if t := w.copies[r.Task.ID]; t != nil {
 		own := *t
-		own.Discard = r.Discard
+		own.Discard, own.Committed = r.Discard, sync.OnceFunc(r.Progressed)
 		chunks = &own
 	}
 	if t := w.streams[r.Task.ID]; t != nil {
 		own := *t
-		own.Discard = r.Discard
+		own.Discard, own.Committed = r.Discard, sync.OnceFunc(r.Progressed)
 		stream = &own
 	}
 	return chunks, stream

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"godwit/internal/connector"
+	"godwit/internal/engine"
 	"godwit/internal/fault"
 	"godwit/internal/flow"
 	"godwit/internal/job"
@@ -110,5 +111,24 @@ func TestOpenSink_when_two_are_at_it(t *testing.T) {
 	}
 	if err := o.close(); err != nil || closed.Load() != callers {
 		t.Errorf("%v, and %d were closed", err, closed.Load())
+	}
+}
+
+func TestTaskOf_has_the_engine_hear_of_the_first_commit(t *testing.T) {
+	w := &work{copies: map[string]*flow.ChunkTask{"a": {}}, streams: map[string]*flow.StreamTask{"s": {}}}
+	for _, id := range []string{"a", "s"} {
+		told := 0
+		chunks, stream := w.taskOf(engine.Run{Task: job.Task{ID: id}, Progressed: func() { told++ }})
+		for range 3 {
+			if chunks != nil {
+				chunks.Committed()
+			}
+			if stream != nil {
+				stream.Committed()
+			}
+		}
+		if told != 1 {
+			t.Errorf("%s: told %d times", id, told)
+		}
 	}
 }

@@ -165,9 +165,6 @@ func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
 	if s.Patterns, err = patternsIn(ctx, s.Sink, set[keyTables]); err != nil {
 		return err
 	}
-	if err := s.loadRules(set); err != nil {
-		return err
-	}
 	s.At, s.Incarnation, s.Generation, s.newest = at, uint16(inc), uint32(gen), uint32(newest)
 	s.snapshot = nil
 	if s.away = bitmapOf(set[keyApart]); s.away == nil && !set[keyApart].IsZero() {
@@ -178,6 +175,9 @@ func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
 	s.Copied, s.complete = set[keyCopied], bitmapOf(set[keyComplete])
 	_, s.Whole = set[keyWhole]
 	s.marks = map[uint32]position.Position{}
+	if err := s.loadRules(set); err != nil {
+		return err
+	}
 	if s.Shapes, err = loadShapes(ctx, s.Sink, set[keySchemas].Token()); err != nil {
 		return err
 	}

@@ -387,7 +387,8 @@ func merged(now *shapes, p *SinkState) *shapes {
 // Resync begins a new generation of tables that stand apart in all sinks: a truncate
 // row, then a snapshot from a new place. Copies of the old one are fenced first. No
 // task of these tables may run. A table that is not there, or was left out by an edit
-// since, has nothing to be read again.
+// since, has nothing to be read again. In a sink that has
+// the table with the others (Joined) it is not read again.
 func (j *Job) Resync(ctx context.Context, states []*SinkState, name row.Name, claim connector.Claim) error {
 	tables, p0, err := j.Source.Discover(ctx, connector.Selector{Patterns: []string{name.String()}})
 	if err != nil {
@@ -411,6 +412,13 @@ func (j *Job) Resync(ctx context.Context, states []*SinkState, name row.Name, cl
 	}
 	j.Record.Healed(name.String())
 	return nil
+}
+
+// Joined reports whether a table of a name is with the others, and none of that name
+// stands apart.
+func (s *SinkState) Joined(name row.Name) bool {
+	parts, _ := partsNamed([]*SinkState{s}, name)
+	return len(parts) == 0 && slices.ContainsFunc(s.Shapes.all(), func(t *row.Table) bool { return t.Name == name && !s.away.has(t.Number) })
 }
 
 // partsNamed returns the parts of a table's name and the greatest generation there

@@ -355,7 +355,7 @@ func (s *simulation) labour(run *attempt) {
 		say(Event{Kind: Healable, Tables: []string{run.Task.Table}})
 	case n < 50 && run.Task.Kind == Stream && run.Task.Table != "":
 		say(Event{Kind: CaughtUp})
-	case n == 50 && run.Task.Kind != Planning && run.Task.Kind != Resync && !s.calm:
+	case n == 50 && run.Task.Kind != Planning && !s.calm:
 		s.parted = !s.parted
 		say(Event{Kind: Regroup})
 	case n < 54 && run.Task.Kind == Stream && !s.calm:

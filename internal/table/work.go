@@ -612,7 +612,7 @@ func (w *work) RunTask(ctx context.Context, r engine.Run) (progressed bool, err 
 	task, stream := w.taskOf(r)
 	switch {
 	case r.Task.Kind == job.Resync:
-		return false, w.resync(ctx, r.Task.Table, claim)
+		return false, w.resync(ctx, r, claim)
 	case isReach(r.Task):
 		return false, w.reach(ctx, r, claim)
 	case r.Task.Revision == forEdit:

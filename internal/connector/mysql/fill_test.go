@@ -112,10 +112,10 @@ func shows(t *testing.T, srv *sqlserver.Server, c *row.SchemaChange, name string
 	t.Helper()
 	col := c.After.Columns[len(c.After.Columns)-1]
 	cell := col.Name
-	switch {
-	case col.Type.Kind == row.Bits || col.Type.Kind == row.Year:
+	switch col.Type.Kind {
+	case row.Bits, row.Year:
 		cell += " + 0"
-	case col.Type.Kind == row.Bytes:
+	case row.Bytes:
 		cell = "HEX(" + cell + ")"
 	}
 	want := srv.Query(t, "SET NAMES utf8mb4; SET time_zone = '+00:00'; SELECT "+cell+" FROM "+c.After.Name.String())[0][0]
@@ -167,6 +167,7 @@ var alteredCases = []alteredCase{
 	{strict, "ENUM('a','b')", "'b'", "MODIFY c VARCHAR(5)", true}, {strict, "SET('a','b')", "'a,b'", "MODIFY c SET('a','x','b')", false}, {strict, "SET('a','b')", "'a,b'", "MODIFY c SET('b','a')", true},
 	{strict, "DATETIME", "'2020-01-02 03:04:05'", "MODIFY c DATETIME(3)", false}, {strict, "DATETIME(3)", "'2020-01-02 03:04:05.678'", "MODIFY c DATETIME", true},
 	{strict, "TIMESTAMP NULL", "'2020-01-02 03:04:05'", "MODIFY c DATETIME", true}, {strict, "TIMESTAMP NULL", "'2020-01-02 03:04:05'", "MODIFY c TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP", true},
+	{strict, "DATE", "'0000-00-00'", "MODIFY c DATE NOT NULL DEFAULT '2000-01-01'", false}, {strict, "DATETIME", "'2020-00-00 01:02:03'", "MODIFY c DATETIME(6), ADD x INT NOT NULL", false}, {"", "ENUM('a','b')", "'z'", "MODIFY c ENUM('b','a','c')", false},
 	{strict, "BIT(3)", "5", "MODIFY c BIT(9)", false}, {"", "BIT(9)", "256", "MODIFY c BIT(3)", true},
 	{strict, "INT AS (id + 1) STORED", "", "MODIFY c INT AS (id + 2) STORED", true}, {strict, "INT AS (id + 1) VIRTUAL", "", "DROP c, ADD c INT AS (id + 3) VIRTUAL", true},
 	{strict, "INT", "5", "ADD INDEX (c), ALTER c SET DEFAULT 8, COMMENT='x'", false}, {strict, "INT", "5", "RENAME COLUMN c TO d", false},

@@ -114,10 +114,10 @@ func isInteger(t row.Type) bool { return t.Kind == row.Int || t.Kind == row.Uint
 
 // within64 reports whether an integer type holds all numbers of another.
 func within64(old, now row.Type) bool {
-	switch {
-	case old.Kind == now.Kind:
+	switch old.Kind {
+	case now.Kind:
 		return now.Size >= old.Size
-	case old.Kind == row.Uint:
+	case row.Uint:
 		return now.Size > old.Size
 	}
 	return false

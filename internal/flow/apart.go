@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"godwit/internal/connector"
-	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
 )
@@ -327,7 +326,7 @@ func (j *Job) to(ctx context.Context, s *SinkState, end position.Position, disca
 // begins to carry the tables.
 func (j *Job) joined(ctx context.Context, s *SinkState, set position.Set, parts []*SinkState, claim connector.Claim) (position.Set, error) {
 	now, snapshot, away, complete, copied := s.Shapes, s.snapshot, s.away, s.complete, s.Copied
-	inc, newest := s.Incarnation, s.greatest()
+	last := usedBy(s)
 	for _, p := range parts {
 		if err := j.takeOver(ctx, p, claim); err != nil {
 			return nil, err
@@ -336,7 +335,7 @@ func (j *Job) joined(ctx context.Context, s *SinkState, set position.Set, parts 
 			continue // somebody else was there
 		}
 		now, away = merged(now, p), away.without(p.Number)
-		inc, newest = max(inc, p.Incarnation), max(newest, p.greatest())
+		last = last.and(p)
 		if snapshot != nil && p.snapshot.table(p.Number) != nil {
 			snapshot = snapshot.with(p.snapshot.table(p.Number))
 		}
@@ -348,7 +347,7 @@ func (j *Job) joined(ctx context.Context, s *SinkState, set position.Set, parts 
 		}
 	}
 	return j.edit(ctx, s, set, now, snapshot, away, func(set position.Set) {
-		set[keyLog], set[keyNewest] = numberNote(uint64(inc)), numberNote(uint64(newest))
+		last.put(set)
 		switch {
 		case s.Whole:
 			set[keyCopied], set[keyWhole] = copied, copied
@@ -448,9 +447,9 @@ func (j *Job) regenerate(ctx context.Context, p *SinkState, t *row.Table, p0 pos
 		if err := w.Evolve(ctx, &row.SchemaChange{Kind: row.Alter, Before: before, After: &now, Anew: true}); err != nil {
 			return nil, err
 		}
-		inc := p.Incarnation
-		if p0.Log() != p.At.Log() {
-			inc++
+		inc, err := follows(p.Incarnation, generation, p0.Log() != p.At.Log())
+		if err != nil {
+			return nil, err
 		}
 		return j.startPart(ctx, p, w, &now, edited(set, func(set position.Set) {
 			set[keyStream], set[keyLog] = p0, numberNote(uint64(inc))
@@ -461,9 +460,6 @@ func (j *Job) regenerate(ctx context.Context, p *SinkState, t *row.Table, p0 pos
 // startPart stages the truncate row of a generation of a part and returns set as the
 // Set from which that begins.
 func (j *Job) startPart(ctx context.Context, p *SinkState, w connector.Writer, t *row.Table, set position.Set, inc uint16, generation uint32) (position.Set, error) {
-	if generation > row.MaxGeneration {
-		return nil, fault.New(fault.JobEdit, "tables were read again too often for this target").Try("write to a new target")
-	}
 	b := row.TruncateAt(j.Pool, t, set[keyStream], generation).In(inc)
 	err := w.Apply(ctx, b)
 	b.Release()

@@ -41,9 +41,6 @@ type work struct {
 	fixed   bool            // until is
 	// stopKeeping and unwatch end what goes on beside the tasks.
 	stopKeeping, unwatch func()
-	// log is done once the log has lost what the snapshot needs; logLost does it.
-	log     context.Context
-	logLost context.CancelCauseFunc
 
 	mu      sync.Mutex      // guards what follows
 	opens   uint64          // attempts that have opened shards in this run: the number of the last
@@ -55,6 +52,7 @@ type work struct {
 	left    map[string]map[string]bool // those of a table that have not
 	ready   map[string]bool            // sinks that have the place this run starts from
 	asides  map[string]aside           // sinks that go alone, or did
+	logs    map[string]sinkLog         // by sink
 	// unreached are the sinks that could not be asked, and why; reaches counts how often
 	// one could be asked again.
 	unreached map[string]error
@@ -66,10 +64,9 @@ func newWork(ctx context.Context, s *job.Spec, o engine.Options, state *local.St
 	w := &work{
 		spec: s, options: o, state: state, record: o.Watch, again: o.Again, life: ctx, late: map[string]bool{}, before: map[string]job.TaskState{},
 		caught: map[string]bool{}, copies: map[string]*flow.ChunkTask{}, streams: map[string]*flow.StreamTask{}, copied: map[string]bool{}, left: map[string]map[string]bool{},
-		ready: map[string]bool{}, asides: map[string]aside{}, unreached: map[string]error{},
+		ready: map[string]bool{}, asides: map[string]aside{}, logs: map[string]sinkLog{}, unreached: map[string]error{},
 		stopKeeping: func() {}, unwatch: func() {},
 	}
-	w.log, w.logLost = context.WithCancelCause(context.WithoutCancel(ctx))
 	if o.Driving != nil {
 		for _, t := range o.Driving.From.Tasks {
 			w.before[t.ID] = t
@@ -80,7 +77,6 @@ func newWork(ctx context.Context, s *job.Spec, o engine.Options, state *local.St
 
 // close ends all connections.
 func (w *work) close() error {
-	w.logLost(nil)
 	if w.opened == nil {
 		return nil
 	}
@@ -616,7 +612,7 @@ func (w *work) RunTask(ctx context.Context, r engine.Run) (progressed bool, err 
 }
 
 func (w *work) runCopy(ctx context.Context, task *flow.ChunkTask, claim connector.Claim) error {
-	ctx, why, done := w.untilLost(ctx)
+	ctx, why, done := w.untilLost(ctx, task.Sinks)
 	defer done()
 	return why(w.flow.RunChunks(ctx, task, claim))
 }

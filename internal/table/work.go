@@ -48,7 +48,8 @@ type work struct {
 	caught  map[string]bool // parts that were where the others are
 	copies  map[string]*flow.ChunkTask
 	streams map[string]*flow.StreamTask
-	copied  map[string]bool            // copy tasks that have finished in this run
+	open    map[string]*flow.ChunkTask // those of copies that planning has found so far
+	copied  map[string]bool            // copy tasks that have finished since planning looked for them
 	left    map[string]map[string]bool // those of a table that have not
 	ready   map[string]bool            // sinks that have the place this run starts from
 	asides  map[string]aside           // sinks that go alone, or did
@@ -374,7 +375,6 @@ func (w *work) Find(ctx context.Context, apart map[string]job.Apart, found func(
 	switch {
 	case len(lacking) == 0:
 		w.record.Phase(watch.Stream)
-		return nil
 	case first:
 		w.record.Phase(watch.Planning)
 	}
@@ -469,7 +469,12 @@ func (w *work) revision(id string) string {
 // planners is how many tables are divided at once: planning is many small waits.
 const planners = 4
 
+// findCopies finds what is to be copied, and forgets what was found before: each time
+// that a table is read again its tasks are others.
 func (w *work) findCopies(ctx context.Context, sinks []*flow.SinkState, found func(job.Task)) error {
+	w.mu.Lock()
+	w.open, w.copied = map[string]*flow.ChunkTask{}, map[string]bool{}
+	w.mu.Unlock()
 	numbers := make(chan uint32)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -491,7 +496,13 @@ func (w *work) findCopies(ctx context.Context, sinks []*flow.SinkState, found fu
 	}
 	close(numbers)
 	wg.Wait()
-	return context.Cause(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.copies = w.open
+	return nil
 }
 
 func tableNumbers(sinks []*flow.SinkState) []uint32 {
@@ -575,7 +586,7 @@ func (w *work) keepOpen(table string, open []*flow.ChunkTask) (first bool) {
 	_, seen := w.left[table]
 	w.left[table] = map[string]bool{}
 	for _, task := range open {
-		w.copies[task.ID] = task
+		w.copies[task.ID], w.open[task.ID] = task, task
 		if !w.copied[task.ID] { // else it has finished since it was looked at
 			w.left[table][task.ID] = true
 		}

@@ -17,6 +17,8 @@ import (
 	"godwit/internal/limit"
 	"godwit/internal/option"
 	"godwit/internal/position"
+	"godwit/internal/row"
+	"godwit/internal/watch"
 )
 
 // headed is a source that knows nothing but the end of its log.
@@ -130,5 +132,25 @@ func TestTaskOf_has_the_engine_hear_of_the_first_commit(t *testing.T) {
 		if told != 1 {
 			t.Errorf("%s: told %d times", id, told)
 		}
+	}
+}
+
+func TestFindCopies_when_tables_are_read_again_and_again(t *testing.T) {
+	w := newWork(t.Context(), &job.Spec{}, engine.Options{Watch: watch.New(watch.Options{})}, nil)
+	for n := range 3 {
+		if err := w.findCopies(t.Context(), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		task := &flow.ChunkTask{ID: fmt.Sprint("copy ", n), Table: &row.Table{Name: row.Name{Space: "db", Table: "t"}}}
+		w.keepOpen("db.t", []*flow.ChunkTask{task})
+		w.copyDone(task)
+		if len(w.copies) != 1 || w.copies[task.ID] != task || len(w.copied) != 1 {
+			t.Errorf("%d: it knows %d copies, and %d that have finished", n, len(w.copies), len(w.copied))
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.findCopies(ctx, nil, nil); err == nil || len(w.copies) != 1 {
+		t.Errorf("planning that was broken off: %v, and it knows %d copies", err, len(w.copies))
 	}
 }

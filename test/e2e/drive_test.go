@@ -263,6 +263,56 @@ func TestDriven_when_somebody_stops_it(t *testing.T) {
 	}
 }
 
+// without are the systems there are, of which one sink cannot be opened while it is away.
+func without(sink string, away *atomic.Bool) connector.Registry {
+	systems := all.Registry()
+	for i := range systems.Sinks {
+		open := systems.Sinks[i].Open
+		systems.Sinks[i].Open = func(ctx context.Context, v option.Values, env connector.Env) (connector.Sink, error) {
+			if env.Name == sink && away.Load() {
+				return nil, fault.New(fault.TargetUnreachable, "away")
+			}
+			return open(ctx, v, env)
+		}
+	}
+	return systems
+}
+
+// TestDriven_when_a_late_sink_does_not_fit: what is refused at the beginning of a job is
+// refused of a sink that comes later, and the other one goes on.
+func TestDriven_when_a_late_sink_does_not_fit(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server := one(t)
+	j := newJob(t, server, "name", "two", "mode", "changes", "until", "head", "sinks", "second", "roll", "{size: 64KiB, every: 1s}")
+	code, said := run(t, server.Password, "run", j.file(), "--state", filepath.Join(j.dir, "state of before"))
+	want(t, code, said, 0)
+	if err := os.RemoveAll(j.lake()); err != nil {
+		t.Fatal(err)
+	}
+	j.set("mode", "snapshot_and_changes")
+	j.set("until", "")
+	var away atomic.Bool
+	away.Store(true)
+	d := &driven{Keeper: enginetest.NewKeeper(spec.New(spec.Options{}, 1, time.Now())), t: t, ctx: ctx, j: j, password: server.Password, systems: without("second", &away)}
+	life, drain := context.WithCancel(ctx)
+	defer drain()
+	ended := d.run(life)
+	d.await(func(s spec.State) bool { return taskOf(s, "stream after copies").Status == spec.Running })
+	away.Store(false)
+	d.ask(spec.Event{Kind: spec.RetryAsked})
+	late := func(s spec.State) spec.TaskState { return taskOf(s, "stream of second") }
+	s := d.await(func(s spec.State) bool {
+		return late(s).Status == spec.Failed || late(s).Status == spec.Running && s.Tasks[0].Attempt > 1
+	})
+	if f := late(s).Failure; late(s).Status != spec.Failed || f.Code != fault.JobEdit || f.Sink != "second" {
+		t.Errorf("%+v", late(s))
+	}
+	drain()
+	d.over(ended)
+}
+
 // TestDriven_when_a_table_is_read_again_while_a_sink_is_away: that is not done before the
 // sink is back, and then it is read again for it too.
 func TestDriven_when_a_table_is_read_again_while_a_sink_is_away(t *testing.T) {
@@ -272,17 +322,7 @@ func TestDriven_when_a_table_is_read_again_while_a_sink_is_away(t *testing.T) {
 	server := one(t)
 	j := newJob(t, server, "name", "two", "until", "", "sinks", "second", "roll", "{size: 64KiB, every: 1s}")
 	var away atomic.Bool
-	systems := all.Registry()
-	for i := range systems.Sinks {
-		open := systems.Sinks[i].Open
-		systems.Sinks[i].Open = func(ctx context.Context, v option.Values, env connector.Env) (connector.Sink, error) {
-			if env.Name == "second" && away.Load() {
-				return nil, fault.New(fault.TargetUnreachable, "away")
-			}
-			return open(ctx, v, env)
-		}
-	}
-	d := &driven{Keeper: enginetest.NewKeeper(spec.New(spec.Options{}, 1, time.Now())), t: t, ctx: ctx, j: j, password: server.Password, systems: systems}
+	d := &driven{Keeper: enginetest.NewKeeper(spec.New(spec.Options{}, 1, time.Now())), t: t, ctx: ctx, j: j, password: server.Password, systems: without("second", &away)}
 	life, drain := context.WithCancel(ctx)
 	defer drain()
 	ended := d.run(life)

@@ -62,3 +62,18 @@ func alteredWithRows(t *testing.T, of kind) {
 	code, said := pg.run(t, server.Password, "verify", j.file(), "--state", j.state())
 	want(t, code, said, 0)
 }
+
+// TestAltered_when_there_are_no_copies: a job of changes alone goes on, and says once that
+// rows from before may differ.
+func TestAltered_when_there_are_no_copies(t *testing.T) {
+	server := mariaDB.start(t)
+	server.Exec(t, "CREATE DATABASE app; CREATE TABLE app.a (id INT PRIMARY KEY)")
+	j := newJob(t, server, "tables", `["app.*"]`, "mode", "changes", "until", "head")
+	j.finish(server)
+	server.Exec(t, "USE app; INSERT INTO a VALUES (1); ALTER TABLE a ADD n INT NOT NULL AUTO_INCREMENT UNIQUE; INSERT INTO a (id) VALUES (2)")
+	code, said := run(t, server.Password, j.args()...)
+	want(t, code, said, 0)
+	if n := strings.Count(said, "column n numbered the rows that were there"); n != 1 || strings.Contains(said, "needs a resync") {
+		t.Errorf("it is said %d times:\n%.2000s", n, said)
+	}
+}

@@ -344,6 +344,9 @@ type queryEvent struct {
 	// statement did not use them.
 	fraction int
 	zone     string // the session's time zone; empty: the statement did not use it
+	// explicit: a timestamp column has no default but the one that it is given; false also
+	// where the server does not log it.
+	explicit bool
 }
 
 func parseQuery(h header, body []byte, compressed bool) (queryEvent, error) {
@@ -370,14 +373,17 @@ func parseQuery(h header, body []byte, compressed bool) (queryEvent, error) {
 	return q, nil
 }
 
+// explicitTimestamps is MariaDB's flag for what MySQL has a variable of its own.
+const explicitTimestamps = 1 << 24
+
 // readVars reads the status variables up to the last one needed. Each has its
 // own length; an unknown one ends the reading.
 func (q *queryEvent) readVars(vars []byte) {
 	r := bodyReader{b: vars}
 	for len(r.b) > 0 && !r.bad {
 		switch r.uint(1) {
-		case 0: // flags2
-			r.take(4)
+		case 0:
+			q.explicit = r.uint(4)&explicitTimestamps != 0
 		case 1:
 			q.sqlMode = r.uint(8)
 		case 2: // catalog with a zero at its end
@@ -407,7 +413,9 @@ func (q *queryEvent) readVars(vars []byte) {
 			r.names()
 		case 13, 128: // MySQL's and MariaDB's
 			q.fraction = int(r.uint(3))
-		case 16, 19, 20: // timestamps' defaults, key required, encryption
+		case 16: // MySQL's
+			q.explicit = r.uint(1) != 0
+		case 19, 20: // key required, encryption
 			r.take(1)
 		case 17: // xid of a schema change
 			r.take(8)

@@ -63,8 +63,8 @@ func (f *filler) fill(c *row.Column, def *ast.ColumnDef) {
 			return
 		}
 	}
-	if c.Type.Kind == row.Timestamp && given == nil && !null {
-		f.doubt("what rows show in %s, a timestamp that does not say what it is by default, depends on the server's settings", clip(c.Name, 80))
+	if c.Type.Kind == row.Timestamp && given == nil && !null && !f.q.explicit {
+		f.doubt("column %s has a default, as explicit_defaults_for_timestamp is off", clip(c.Name, 80))
 		return
 	}
 	text, known := defaultText(*c, given)

@@ -58,7 +58,7 @@ var addedCases = []addedCase{
 	{set: "time_zone = '-11:00'", def: "DATETIME DEFAULT LOCALTIMESTAMP ON UPDATE CURRENT_TIMESTAMP"}, {set: "timestamp = 951782399.125", def: "DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP"},
 	{set: "time_zone = '+13:00'", def: "DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)"}, {def: "TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)"},
 	{def: "DATE DEFAULT CURRENT_DATE", only: "MariaDB"}, {set: "time_zone = '+12:00', timestamp = 1700000000", def: "DATE DEFAULT CURDATE()", only: "MariaDB"}, {def: "DATETIME(6) DEFAULT CURRENT_TIMESTAMP", only: "MariaDB"}, {set: "timestamp = 1700000000.5", def: "DATETIME(6) DEFAULT CURRENT_TIMESTAMP(6)"}, {def: "DATETIME(6) DEFAULT (NOW())", only: "MySQL", unsure: true},
-	{def: "TIMESTAMP", unsure: true},
+	{def: "TIMESTAMP"}, {def: "TIMESTAMP NOT NULL"}, {set: "explicit_defaults_for_timestamp = OFF", def: "TIMESTAMP", unsure: true}, {set: "explicit_defaults_for_timestamp = OFF", def: "TIMESTAMP NULL"},
 	{def: "INT NOT NULL AUTO_INCREMENT UNIQUE", unsure: true}, {def: "SERIAL", unsure: true}, {def: "INT NOT NULL AUTO_INCREMENT, DROP PRIMARY KEY, ADD PRIMARY KEY (c)", unsure: true},
 	{def: "INT AS (id + 1) VIRTUAL", unsure: true}, {def: "INT GENERATED ALWAYS AS (id + 1) STORED", unsure: true},
 	{def: "VARCHAR(40) DEFAULT (UUID())", unsure: true, only: "MariaDB"}, {def: "INT DEFAULT (1 + 1)", unsure: true}, {def: "INT DEFAULT (id + 1)", unsure: true}, {def: "DOUBLE DEFAULT (RAND())", unsure: true, only: "MariaDB"},
@@ -85,7 +85,7 @@ func TestFill_when_columns_are_added(t *testing.T) {
 			n := len(cases)
 			cases = append(cases, c)
 			fmt.Fprintf(&before, "CREATE TABLE t%d (id INT PRIMARY KEY); INSERT INTO t%d VALUES (1),(2);", n, n)
-			fmt.Fprintf(&alters, "SET time_zone = DEFAULT, timestamp = DEFAULT; SET %s; ALTER TABLE t%d ADD COLUMN c %s;", cmp.Or(c.set, "sql_mode = ''"), n, c.def)
+			fmt.Fprintf(&alters, "SET time_zone = DEFAULT, timestamp = DEFAULT, explicit_defaults_for_timestamp = ON; SET %s; ALTER TABLE t%d ADD COLUMN c %s;", cmp.Or(c.set, "sql_mode = ''"), n, c.def)
 		}
 		srv.Exec(t, "USE "+db+";"+before.String())
 		tables := discover(t, s, db+".*")

@@ -34,7 +34,7 @@ func TestTables_when_the_stream_goes_on_with_them(t *testing.T) {
 			t.Errorf("expected %s: %+v, %v", want, page, err)
 		}
 	}
-	w.await("shop", "streaming", func(v api.Job) bool { return v.Tasks.Finished >= 2 && v.Tasks.Running == 1 })
+	w.await("shop", "streaming", func(v api.Job) bool { return v.Tasks.Finished == 3 && v.Tasks.Running == 1 })
 	stand(api.StatusRunning)
 	close(end)
 	w.stands("shop", api.StatusFinished)

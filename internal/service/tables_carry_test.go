@@ -27,16 +27,16 @@ func TestTables_when_the_stream_goes_on_with_them(t *testing.T) {
 		},
 	})
 	w.submit(snapshotFile("shop"))
-	stand := func(want api.Status) {
+	stand := func(what string, want api.Status) {
 		t.Helper()
-		page, err := w.Tables(t.Context(), "shop", api.ListTablesParams{})
-		if err != nil || page.Total != 2 || page.Items[0].Standing.Status != want || page.Items[1].Standing.Status != want {
-			t.Errorf("expected %s: %+v, %v", want, page, err)
-		}
+		w.await("shop", what, func(api.Job) bool {
+			page, err := w.Tables(t.Context(), "shop", api.ListTablesParams{})
+			return err == nil && page.Total == 2 && page.Items[0].Standing.Status == want && page.Items[1].Standing.Status == want
+		})
 	}
-	w.await("shop", "streaming", func(v api.Job) bool { return v.Tasks.Finished == 3 && v.Tasks.Running == 1 })
-	stand(api.StatusRunning)
+	w.await("shop", "both copied", func(v api.Job) bool { return v.Tasks.Finished == 3 })
+	stand("tables that stream", api.StatusRunning)
 	close(end)
 	w.stands("shop", api.StatusFinished)
-	stand(api.StatusFinished)
+	stand("tables that are done", api.StatusFinished)
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,9 +112,9 @@ func TestKeepProgress_while_a_run_goes_on(t *testing.T) {
 		if p, err := s.Progress(t.Context()); p != nil || err != nil {
 			t.Fatalf("%+v, %v", p, err)
 		}
-		begin, rows := time.Now(), int64(0)
+		begin, rows := time.Now(), atomic.Int64{}
 		stop := s.KeepProgress(t.Context(), false, func() watch.Progress {
-			return watch.Progress{Elapsed: time.Since(begin).Seconds(), Rows: watch.Count{Done: rows}}
+			return watch.Progress{Elapsed: time.Since(begin).Seconds(), Rows: watch.Count{Done: rows.Load()}}
 		})
 		kept := func(after time.Duration) float64 {
 			t.Helper()
@@ -134,7 +135,7 @@ func TestKeepProgress_while_a_run_goes_on(t *testing.T) {
 		if at := kept(keepIdle); at != 32 {
 			t.Errorf("after a while without news kept is that of %v s", at)
 		}
-		rows = 1
+		rows.Store(1)
 		if at := kept(keepEvery); at != 44 {
 			t.Errorf("something moved, and kept is that of %v s", at)
 		}

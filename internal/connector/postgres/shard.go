@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 
 	"godwit/internal/connector"
@@ -149,6 +150,9 @@ func clipName(s string) string {
 // A server that failed over to a standby may have lost commits, their positions too:
 // a fresh run would see that, this one has told others of them.
 func (s *sink) remember(ctx context.Context, c *session, w *writer) error {
+	s.mu.Lock()
+	known := maps.Clone(s.seen) // first: others commit meanwhile
+	s.mu.Unlock()
 	r, err := c.query(ctx, "SELECT shard, seq FROM "+s.control.position+" WHERE job = $1 AND sink = $2", s.mine()...)
 	if err != nil {
 		return err
@@ -159,9 +163,7 @@ func (s *sink) remember(ctx context.Context, c *session, w *writer) error {
 			return s.damaged(w.shard, err)
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for shard, seq := range s.seen {
+	for shard, seq := range known {
 		if has[shard] < seq {
 			return fault.New(fault.TargetLost, "the target has lost %d commits of shard %s", seq-has[shard], shard).At("%s", s.Where()).
 				By(fmt.Errorf("it has %d of %d: was a standby promoted that lagged behind?", has[shard], seq)).

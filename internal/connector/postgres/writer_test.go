@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -404,4 +406,34 @@ func TestWriter_when_rows_cross_in_another_index(t *testing.T) {
 		}
 		r.wants("SELECT * FROM shop.t ORDER BY id", "1|y", "2|x")
 	}
+}
+
+// What others of the process commit while a shard is opened is not taken for lost.
+func TestOpen_when_others_commit_meanwhile(t *testing.T) {
+	table := plainTable("t", false, "id", "a")
+	r := newRig(t, postgres.Start(t), nil, table)
+	open := func(task string, attempt uint64) connector.Writer {
+		w, _, err := r.sink.Open(context.Background(), connector.Shard{Job: "shop", Sink: "lake", Task: task}, connector.Claim{Run: 1, Attempt: attempt})
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		return w
+	}
+	const each = 150
+	var wg sync.WaitGroup
+	for side := range 2 {
+		wg.Go(func() {
+			for n := range each {
+				w := open(fmt.Sprint("1.", side+1, ".", n), 1)
+				if w == nil {
+					return
+				}
+				if err := errors.Join(w.Commit(context.Background(), position.Set{}), w.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -500,7 +500,7 @@ func (l *apartLife) over(ctx context.Context) (bool, error) {
 		if err := judge(l.src, l.sinks[i]); err != nil {
 			return false, fmt.Errorf("at the end, sink %d: %w", i, err)
 		}
-		if s.Patterns != patterns(connector.Selector{Patterns: l.tables}) || len(s.Parts) > 0 || marked([]*SinkState{s}) || !s.done() || countOf(s.At) < len(l.src.log) {
+		if Edited(states, connector.Selector{Patterns: l.tables}) || len(s.Parts) > 0 || marked([]*SinkState{s}) || !s.done() || countOf(s.At) < len(l.src.log) {
 			return false, nil
 		}
 		for _, t := range s.Shapes.tables {

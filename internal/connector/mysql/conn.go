@@ -38,7 +38,7 @@ type conn struct {
 // and no limit on how long a statement, or a reader that holds it back, may take.
 const session = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = '', " +
 	"net_write_timeout = 31536000, net_read_timeout = 3600, wait_timeout = 2147483, " + lockPatience + ", " +
-	"sql_select_limit = DEFAULT, sql_big_selects = 1, autocommit = 1, "
+	"sql_select_limit = DEFAULT, sql_big_selects = 1, sql_quote_show_create = 1, autocommit = 1, "
 
 // lockPatience bounds, in seconds, how long a reader waits for whoever alters its table.
 const lockPatience = "lock_wait_timeout = 60"

@@ -299,7 +299,7 @@ func (r *shapeReader) details(ctx context.Context, space string, only []string, 
 	if err := ask("SELECT TABLE_NAME, TABLE_COLLATION"+sizes+" FROM information_schema.TABLES"+tree, addEstimate); err != nil {
 		return err
 	}
-	return r.cascades(ctx, space, where("CONSTRAINT_SCHEMA", "TABLE_NAME"))
+	return r.cascades(ctx, space, append(chosen, only...))
 }
 
 // unusable is the column of information_schema.STATISTICS, or what stands for it,
@@ -389,22 +389,19 @@ func (r *shapeReader) labelOf(ctx context.Context, t row.Name, c *row.Column, at
 }
 
 // cascades notes, with the parent, the tables that are changed along with it. The
-// children are the tables being read; a parent that is not among the chosen
-// tables is not followed, but neither are its changes.
-func (r *shapeReader) cascades(ctx context.Context, space, where string) error {
-	const query = "SELECT TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME, UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS"
-	return r.c.each(ctx, query+where, func(v []value) error {
-		child := row.Name{Space: space, Table: v[0].text()}
-		parent := row.Name{Space: v[1].text(), Table: v[2].text()}
-		if d := r.tables[child]; d == nil || len(d.t.Columns) == 0 || !follows(v[3].text()) && !follows(v[4].text()) {
-			return nil
+// children are the tables being read.
+func (r *shapeReader) cascades(ctx context.Context, space string, tables []string) error {
+	links, err := r.c.links(ctx, space, tables)
+	for _, l := range links {
+		if d := r.tables[l.child]; d == nil || len(d.t.Columns) == 0 {
+			continue
 		}
 		// The parent may not have been read yet, or not be chosen: finish drops
 		// what stays without columns.
-		d := r.draft(parent)
-		d.t.Cascades = append(d.t.Cascades, child)
-		return nil
-	})
+		d := r.draft(l.parent)
+		d.t.Cascades = append(d.t.Cascades, l.child)
+	}
+	return err
 }
 
 // draft returns the draft of a table, a new one when there is none.
@@ -416,8 +413,6 @@ func (r *shapeReader) draft(n row.Name) *draft {
 	}
 	return d
 }
-
-func follows(rule string) bool { return rule == "CASCADE" || rule == "SET NULL" }
 
 // addCheck finds a column that is JSON: the server keeps it as longtext with a
 // check under the column's own name.

@@ -77,6 +77,9 @@ type Table struct {
 	// Cascades names the tables whose rows a foreign key changes along with this
 	// table's, unseen by the log.
 	Cascades []Name `json:"cascades,omitempty"`
+	// Parents names the tables, chosen or not, with whose changes a foreign key changes
+	// rows of this one, unseen by the log.
+	Parents []Name `json:"parents,omitempty"`
 	// Stopped tells why the stream left the table at this version ("resync
 	// needed"); empty while it flows. A stopped table has no more rows.
 	Stopped string `json:"stopped,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"godwit/internal/connector"
@@ -130,9 +131,7 @@ func (o *opened) planTable(ctx context.Context, t *row.Table, states []*flow.Sin
 	for _, k := range t.Key {
 		p.Key = append(p.Key, t.Columns[k].Name)
 	}
-	if len(t.Cascades) > 0 {
-		p.Note = fmt.Sprintf("foreign keys change %s along with it, which the log does not carry", names(t.Cascades))
-	}
+	p.Note = o.cascades(t)
 	if o.spec.Mode != job.Changes {
 		chunks, state, err := o.flow.Progress(ctx, t.Name, states)
 		if err != nil {
@@ -167,6 +166,20 @@ func (o *opened) planTable(ctx context.Context, t *row.Table, states []*flow.Sin
 			Guarantee: target.Guarantee.Level, Reason: target.Guarantee.Reason})
 	}
 	return p, nil
+}
+
+// cascades tells what foreign keys change along with a table, and what changes it along
+// without being chosen.
+func (o *opened) cascades(t *row.Table) string {
+	var notes []string
+	if len(t.Cascades) > 0 {
+		notes = append(notes, fmt.Sprintf("foreign keys change %s along with it, which the log does not carry", names(t.Cascades)))
+	}
+	outside := slices.DeleteFunc(slices.Clone(t.Parents), o.spec.Tables.Match)
+	if len(outside) > 0 {
+		notes = append(notes, fmt.Sprintf("foreign keys change it along with %s, not among the tables, which the log does not carry", names(outside)))
+	}
+	return strings.Join(notes, "; ")
 }
 
 func names(ns []row.Name) string {

@@ -395,23 +395,47 @@ func (k *checker) keys(context.Context) error {
 	return nil
 }
 
-func (k *checker) cascades(context.Context) error {
+// cascades tells which tables a foreign key may change unseen, and by which others. What
+// the user may not read of those that are not chosen cannot be told apart.
+func (k *checker) cascades(ctx context.Context) error {
 	chosen := map[row.Name]bool{}
 	for _, t := range k.tables {
 		chosen[t.Name] = true
 	}
 	var pairs []string
+	outside := map[row.Name]bool{}
 	for _, t := range k.tables {
-		for _, child := range t.Cascades {
-			if chosen[child] {
-				pairs = append(pairs, t.Name.String()+" → "+child.String())
+		for _, p := range t.Parents {
+			text := p.String()
+			if !chosen[p] {
+				outside[p] = true
+				text += " (not chosen)"
 			}
+			pairs = append(pairs, text+" → "+t.Name.String())
 		}
 	}
-	if len(pairs) > 0 {
-		list := clipList(pairs)
-		k.warn("foreign keys", list, fault.New(fault.ResyncNeeded, "the log does not carry rows that a foreign key changes along: %s", list).
-			Try("delete the children first in the application, or expect these tables to need a resync"))
+	if len(pairs) == 0 {
+		return nil
+	}
+	slices.Sort(pairs)
+	list := clipList(pairs)
+	k.warn("foreign keys", list, fault.New(fault.ResyncNeeded, "the log does not carry rows that a foreign key changes along: %s", list).
+		Try("delete the children first in the application, or expect these tables to need a resync"))
+	return k.parents(ctx, slices.SortedFunc(maps.Keys(outside), compareNames))
+}
+
+// parents looks whether the user may read parents that are not chosen.
+func (k *checker) parents(ctx context.Context, names []row.Name) error {
+	for _, n := range names {
+		err := k.c.exec(ctx, "SELECT * FROM "+tableName(n)+" LIMIT 0")
+		switch {
+		case err == nil, fault.Has(err, fault.SourceShape):
+		case fault.Has(err, fault.SourceGrants):
+			k.warn("foreign keys", n.String(), fault.New(fault.SourceGrants, "the user may not read %s, so any update of it marks its children, and foreign keys of its own are not seen", n).
+				Try("GRANT SELECT ON %s TO %s;", tableName(n), k.user))
+		default:
+			return err
+		}
 	}
 	return nil
 }

@@ -68,6 +68,7 @@ const (
 type statementReader struct {
 	parser *parser.Parser
 	lower  bool // names of tables are kept in lower case
+	inline bool // REFERENCES behind a column makes a foreign key
 }
 
 // read returns what a statement does to tables; dml is set, with the names it
@@ -291,8 +292,9 @@ func (x *statementReader) readParsed(text, database string, mode uint64, name ro
 			out[0].deed, out[0].to = deedLike, x.nameOf(s.ReferTable, database)
 		}
 		for _, c := range s.Constraints {
-			out = x.appendParent(out, c, name, database)
+			out = x.appendParent(out, c.Refer, name, database)
 		}
+		out = x.appendInline(out, s.Cols, name, database)
 		return out
 	case *ast.AlterTableStmt:
 		return x.readAlter(s, name, database)
@@ -469,9 +471,12 @@ func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, databa
 		case ast.AlterTableAddColumns, ast.AlterTableDropColumn, ast.AlterTableModifyColumn, ast.AlterTableChangeColumn,
 			ast.AlterTableRenameColumn, ast.AlterTableDropPrimaryKey, ast.AlterTableOption:
 			alter.specs = append(alter.specs, spec)
+			out = x.appendInline(out, spec.NewColumns, name, database)
 		case ast.AlterTableAddConstraint:
 			alter.specs = append(alter.specs, spec)
-			out = x.appendParent(out, spec.Constraint, name, database)
+			if spec.Constraint != nil {
+				out = x.appendParent(out, spec.Constraint.Refer, name, database)
+			}
 		}
 	}
 	if len(alter.specs) > 0 {
@@ -481,15 +486,28 @@ func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, databa
 }
 
 // appendParent adds the action of a foreign key that cascades.
-func (x *statementReader) appendParent(out []action, c *ast.Constraint, child row.Name, database string) []action {
-	if c == nil || c.Refer == nil || c.Refer.Table == nil {
+func (x *statementReader) appendParent(out []action, refer *ast.ReferenceDef, child row.Name, database string) []action {
+	if refer == nil || refer.Table == nil {
 		return out
 	}
 	cascades := func(o ast.ReferOptionType) bool {
 		return o == ast.ReferOptionCascade || o == ast.ReferOptionSetNull || o == ast.ReferOptionSetDefault
 	}
-	if c.Refer.OnDelete != nil && cascades(c.Refer.OnDelete.ReferOpt) || c.Refer.OnUpdate != nil && cascades(c.Refer.OnUpdate.ReferOpt) {
-		out = append(out, action{deed: deedParent, name: x.nameOf(c.Refer.Table, database), to: child})
+	if refer.OnDelete != nil && cascades(refer.OnDelete.ReferOpt) || refer.OnUpdate != nil && cascades(refer.OnUpdate.ReferOpt) {
+		out = append(out, action{deed: deedParent, name: x.nameOf(refer.Table, database), to: child})
+	}
+	return out
+}
+
+// appendInline adds those of foreign keys that stand behind columns, which MySQL passes
+// over.
+func (x *statementReader) appendInline(out []action, cols []*ast.ColumnDef, child row.Name, database string) []action {
+	for _, c := range cols {
+		for _, o := range c.Options {
+			if x.inline && o.Tp == ast.ColumnOptionReference {
+				out = x.appendParent(out, o.Refer, child, database)
+			}
+		}
 	}
 	return out
 }

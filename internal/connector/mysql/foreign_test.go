@@ -2,9 +2,11 @@ package mysql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"godwit/internal/fault"
 	"godwit/internal/row"
 	"godwit/internal/secret"
 	"godwit/test/servers/mysql"
@@ -75,4 +77,82 @@ func TestLinks_in_the_text_of_a_table(t *testing.T) {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
+}
+
+// children are tables of the database kids: others, all in the database folk, are not
+// chosen.
+const children = `CREATE DATABASE kids; CREATE DATABASE folk; USE folk;
+CREATE TABLE top (id INT PRIMARY KEY); CREATE TABLE middle (id INT PRIMARY KEY, t INT, x INT, FOREIGN KEY (t) REFERENCES top (id) ON DELETE CASCADE);
+CREATE TABLE near (id INT PRIMARY KEY, x INT) ; USE kids;
+CREATE TABLE low (id INT PRIMARY KEY, m INT, FOREIGN KEY (m) REFERENCES folk.middle (id) ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE lower1 (id INT PRIMARY KEY, l INT, FOREIGN KEY (l) REFERENCES low (id) ON DELETE SET NULL);
+CREATE TABLE free (id INT PRIMARY KEY, n INT, FOREIGN KEY (n) REFERENCES folk.near (id));
+INSERT INTO folk.top VALUES (1), (2); INSERT INTO folk.middle VALUES (10, 1, 0), (11, 2, 0), (12, 2, 0); INSERT INTO folk.near VALUES (5, 0);
+INSERT INTO low VALUES (100, 10), (101, 11); INSERT INTO lower1 VALUES (200, 100), (201, 101); INSERT INTO free VALUES (300, NULL)`
+
+func TestStream_when_the_parent_is_not_chosen(t *testing.T) {
+	onBoth(t, func(t *testing.T, srv *sqlserver.Server) {
+		for name, c := range map[string]struct {
+			does string
+			want []string
+		}{
+			"an update of what is not referenced": {"UPDATE folk.middle SET x = 1; UPDATE folk.near SET x = 2; DELETE FROM folk.near", nil},
+			"a delete":                            {"DELETE FROM folk.middle WHERE id = 10", []string{"stop low", "stop lower1"}},
+			"an update of the key":                {"UPDATE folk.middle SET id = 19 WHERE id = 11", []string{"stop low", "stop lower1"}},
+			"a delete above the parent":           {"DELETE FROM folk.top WHERE id = 1", []string{"stop low", "stop lower1"}},
+			"a delete in an XA transaction":       {"XA START 'f'; DELETE FROM folk.top WHERE id = 1; XA END 'f'; XA PREPARE 'f'; XA COMMIT 'f'", []string{"stop low", "stop lower1"}},
+			"a delete after it was altered":       {"ALTER TABLE folk.middle ADD y INT FIRST; UPDATE folk.middle SET y = 2; DELETE FROM folk.middle WHERE id = 10", []string{"stop low", "stop lower1"}},
+			"a delete after it was renamed":       {"RENAME TABLE folk.top TO folk.old; DELETE FROM folk.old WHERE id = 1", []string{"alter low", "alter lower1", "stop low", "stop lower1"}},
+			"a delete logged as a statement":      {"SET binlog_format = STATEMENT; DELETE FROM folk.middle WHERE id = 10; SET binlog_format = ROW", []string{"stop low", "stop lower1"}},
+			"a delete by a key that came":         {"ALTER TABLE kids.free ADD FOREIGN KEY (n) REFERENCES folk.near (id) ON DELETE CASCADE; DELETE FROM folk.near", []string{"alter free", "stop free"}},
+			"a delete above a key that came": {"CREATE TABLE kids.fresh (id INT PRIMARY KEY, m INT, CONSTRAINT ff FOREIGN KEY (m) REFERENCES folk.middle (id) ON DELETE SET NULL); DELETE FROM folk.top WHERE id = 2",
+				[]string{"create fresh", "alter fresh", "stop fresh", "stop low", "stop lower1"}},
+			"a delete above a key of a parent": {"CREATE TABLE folk.apex (id INT PRIMARY KEY); INSERT INTO folk.apex VALUES (1), (2); ALTER TABLE folk.top ADD FOREIGN KEY (id) REFERENCES folk.apex (id) ON DELETE CASCADE; DELETE FROM folk.apex",
+				[]string{"alter low", "alter lower1", "stop low", "stop lower1"}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				srv.Exec(t, "SET FOREIGN_KEY_CHECKS = 0; DROP DATABASE IF EXISTS kids; DROP DATABASE IF EXISTS folk; SET FOREIGN_KEY_CHECKS = 1; "+children)
+				s := reader(t, srv, "kids", "folk")
+				tables := discover(t, s, "kids.*")
+				from := head(t, s)
+				srv.Exec(t, c.does)
+				to := head(t, s)
+				all := readChosen(t, s, from, to, tables, "kids.*")
+				var got []string
+				for _, e := range all {
+					got = append(got, strings.Join(strings.Fields(e.line)[:2], " "))
+				}
+				slices.Sort(got)
+				same(t, got, slices.Sorted(slices.Values(c.want))...)
+				readChosenAgain(t, s, all, to, "kids.*")
+			})
+		}
+	})
+}
+
+func TestCheck_when_the_parent_is_not_chosen(t *testing.T) {
+	onBoth(t, func(t *testing.T, srv *sqlserver.Server) {
+		srv.Exec(t, "SET FOREIGN_KEY_CHECKS = 0; DROP DATABASE IF EXISTS kids; DROP DATABASE IF EXISTS folk; SET FOREIGN_KEY_CHECKS = 1; "+children)
+		s := reader(t, srv, "kids", "folk")
+		f, ok := finding(s.Check(within(t), discover(t, s, "kids.*")), "foreign keys")
+		if !ok || !f.Warn || !fault.Has(f.Fault, fault.ResyncNeeded) || !strings.Contains(f.Detail, "folk.middle (not chosen) → kids.low") || !strings.Contains(f.Detail, "folk.top (not chosen) → kids.lower1") || strings.Contains(f.Detail, "near") {
+			t.Errorf("%+v", f)
+		}
+		srv.Exec(t, "REVOKE SELECT ON folk.* FROM reader@'127.0.0.1'")
+		s = sourceOf(t, srv, map[string]any{"user": "reader", "password": secret.New("pw")})
+		tables := discover(t, s, "kids.*")
+		found := s.Check(within(t), tables)
+		hidden := found[len(found)-1]
+		if !hidden.Warn || !fault.Has(hidden.Fault, fault.SourceGrants) || !strings.Contains(hidden.Fault.Hint, "GRANT SELECT ON `folk`.`middle` TO 'reader'@'127.0.0.1';") {
+			t.Errorf("%+v", hidden)
+		}
+		// What cannot be read marks at any update.
+		from := head(t, s)
+		srv.Exec(t, "UPDATE folk.near SET x = 1; UPDATE folk.middle SET x = 1 WHERE id = 12")
+		var lines []string
+		for _, e := range readChosen(t, s, from, head(t, s), tables, "kids.*") {
+			lines = append(lines, e.line)
+		}
+		same(t, lines, "stop low", "stop lower1")
+	})
 }

@@ -34,14 +34,19 @@ func (e Engine) Check(ctx context.Context, s *job.Spec, o engine.Options) (watch
 		return r, ctx.Err()
 	}
 	defer opened.close()
-	note("source", "connection", "reached", nil)
 	tables, _, err := opened.source.Discover(ctx, s.Tables)
 	if err == nil && len(tables) == 0 {
 		err = fault.New(fault.NoTables, "no table of the source matches %s", strings.Join(s.Tables.Patterns, " "))
 	}
-	note("source", "tables", fmt.Sprintf("%d chosen", len(tables)), err)
-	r.Findings = append(r.Findings, checks(ctx, "source", opened.source, tables)...)
-	r.Findings = append(r.Findings, opened.checkLog(ctx, tables, parallel(s, o))...)
+	if unreached(err) {
+		note("source", "connection", "", err)
+	} else {
+		note("source", "connection", "reached", nil)
+		note("source", "tables", fmt.Sprintf("%d chosen", len(tables)), err)
+		r.Findings = append(r.Findings, checks(ctx, "source", opened.source, tables)...)
+		r.Findings = append(r.Findings, opened.checkStart(ctx)...)
+		r.Findings = append(r.Findings, opened.checkLog(ctx, tables, parallel(s, o))...)
+	}
 	for _, sink := range opened.flow.Sinks {
 		routed, err := sink.Route.Tables(tables)
 		if sink.Route != nil {
@@ -52,6 +57,29 @@ func (e Engine) Check(ctx context.Context, s *job.Spec, o engine.Options) (watch
 		}
 	}
 	return r, ctx.Err()
+}
+
+// unreached reports whether what failed is the connection itself.
+func unreached(err error) bool {
+	return slices.ContainsFunc([]fault.Code{fault.SourceUnreachable, fault.SourceAuth, fault.SourceTLS, fault.SourceBusy, fault.SourceProtocol},
+		func(c fault.Code) bool { return fault.Has(err, c) })
+}
+
+// checkStart looks whether the log has the place at which a job begins that has not begun.
+func (o *opened) checkStart(ctx context.Context) []watch.Finding {
+	l, ok := o.source.(connector.Locator)
+	if !ok || o.spec.Mode != job.Changes || o.spec.Start.Head {
+		return nil
+	}
+	states, err := o.flow.Find(ctx)
+	if err == nil && !slices.ContainsFunc(states, func(s *flow.SinkState) bool { return s.At.IsZero() }) {
+		return nil
+	}
+	at, err := l.Locate(ctx, o.spec.Start.Place, o.spec.Start.Time)
+	if err != nil {
+		return []watch.Finding{{On: "source", Name: "start", Fault: fault.Of(err)}}
+	}
+	return []watch.Finding{{On: "source", Name: "start", Detail: o.describe(at)}}
 }
 
 func checks(ctx context.Context, on string, what any, tables []*row.Table) []watch.Finding {

@@ -92,19 +92,26 @@ INSERT INTO low VALUES (100, 10), (101, 11); INSERT INTO lower1 VALUES (200, 100
 
 func TestStream_when_the_parent_is_not_chosen(t *testing.T) {
 	onBoth(t, func(t *testing.T, srv *sqlserver.Server) {
+		inline := []string{"create inl", "alter inl", "stop inl"}
+		if !strings.Contains(srv.Version, "MariaDB") {
+			inline = inline[:1] // MySQL passes REFERENCES behind a column over
+		}
 		for name, c := range map[string]struct {
 			does string
 			want []string
 		}{
-			"an update of what is not referenced": {"UPDATE folk.middle SET x = 1; UPDATE folk.near SET x = 2; DELETE FROM folk.near", nil},
-			"a delete":                            {"DELETE FROM folk.middle WHERE id = 10", []string{"stop low", "stop lower1"}},
-			"an update of the key":                {"UPDATE folk.middle SET id = 19 WHERE id = 11", []string{"stop low", "stop lower1"}},
-			"a delete above the parent":           {"DELETE FROM folk.top WHERE id = 1", []string{"stop low", "stop lower1"}},
-			"a delete in an XA transaction":       {"XA START 'f'; DELETE FROM folk.top WHERE id = 1; XA END 'f'; XA PREPARE 'f'; XA COMMIT 'f'", []string{"stop low", "stop lower1"}},
-			"a delete after it was altered":       {"ALTER TABLE folk.middle ADD y INT FIRST; UPDATE folk.middle SET y = 2; DELETE FROM folk.middle WHERE id = 10", []string{"stop low", "stop lower1"}},
-			"a delete after it was renamed":       {"RENAME TABLE folk.top TO folk.old; DELETE FROM folk.old WHERE id = 1", []string{"alter low", "alter lower1", "stop low", "stop lower1"}},
-			"a delete logged as a statement":      {"SET binlog_format = STATEMENT; DELETE FROM folk.middle WHERE id = 10; SET binlog_format = ROW", []string{"stop low", "stop lower1"}},
-			"a delete by a key that came":         {"ALTER TABLE kids.free ADD FOREIGN KEY (n) REFERENCES folk.near (id) ON DELETE CASCADE; DELETE FROM folk.near", []string{"alter free", "stop free"}},
+			"a delete by a key behind a column":         {"CREATE TABLE kids.inl (id INT PRIMARY KEY, n INT REFERENCES folk.near (id) ON DELETE CASCADE); DELETE FROM folk.near", inline},
+			"a delete after the child was renamed":      {"RENAME TABLE kids.low TO kids.lew; DELETE FROM folk.middle WHERE id = 10", []string{"alter lew", "alter lower1", "stop lew", "stop lower1"}},
+			"a delete after the parent left the tables": {"RENAME TABLE kids.low TO folk.low; DELETE FROM folk.low", []string{"drop low", "alter lower1", "stop lower1"}},
+			"an update of what is not referenced":       {"UPDATE folk.middle SET x = 1; UPDATE folk.near SET x = 2; DELETE FROM folk.near", nil},
+			"a delete":                                  {"DELETE FROM folk.middle WHERE id = 10", []string{"stop low", "stop lower1"}},
+			"an update of the key":                      {"UPDATE folk.middle SET id = 19 WHERE id = 11", []string{"stop low", "stop lower1"}},
+			"a delete above the parent":                 {"DELETE FROM folk.top WHERE id = 1", []string{"stop low", "stop lower1"}},
+			"a delete in an XA transaction":             {"XA START 'f'; DELETE FROM folk.top WHERE id = 1; XA END 'f'; XA PREPARE 'f'; XA COMMIT 'f'", []string{"stop low", "stop lower1"}},
+			"a delete after it was altered":             {"ALTER TABLE folk.middle ADD y INT FIRST; UPDATE folk.middle SET y = 2; DELETE FROM folk.middle WHERE id = 10", []string{"stop low", "stop lower1"}},
+			"a delete after it was renamed":             {"RENAME TABLE folk.top TO folk.old; DELETE FROM folk.old WHERE id = 1", []string{"alter low", "alter lower1", "stop low", "stop lower1"}},
+			"a delete logged as a statement":            {"SET binlog_format = STATEMENT; DELETE FROM folk.middle WHERE id = 10; SET binlog_format = ROW", []string{"stop low", "stop lower1"}},
+			"a delete by a key that came":               {"ALTER TABLE kids.free ADD FOREIGN KEY (n) REFERENCES folk.near (id) ON DELETE CASCADE; DELETE FROM folk.near", []string{"alter free", "stop free"}},
 			"a delete above a key that came": {"CREATE TABLE kids.fresh (id INT PRIMARY KEY, m INT, CONSTRAINT ff FOREIGN KEY (m) REFERENCES folk.middle (id) ON DELETE SET NULL); DELETE FROM folk.top WHERE id = 2",
 				[]string{"create fresh", "alter fresh", "stop fresh", "stop low", "stop lower1"}},
 			"a delete above a key of a parent": {"CREATE TABLE folk.apex (id INT PRIMARY KEY); INSERT INTO folk.apex VALUES (1), (2); ALTER TABLE folk.top ADD FOREIGN KEY (id) REFERENCES folk.apex (id) ON DELETE CASCADE; DELETE FROM folk.apex",

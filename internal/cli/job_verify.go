@@ -253,6 +253,14 @@ func verifyReport(v api.Verification) watch.VerifyReport {
 	return r
 }
 
+// countedOf is what a verification of a job counts.
+func countedOf(kind string) string {
+	if kind == string(job.KindTables) {
+		return "row"
+	}
+	return "object"
+}
+
 // verifiedText says in a few words what is known of a job's verifications; empty:
 // nothing.
 func verifiedText(j api.Job, now time.Time) string {
@@ -265,7 +273,7 @@ func verifiedText(j api.Job, now time.Time) string {
 	case api.VerdictEqual:
 		out = "equal, " + since(now, v.VerdictAt)
 	case api.VerdictDifferent:
-		out = fmt.Sprintf("%s not proven equal, %s: godwit job verify %s --last", plural(v.Differences, "object"), since(now, v.VerdictAt), j.Name)
+		out = fmt.Sprintf("%s not proven equal, %s: godwit job verify %s --last", plural(v.Differences, countedOf(string(j.Kind))), since(now, v.VerdictAt), j.Name)
 	}
 	if v.State != api.VerificationStateFinished {
 		out += fmt.Sprintf("; verification %s is %s", strconv.FormatInt(v.ID, 10), v.State)

@@ -148,6 +148,10 @@ func TestJobShow_when_verified(t *testing.T) {
 			t.Errorf("lacks %q:\n%s", want, got)
 		}
 	}
+	j.Kind = "tables"
+	if got := at(&api.Verified{ID: 4, State: api.VerificationStateFinished, Verdict: api.VerdictDifferent, VerdictAt: *moment(time.Hour), Differences: 12}); !strings.Contains(got, "12 rows not proven equal") {
+		t.Errorf("of a table job:\n%s", got)
+	}
 	if got := at(nil); strings.Contains(got, "verified") {
 		t.Error(got)
 	}

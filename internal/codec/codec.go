@@ -65,8 +65,9 @@ type Shape struct {
 type Encoder interface {
 	// Encode appends the rows of section s of b, which has the file's table
 	// version. It keeps nothing of b. A row that a file cannot hold is
-	// fault.RowRefused: it is not appended, those before it may be, and the encoder
-	// goes on as if it had never been given.
+	// fault.RowRefused: it is not appended, those before it may be. A Refuser is of no
+	// use after that, so it is asked first; any other encoder goes on as if the row had
+	// never been given.
 	Encode(b *row.Batch, s *row.Section) error
 	// Memory returns the bytes the encoder holds.
 	Memory() int

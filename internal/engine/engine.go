@@ -35,6 +35,9 @@ type Run struct {
 	Attempt uint64
 	// Discard names the sinks, with a blank between, that put aside the rows they refuse.
 	Discard string
+	// Progressed may be called once the task has committed something and goes on: what
+	// failed before is over.
+	Progressed func()
 	// CaughtUp is called by the stream of a table that stands apart once it is where the
 	// others are; it goes on meanwhile. It may be called more than once.
 	CaughtUp func()

@@ -7,7 +7,7 @@ import (
 
 // Allowed refuses a command for tables that would have more of them stand apart than
 // may: each reads the log over a connection of its own. s is the state that the command
-// is for.
+// is for, which has heard of all commands before it.
 func Allowed(s job.State, command job.Event) error {
 	if command.Kind != job.PauseAsked && command.Kind != job.ResyncAsked {
 		return nil

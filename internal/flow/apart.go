@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"godwit/internal/connector"
-	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/internal/row"
 )
@@ -327,7 +326,7 @@ func (j *Job) to(ctx context.Context, s *SinkState, end position.Position, disca
 // begins to carry the tables.
 func (j *Job) joined(ctx context.Context, s *SinkState, set position.Set, parts []*SinkState, claim connector.Claim) (position.Set, error) {
 	now, snapshot, away, complete, copied := s.Shapes, s.snapshot, s.away, s.complete, s.Copied
-	inc, newest := s.Incarnation, s.greatest()
+	last := usedBy(s)
 	for _, p := range parts {
 		if err := j.takeOver(ctx, p, claim); err != nil {
 			return nil, err
@@ -336,7 +335,7 @@ func (j *Job) joined(ctx context.Context, s *SinkState, set position.Set, parts 
 			continue // somebody else was there
 		}
 		now, away = merged(now, p), away.without(p.Number)
-		inc, newest = max(inc, p.Incarnation), max(newest, p.greatest())
+		last = last.and(p)
 		if snapshot != nil && p.snapshot.table(p.Number) != nil {
 			snapshot = snapshot.with(p.snapshot.table(p.Number))
 		}
@@ -348,7 +347,7 @@ func (j *Job) joined(ctx context.Context, s *SinkState, set position.Set, parts 
 		}
 	}
 	return j.edit(ctx, s, set, now, snapshot, away, func(set position.Set) {
-		set[keyLog], set[keyNewest] = numberNote(uint64(inc)), numberNote(uint64(newest))
+		last.put(set)
 		switch {
 		case s.Whole:
 			set[keyCopied], set[keyWhole] = copied, copied
@@ -387,7 +386,8 @@ func merged(now *shapes, p *SinkState) *shapes {
 // Resync begins a new generation of tables that stand apart in all sinks: a truncate
 // row, then a snapshot from a new place. Copies of the old one are fenced first. No
 // task of these tables may run. A table that is not there, or was left out by an edit
-// since, has nothing to be read again.
+// since, has nothing to be read again. In a sink that has
+// the table with the others (Joined) it is not read again.
 func (j *Job) Resync(ctx context.Context, states []*SinkState, name row.Name, claim connector.Claim) error {
 	tables, p0, err := j.Source.Discover(ctx, connector.Selector{Patterns: []string{name.String()}})
 	if err != nil {
@@ -411,6 +411,13 @@ func (j *Job) Resync(ctx context.Context, states []*SinkState, name row.Name, cl
 	}
 	j.Record.Healed(name.String())
 	return nil
+}
+
+// Joined reports whether a table of a name is with the others, and none of that name
+// stands apart.
+func (s *SinkState) Joined(name row.Name) bool {
+	parts, _ := partsNamed([]*SinkState{s}, name)
+	return len(parts) == 0 && slices.ContainsFunc(s.Shapes.all(), func(t *row.Table) bool { return t.Name == name && !s.away.has(t.Number) })
 }
 
 // partsNamed returns the parts of a table's name and the greatest generation there
@@ -440,9 +447,9 @@ func (j *Job) regenerate(ctx context.Context, p *SinkState, t *row.Table, p0 pos
 		if err := w.Evolve(ctx, &row.SchemaChange{Kind: row.Alter, Before: before, After: &now, Anew: true}); err != nil {
 			return nil, err
 		}
-		inc := p.Incarnation
-		if p0.Log() != p.At.Log() {
-			inc++
+		inc, err := follows(p.Incarnation, generation, p0.Log() != p.At.Log())
+		if err != nil {
+			return nil, err
 		}
 		return j.startPart(ctx, p, w, &now, edited(set, func(set position.Set) {
 			set[keyStream], set[keyLog] = p0, numberNote(uint64(inc))
@@ -453,9 +460,6 @@ func (j *Job) regenerate(ctx context.Context, p *SinkState, t *row.Table, p0 pos
 // startPart stages the truncate row of a generation of a part and returns set as the
 // Set from which that begins.
 func (j *Job) startPart(ctx context.Context, p *SinkState, w connector.Writer, t *row.Table, set position.Set, inc uint16, generation uint32) (position.Set, error) {
-	if generation > row.MaxGeneration {
-		return nil, fault.New(fault.JobEdit, "tables were read again too often for this target").Try("write to a new target")
-	}
 	b := row.TruncateAt(j.Pool, t, set[keyStream], generation).In(inc)
 	err := w.Apply(ctx, b)
 	b.Release()

@@ -109,6 +109,9 @@ func (l *apartLife) one(ctx context.Context, plans int) error {
 	if err := j.Begin(ctx, states, l.mode, l.next()); err != nil {
 		return err
 	}
+	if l.claim.Run == 1 && l.IntN(2) == 0 {
+		l.age()
+	}
 	for range plans {
 		if err := l.plan(ctx, j); err != nil {
 			return err
@@ -117,6 +120,16 @@ func (l *apartLife) one(ctx context.Context, plans int) error {
 		j.Tables.Patterns = l.tables
 	}
 	return nil
+}
+
+// age has had so many generations that counters tell the next ones no more apart.
+func (l *apartLife) age() {
+	l.seen["aged"]++
+	for _, s := range l.sinks {
+		s.mu.Lock()
+		s.shards[streamTask].set[keyNewest] = numberNote(row.CountedGenerations - 1)
+		s.mu.Unlock()
+	}
 }
 
 func (l *apartLife) plan(ctx context.Context, j *Job) error {
@@ -528,7 +541,7 @@ func TestApart_when_tables_come_and_go(t *testing.T) {
 		}
 	}
 	t.Log(seen)
-	for _, k := range []string{"2 apart", "4 tables", "crashes", "fenced", "resync", "heal", "read again", "hangs", "edit missed"} {
+	for _, k := range []string{"2 apart", "4 tables", "crashes", "fenced", "resync", "heal", "read again", "hangs", "edit missed", "aged"} {
 		if seen[k] == 0 {
 			t.Errorf("never: %s", k)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 
@@ -165,9 +166,6 @@ func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
 	if s.Patterns, err = patternsIn(ctx, s.Sink, set[keyTables]); err != nil {
 		return err
 	}
-	if err := s.loadRules(set); err != nil {
-		return err
-	}
 	s.At, s.Incarnation, s.Generation, s.newest = at, uint16(inc), uint32(gen), uint32(newest)
 	s.snapshot = nil
 	if s.away = bitmapOf(set[keyApart]); s.away == nil && !set[keyApart].IsZero() {
@@ -178,6 +176,9 @@ func (s *SinkState) load(ctx context.Context, set position.Set) (err error) {
 	s.Copied, s.complete = set[keyCopied], bitmapOf(set[keyComplete])
 	_, s.Whole = set[keyWhole]
 	s.marks = map[uint32]position.Position{}
+	if err := s.loadRules(set); err != nil {
+		return err
+	}
 	if s.Shapes, err = loadShapes(ctx, s.Sink, set[keySchemas].Token()); err != nil {
 		return err
 	}
@@ -457,8 +458,8 @@ func (j *Job) again(ctx context.Context, s *SinkState, at *shapes, p0 position.P
 	for _, p := range s.Parts {
 		inc = max(inc, p.Incarnation)
 	}
-	if inc++; gen > row.MaxGeneration || inc == 0 {
-		return fault.New(fault.JobEdit, "the job was started again too often for this target").Try("write to a new target")
+	if inc, err = follows(inc, gen, true); err != nil {
+		return err
 	}
 	at.begin(gen)
 	tables := unionTables(s)
@@ -518,6 +519,19 @@ func reshape(ctx context.Context, sink connector.Sink, w connector.Writer, table
 		}
 	}
 	return nil
+}
+
+// follows returns the incarnation in which a generation begins whose rows sort after those of
+// one before: another one where the log is another, everything begins anew, or counters
+// do not tell generations apart any more.
+func follows(before uint16, generation uint32, anew bool) (uint16, error) {
+	if !anew && generation <= row.CountedGenerations {
+		return before, nil
+	}
+	if before == math.MaxUint16 {
+		return 0, fault.New(fault.JobEdit, "tables were read again too often for this target").Try("write to a new target")
+	}
+	return before + 1, nil
 }
 
 // unionTables returns every table that may have rows in the target, in the shape that it

@@ -148,7 +148,7 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, edits uint64
 			}
 		}
 		now = &shapes{next: max(now.next, at.next), tables: now.tables}
-		rest, newest, err := j.removed(ctx, s, now, func(t *row.Table) bool { return j.Tables.Match(t.Name) }, claim)
+		rest, last, err := j.removed(ctx, s, now, func(t *row.Table) bool { return j.Tables.Match(t.Name) }, claim)
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +158,8 @@ func (j *Job) follow(ctx context.Context, s *SinkState, at *shapes, edits uint64
 		}
 		left, away := s.left(now, rest, away)
 		return j.edit(ctx, s, set, rest, left, away, func(set position.Set) {
-			set[keyNewest], set[keyEdits] = numberNote(uint64(newest)), numberNote(edits)
+			last.put(set)
+			set[keyEdits] = numberNote(edits)
 			if !whole {
 				set[keyEditing] = chosen
 				return
@@ -180,12 +181,12 @@ func (j *Job) leave(ctx context.Context, s *SinkState, at *shapes, claim connect
 		return nil
 	}
 	err := j.change(ctx, s, claim, func(_ connector.Writer, set position.Set) (position.Set, error) {
-		rest, newest, err := j.removed(ctx, s, s.Shapes, stays, claim)
+		rest, last, err := j.removed(ctx, s, s.Shapes, stays, claim)
 		if err != nil {
 			return nil, err
 		}
 		left, away := s.left(s.Shapes, rest, s.away)
-		return j.edit(ctx, s, set, rest, left, away, func(set position.Set) { set[keyNewest] = numberNote(uint64(newest)) })
+		return j.edit(ctx, s, set, rest, left, away, last.put)
 	})
 	return errors.Join(err, j.lookParts(ctx, s))
 }
@@ -205,23 +206,39 @@ func (s *SinkState) left(now, rest *shapes, away bitmap) (*shapes, bitmap) {
 	return snapshot, away
 }
 
-// removed returns shapes without the tables that do not stay, and the greatest generation
-// that was used. What stands apart of them is fenced.
-func (j *Job) removed(ctx context.Context, s *SinkState, now *shapes, stays func(*row.Table) bool, claim connector.Claim) (*shapes, uint32, error) {
-	newest := s.greatest()
+// used are the greatest incarnation and generation that rows of a sink may have.
+type used struct {
+	incarnation uint16
+	generation  uint32
+}
+
+func usedBy(s *SinkState) used { return used{s.Incarnation, s.greatest()} }
+
+func (u used) and(p *SinkState) used {
+	return used{max(u.incarnation, p.Incarnation), max(u.generation, p.greatest())}
+}
+
+func (u used) put(set position.Set) {
+	set[keyLog], set[keyNewest] = numberNote(uint64(u.incarnation)), numberNote(uint64(u.generation))
+}
+
+// removed returns shapes without the tables that do not stay, and what was used. What
+// stands apart of them is fenced.
+func (j *Job) removed(ctx context.Context, s *SinkState, now *shapes, stays func(*row.Table) bool, claim connector.Claim) (*shapes, used, error) {
+	last := usedBy(s)
 	for _, t := range now.tables {
 		if stays(t) {
 			continue
 		}
 		if p := s.part(t.Number); p != nil {
 			if err := errors.Join(j.takeOver(ctx, p, claim), j.fence(ctx, p, claim)); err != nil {
-				return nil, 0, err
+				return nil, last, err
 			}
-			newest = max(newest, p.greatest())
+			last = last.and(p)
 		}
 		now = now.without(t.Number)
 	}
-	return now, newest, nil
+	return now, last, nil
 }
 
 // addPart begins a part for a table that the sink does not know: with a truncate row,
@@ -233,13 +250,18 @@ func (j *Job) addPart(ctx context.Context, s *SinkState, t *row.Table, p0 positi
 		if err != nil {
 			return nil, err
 		}
+		own := *t
+		last := usedBy(s).and(part)
+		own.Generation = last.generation + 1
+		inc, err := follows(last.incarnation, own.Generation, false)
+		if err != nil {
+			return nil, err
+		}
 		set := position.Set{
 			keyStream: p0,
-			keyLog:    numberNote(uint64(s.Incarnation)),
+			keyLog:    numberNote(uint64(inc)),
 			keyTables: chosen,
 		}
-		own := *t
-		own.Generation = max(s.greatest(), part.greatest()) + 1
 		if err := s.Sink.Prepare(ctx, []*row.Table{&own}); err != nil {
 			return nil, err
 		}
@@ -247,6 +269,6 @@ func (j *Job) addPart(ctx context.Context, s *SinkState, t *row.Table, p0 positi
 		if err := w.Evolve(ctx, &row.SchemaChange{Kind: row.Alter, Before: &own, After: &own, Anew: true}); err != nil {
 			return nil, err
 		}
-		return j.startPart(ctx, part, w, &own, set, s.Incarnation, own.Generation)
+		return j.startPart(ctx, part, w, &own, set, inc, own.Generation)
 	})
 }

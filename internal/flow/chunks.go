@@ -23,6 +23,9 @@ type ChunkTask struct {
 	// Discard names the sinks, with a blank between, that put aside the rows they
 	// refuse.
 	Discard string
+	// Committed is called after each commit, by sinks side by side; nil: nobody wants to
+	// know.
+	Committed func()
 }
 
 // RunChunks copies every chunk of t that a sink lacks. A chunk is committed whole
@@ -33,7 +36,7 @@ func (j *Job) RunChunks(ctx context.Context, t *ChunkTask, claim connector.Claim
 	var appliers []applier
 	defer func() { closeLanes(lanes, &err) }()
 	for _, s := range t.Sinks {
-		l := &lane{job: j, sink: s.Sink}
+		l := &lane{job: j, sink: s.Sink, committed: t.Committed}
 		if l.writer, l.set, err = s.Sink.Open(ctx, j.shard(s.Sink, t.Shard), claim); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -362,5 +363,42 @@ func TestFlow_when_a_sink_fails_under_an_endless_source(t *testing.T) {
 	m.crash = &crash{at: 5}
 	if err := j.Stream(t.Context(), &StreamTask{Sinks: states}, connector.Claim{Run: 1}); !errors.Is(err, errCrash) {
 		t.Fatalf("the stream ended with %v", err)
+	}
+}
+
+func TestTasks_tell_of_their_commits(t *testing.T) {
+	src := newLogSource(1, 60)
+	j := newJob(src, newMemSink())
+	claim := connector.Claim{Run: 1}
+	states, err := j.Find(t.Context())
+	if err == nil {
+		err = j.Begin(t.Context(), states, Beginning{Snapshot: true}, claim)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told atomic.Int64
+	check := func(what string, err error) {
+		if err != nil || told.Load() == 0 || told.Load() != j.Commits() {
+			t.Fatalf("%s told of %d commits of %d: %v", what, told.Load(), j.Commits(), err)
+		}
+	}
+	told.Store(j.Commits())
+	tell := func() { told.Add(1) }
+	for _, n := range states[0].Numbers() {
+		tasks, err := j.PlanTable(t.Context(), n, states)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range tasks {
+			task.Committed = tell
+			check("a copy", j.RunChunks(t.Context(), task, claim))
+		}
+	}
+	src.head = 60
+	before := told.Load()
+	check("the stream", j.Stream(t.Context(), &StreamTask{Sinks: states, Until: connector.Until{Place: placeAfter(60)}, Committed: tell}, claim))
+	if before == told.Load() {
+		t.Error("the stream committed nothing")
 	}
 }

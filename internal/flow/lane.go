@@ -34,6 +34,7 @@ type lane struct {
 	queue      chan item
 	rows       int64         // applied since the last commit
 	committing time.Duration // spent in commits so far
+	committed  func()        // ChunkTask.Committed
 	idle       atomic.Bool   // it waits for something to do
 	items      atomic.Int64  // taken from the queue so far
 }
@@ -302,5 +303,8 @@ func (l *lane) commit(ctx context.Context, set position.Set, at position.Positio
 	l.job.Record.Committed(l.sink.Name, l.rows, at, commitTime)
 	l.rows = 0
 	l.job.commits.Add(1)
+	if l.committed != nil {
+		l.committed()
+	}
 	return nil
 }

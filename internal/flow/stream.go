@@ -26,8 +26,9 @@ type StreamTask struct {
 	ToMarks bool
 	// Reached is noted with the commit that comes to the end; empty: none.
 	Reached string
-	// Discard is that of a ChunkTask.
-	Discard string
+	// Discard and Committed are those of a ChunkTask.
+	Discard   string
+	Committed func()
 	// Healable is called, at the beginning and after each commit of other shapes, with the
 	// tables that are marked and that a copy makes whole (row.Table.Heals), if there are
 	// any. Sinks call it side by side; nil: nobody wants to know.
@@ -78,7 +79,7 @@ func (j *Job) stream(ctx context.Context, t *StreamTask, claim connector.Claim) 
 	var appliers []applier
 	defer func() { closeLanes(lanes, &err) }()
 	for _, s := range t.Sinks {
-		l := &lane{job: j, sink: s.Sink}
+		l := &lane{job: j, sink: s.Sink, committed: t.Committed}
 		if l.writer, l.set, err = s.Sink.Open(ctx, j.shard(s.Sink, s.task()), claim); err != nil {
 			return err
 		}
@@ -513,11 +514,62 @@ func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 		}
 		b, c = row.Barrier(&own, b.At, b.End, b.EndTime), &own
 	}
+	if c.Kind == row.Alter && now != nil && a.carries(now.Number) {
+		if why := a.unfilled(c, b.At); why != "" {
+			return a.unsure(b, now, why)
+		}
+	}
 	mark, ok := a.state.marks[c.Before.Number]
 	if c.Kind != row.Alter || c.Before.Name == c.After.Name || a.state.Whole || !ok || b.At > mark.Order() {
 		return b
 	}
 	return stopping(b, fmt.Sprintf("it was renamed from %s while its chunks were read", c.Before.Name))
+}
+
+// unfilled tells why rows of a table, in the target, may be others than those of the source
+// after a change; empty: they are the same. Chunks that were read after it are right.
+func (a *streamApplier) unfilled(c *row.SchemaChange, at string) string {
+	least, greatest := a.read(c.Before)
+	switch {
+	case at <= least:
+		return ""
+	case c.Unfilled == "" && c.Passing && at <= greatest:
+		return "what rows show in a new column is known from its statement alone, and some chunks were read after it"
+	}
+	return c.Unfilled
+}
+
+// read returns at which places, as orders, the chunks of a table were read that the stream
+// has not passed; empty: there are none, or it is not known.
+func (a *streamApplier) read(t *row.Table) (least, greatest string) {
+	mark, ok := a.state.marks[t.Number]
+	if !ok || a.state.Whole || a.state.complete.has(t.Number) {
+		return "", ""
+	}
+	switch {
+	case len(t.Key) == 0:
+		least = mark.Order() // there is one chunk
+	case a.filter != nil && a.filter.tables[t.Number] != nil:
+		least = a.filter.tables[t.Number].least
+	}
+	return least, mark.Order()
+}
+
+// unsure returns a change, after which rows in the target may be others than those of the
+// source, as one that marks its table: a copy is all that it needs. In a job without copies it
+// is as it was, with a warning.
+func (a *streamApplier) unsure(b *row.Batch, now *row.Table, why string) *row.Batch {
+	if a.state.greatest() == 0 {
+		if log := a.lane.job.Log; log != nil {
+			log.Warn("rows of a table that were written before it was altered may differ from those of the source, and this job makes no copies",
+				"table", b.Change.After.Name.String(), "sink", a.lane.sink.Name, "why", why)
+		}
+		return b
+	}
+	after := *now
+	after.Version++
+	after.Stopped, after.Heals = "resync needed: "+why, true
+	return row.Barrier(&row.SchemaChange{Kind: row.Stop, Before: now, After: &after, Statement: b.Change.Statement}, b.At, b.End, b.EndTime)
 }
 
 // renamed returns a change of a table that has stopped as one of its name alone.

@@ -61,19 +61,19 @@ func (t *Task) onError(sink string) OnError {
 // givesUp reports whether a task that has failed is not tried again by itself. A refused
 // row is counted by itself: where other sinks or tables go on, attempts are not fruitless.
 func (t *TaskState) givesUp(f *Failure) bool {
-	o, passes := t.onError(f.Sink), f.Class == fault.Retry
+	o, passes, tried := t.onError(f.Sink), f.Class == fault.Retry, t.Fruitless-t.Borne
 	refused := f.Code == fault.RowRefused
 	switch {
 	case !passes && !refused:
 		return true
 	case o.Mode == "":
-		return !passes || t.Fruitless >= MaxFruitless
+		return !passes || tried >= MaxFruitless
 	case o.Mode == Always:
 		return false
 	case o.Mode == DiscardAfter:
 		return t.Refused > o.Attempts // they were to be put aside, and the row is refused still
 	case o.Mode == FailAfter:
-		return max(t.Fruitless, t.Refused) >= o.Attempts
+		return max(tried, t.Refused) >= o.Attempts
 	}
 	return true
 }

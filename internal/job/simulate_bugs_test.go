@@ -194,6 +194,12 @@ func defects() map[string]machine {
 			}
 			return as
 		}),
+		"what is borne counts": onActions(func(next *State, _ Event, as []Action) []Action {
+			for i := range next.Tasks {
+				next.Tasks[i].Borne = 0
+			}
+			return as
+		}),
 		"back-off has no bound": onActions(func(_ *State, _ Event, as []Action) []Action {
 			for i := range as {
 				as[i].At = as[i].At.Add(maxBackoff)

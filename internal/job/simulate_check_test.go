@@ -195,6 +195,8 @@ func (s *simulation) checkLife(next State) {
 		stuck = stuck && t.Status != Failed && t.Status != Paused
 		if failed := t.Status == Failed; s.alarms[Alarm{Kind: AlarmTask, On: t.ID}] != failed {
 			s.fail("%s is %v and its alarm does not say so", t.ID, t.Status)
+		} else if failed && (s.borne[t.ID] || t.Kind != Planning && s.fails[t.ID] < MaxFruitless) {
+			s.fail("%s gave up after %d failures that count", t.ID, s.fails[t.ID])
 		}
 		s.checkIdle(t)
 	}

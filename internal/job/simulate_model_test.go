@@ -25,6 +25,7 @@ type model struct {
 	fails           map[string]int // fruitless, in a row, and nobody asked for another try
 	earliest        map[string]time.Time
 	blamed          map[string]string // tasks: the sink that caused their last failure
+	borne           map[string]bool   // tasks: their last failure never makes them give up
 	finishes        int
 	heals           map[string][]time.Time // when tables were read again by themselves, in a row
 	parting         bool                   // sinks were to part or come together, and nothing was planned since
@@ -32,7 +33,7 @@ type model struct {
 
 func newModel() model {
 	return model{tables: map[string]bool{}, tasks: map[string]bool{}, most: map[string]uint64{}, found: map[string]Task{},
-		done: map[Task]bool{}, fails: map[string]int{}, earliest: map[string]time.Time{}, blamed: map[string]string{}, heals: map[string][]time.Time{}}
+		done: map[Task]bool{}, fails: map[string]int{}, earliest: map[string]time.Time{}, blamed: map[string]string{}, borne: map[string]bool{}, heals: map[string][]time.Time{}}
 }
 
 func (s *simulation) fail(format string, args ...any) {
@@ -177,9 +178,11 @@ func (s *simulation) failed(run *attempt, e Event) {
 	if e.Failure != nil {
 		s.blamed[id] = e.Failure.Sink
 	}
-	s.fails[id]++
 	if e.Progressed {
-		s.fails[id] = 1
+		s.fails[id] = 0
+	}
+	if s.borne[id] = retry && s.blamed[id] == "" && !s.state.EndOnFailure; !s.borne[id] {
+		s.fails[id]++
 	}
 	if !retry {
 		s.fails[id] = MaxFruitless

@@ -81,6 +81,7 @@ type TaskState struct {
 	Attempt   uint64    `json:"attempt"`
 	Worker    string    `json:"worker,omitempty"`    // who runs it
 	Fruitless int       `json:"fruitless,omitempty"` // failed attempts in a row that committed nothing
+	Borne     int       `json:"borne,omitempty"`     // those of Fruitless that never make it give up
 	Refused   int       `json:"refused,omitempty"`   // failed attempts in a row in which a sink refused a row
 	NotBefore time.Time `json:"not_before,omitzero"` // back-off, of a Retrying task
 	Failure   *Failure  `json:"failure,omitempty"`   // of the last attempt that failed, until one finishes
@@ -139,7 +140,8 @@ const (
 type Options struct {
 	Parallel int `json:"parallel"` // Copy tasks at once; less than 1 counts as 1
 	// EndOnFailure ends the job when a task gives up, and does not try planning
-	// twice. Without it the task is Failed and everything else goes on.
+	// twice. Without it the task is Failed and everything else goes on, and what may
+	// pass and no sink has caused is tried again for ever.
 	EndOnFailure bool `json:"end_on_failure,omitempty"`
 }
 
@@ -212,6 +214,9 @@ func cut(text string) string {
 func (t *TaskState) live() bool {
 	return t.Status == Preparing || t.Status == Running || t.Status == Stopping
 }
+
+// afresh forgets what was fruitless.
+func (t *TaskState) afresh() { t.Fruitless, t.Borne = 0, 0 }
 
 // become gives the task a status; since stays when it has it already.
 func (t *TaskState) become(s Status, now time.Time, reason string) {

@@ -12,7 +12,7 @@ import (
 // actions. docs/decisions/0013-life-of-a-job.md says why it is so.
 
 // MaxFruitless is how often a task may fail in a row without committing anything
-// before it gives up.
+// before it gives up. What a State bears is not counted.
 const MaxFruitless = 8
 
 // maxBackoff bounds the pause between attempts.
@@ -94,7 +94,7 @@ func (s *State) answered(t *TaskState, e Event) bool {
 			t.become(Running, e.Now, "")
 		}
 	case TaskProgressed:
-		t.Fruitless = 0
+		t.afresh()
 	case CaughtUp:
 		return s.rejoin(t, e.Now)
 	case Regroup:
@@ -125,7 +125,8 @@ func (s *State) ended(t *TaskState, e Event) {
 }
 
 func (s *State) finished(t *TaskState, now time.Time) {
-	t.Fruitless, t.Refused, t.Failure = 0, 0, nil
+	t.afresh()
+	t.Refused, t.Failure = 0, nil
 	t.become(Finished, now, "")
 	switch t.Kind {
 	case Planning:
@@ -148,13 +149,14 @@ func (s *State) failed(t *TaskState, e Event) {
 		t.become(Unassigned, e.Now, "")
 		return
 	}
-	t.Fruitless++
 	if e.Progressed {
-		t.Fruitless = 1
+		t.afresh()
 	}
+	borne := s.bears(f)
+	t.Fruitless, t.Borne = t.Fruitless+1, t.Borne+count(borne)
 	t.refused(f, e.Progressed)
 	switch {
-	case t.givesUp(f), t.Kind == Planning && s.EndOnFailure:
+	case !borne && t.givesUp(f), t.Kind == Planning && s.EndOnFailure:
 		t.become(Failed, e.Now, string(f.Code))
 		if s.EndOnFailure && s.Failure == nil {
 			s.Failure = f
@@ -163,6 +165,13 @@ func (s *State) failed(t *TaskState, e Event) {
 		t.become(Retrying, e.Now, string(f.Code))
 		t.NotBefore = e.Now.Add(backoff(max(t.Fruitless, t.Refused)))
 	}
+}
+
+// bears reports whether a failure never makes a task give up: somebody keeps the job, it
+// may pass, and no sink has caused it. A source that restarts at night needs nobody to
+// press a button.
+func (s *State) bears(f *Failure) bool {
+	return !s.EndOnFailure && f.Class == fault.Retry && f.Sink == ""
 }
 
 func backoff(failures int) time.Duration {

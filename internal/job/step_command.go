@@ -88,7 +88,8 @@ func (s *State) retry(which func(*TaskState) bool, now time.Time) {
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
 		if (t.Status == Failed || t.Status == Retrying) && which(t) {
-			t.Fruitless, t.Refused = 0, 0
+			t.afresh()
+			t.Refused = 0
 			t.become(Unassigned, now, "tried again because somebody asked")
 		}
 	}

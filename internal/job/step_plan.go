@@ -40,7 +40,8 @@ func (s *State) add(task Task, plan uint64, now time.Time) {
 		return
 	case t.Gone || t.Task != task:
 		t.Task, t.Gone = task, false
-		t.Fruitless, t.Refused, t.Failure = 0, 0, nil
+		t.afresh()
+		t.Refused, t.Failure = 0, nil
 		if t.live() {
 			t.Outdated = true
 		} else {
@@ -78,7 +79,7 @@ func (s *State) replan(now time.Time, why string) {
 		p.Outdated = true
 		return
 	}
-	p.Fruitless = 0
+	p.afresh()
 	p.become(Unassigned, now, why)
 }
 

@@ -49,6 +49,12 @@ func (s State) TableStatus(name string) (Status, string) {
 	return s.combined(func(t *TaskState) bool { return t.Table == name })
 }
 
+// StreamStatus tells how the streams of all tables that do not stand apart stand, and why;
+// Finished when there are none, or none any more.
+func (s State) StreamStatus() (Status, string) {
+	return s.combined(func(t *TaskState) bool { return t.Kind == Stream && t.Table == "" })
+}
+
 // lively has all statuses, the liveliest first.
 var lively = []Status{Running, Preparing, Stopping, Retrying, Failed, Paused, Unassigned, Stopped, Finished}
 

@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -110,7 +111,7 @@ func TestStep_when_all_goes_well(t *testing.T) {
 
 func TestStep_when_a_task_keeps_failing(t *testing.T) {
 	for _, run := range []bool{true, false} {
-		l := newLife(t, Options{EndOnFailure: run}).planned(copyA)
+		l, busy := newLife(t, Options{EndOnFailure: run}).planned(copyA), of([]string{"lake", ""}[count(run)], fault.SourceBusy)
 		for n := 1; n < MaxFruitless; n++ {
 			l.do(Event{Kind: TaskFailed, ID: "a", Failure: busy})
 			wait := l.state.task("a").NotBefore.Sub(l.now)
@@ -130,6 +131,52 @@ func TestStep_when_a_task_keeps_failing(t *testing.T) {
 		}
 		l.says("resolve task struggling a, raise task failed a, raise job failed ").stands("failed: a failed")
 		l.do(Event{Kind: RetryAsked}).says(fmt.Sprintf("start a %d, resolve task failed a, resolve job failed ", MaxFruitless+1))
+	}
+}
+
+func TestStep_when_a_source_stays_away(t *testing.T) {
+	away := of("", fault.SourceUnreachable)
+	for _, id := range []string{PlanID, "a"} {
+		l := newLife(t, Options{})
+		if id == "a" {
+			l.planned(copyA)
+		}
+		var alarms []Action
+		fail := func(f *Failure) {
+			l.do(Event{Kind: TaskFailed, ID: id, Failure: f})
+			alarms = append(alarms, slices.DeleteFunc(l.did, func(a Action) bool { return a.Kind != RaiseAlarm && a.Kind != ResolveAlarm })...)
+			if status := l.state.task(id).Status; status != Retrying {
+				t.Fatalf("%s is %v", id, status)
+			}
+			l.now = l.state.task(id).NotBefore
+			l.do(Event{Kind: Tick})
+		}
+		for n := 1; n < 10*MaxFruitless; n++ {
+			began := l.now
+			if fail(away); n > MaxFruitless && l.now.Sub(began) != maxBackoff {
+				t.Fatalf("%s: a pause of %v", id, l.now.Sub(began))
+			}
+		}
+		if l.state, l.did = Resume(l.state, l.now); l.state.task(id).Status == Failed { // another life
+			t.Errorf("%+v", l.state)
+		}
+		if id == "a" {
+			l.planned(copyA)
+		}
+		for range MaxFruitless - 1 { // those of a sink are counted by themselves
+			fail(of("lake", fault.TargetFailed))
+			fail(away)
+		}
+		if len(alarms) != 1 || alarms[0].Kind != RaiseAlarm || alarms[0].Alarm.Kind != AlarmRetrying {
+			t.Errorf("%+v", alarms)
+		}
+		if id == "a" {
+			l.do(Event{Kind: TaskProgressed, ID: id}).says("resolve task struggling a")
+			continue
+		}
+		l.planned(stream).says("start s 1, resolve task struggling (plan)")
+		l = newLife(t, Options{EndOnFailure: true})
+		l.do(Event{Kind: TaskFailed, ID: PlanID, Failure: away}).says("finish SOURCE_UNREACHABLE, raise task failed (plan), raise job failed ")
 	}
 }
 

@@ -207,7 +207,7 @@ func TestOrders_when_generations_share_a_place(t *testing.T) {
 	p := position.New("l", order("prefix", 0), "")
 	before := order("prefix", 0)
 	var last string
-	for g := uint32(1); g <= MaxGeneration; g += 511 {
+	for g := uint32(1); g <= CountedGenerations; g += 511 {
 		b := TruncateAt(&Pool{}, table("a", 1), p, g)
 		o := b.Order(0)
 		if o <= last || o <= before {
@@ -228,7 +228,7 @@ func TestOrders_when_generations_share_a_place(t *testing.T) {
 		}
 	}
 	mended := order("prefix", RepairCounter(1))
-	if mended <= last || order("prefix", RepairCounter(2)) <= mended || mended <= order("prefix", ChunkCounter(MaxGeneration, MaxChunk, MaxOrdinal)) {
+	if mended <= last || order("prefix", RepairCounter(2)) <= mended || mended <= order("prefix", ChunkCounter(CountedGenerations+9, MaxChunk, MaxOrdinal)) {
 		t.Fatal("a repaired row sorts before one of a snapshot")
 	}
 	if string(AppendPos(nil, 0, order("prefix", RepairCounter(MaxRepair)))) > PlacePos(0, p) {

@@ -18,17 +18,19 @@ const (
 	ordinalBits    = 36
 	repairs        = 1<<generationBits - 1
 
-	// MaxGeneration, MaxChunk and MaxOrdinal bound what a counter can hold. The
-	// generation above the greatest is that of repairs.
-	MaxGeneration = repairs - 1
-	MaxChunk      = 1<<chunkBits - 1
-	MaxOrdinal    = 1<<ordinalBits - 1
+	// CountedGenerations, MaxChunk and MaxOrdinal bound what a counter can hold.
+	// Generations beyond those counted have the counters of the last one: an
+	// incarnation of its own, which sorts first, tells each of them apart. What
+	// would be the next generation is that of repairs.
+	CountedGenerations = repairs - 1
+	MaxChunk           = 1<<chunkBits - 1
+	MaxOrdinal         = 1<<ordinalBits - 1
 )
 
 // ChunkCounter returns the counter of row ordinal (from 1) of a chunk. Ordinal 0
 // of chunk 0 is free: it is where a generation begins (TruncateAt).
 func ChunkCounter(generation, chunk uint32, ordinal uint64) uint64 {
-	return uint64(generation)<<(chunkBits+ordinalBits) | uint64(chunk)<<ordinalBits | ordinal
+	return uint64(min(generation, CountedGenerations))<<(chunkBits+ordinalBits) | uint64(chunk)<<ordinalBits | ordinal
 }
 
 // MaxRepair bounds the number that RepairCounter takes.

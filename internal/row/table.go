@@ -48,7 +48,7 @@ type Column struct {
 	Type     Type   `json:"type"`
 	Nullable bool   `json:"nullable,omitempty"`
 	// Default is the text a row written before the column existed shows in it:
-	// the literal default at the moment of ADD COLUMN. Nil: null (or unknown).
+	// the default at the moment of ADD COLUMN. Nil: null (or unknown).
 	Default *string `json:"default,omitempty"`
 }
 
@@ -153,6 +153,13 @@ type SchemaChange struct {
 	After     *Table            // nil for Drop
 	Renamed   map[string]string // Alter: new column name → the name it had
 	Statement string            // the source's text, for people; may be empty
+	// Unfilled tells, of an Alter, why rows that are there may have other cells now than they
+	// had and than Column.Default says of new columns, though the log has no rows for that;
+	// empty: they have these.
+	Unfilled string
+	// Passing says of an Alter that a Default of a new column is known from the change
+	// alone: who reads the shape later does not find it.
+	Passing bool
 	// Anew: the table is read again. Its rows go in the commit that the change is part of,
 	// and need not follow it.
 	Anew bool

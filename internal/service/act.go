@@ -157,8 +157,14 @@ func tableName(text string) row.Name {
 // to the state where no engine is at it.
 func (j *living) command(who Who, a api.Act) error {
 	c := command{Do: string(a.Act), At: j.s.o.Now().UTC(), By: who.Name, Why: a.Reason, Tables: a.Tables, Tasks: a.Tasks}
-	if err := engine.Allowed(j.stateNow(), c.event(c.At)); err != nil {
-		return err
+	if len(a.Tables) > 0 { // else nothing has to be looked up
+		s, _, err := j.heard()
+		if err == nil {
+			err = engine.Allowed(s, c.event(c.At))
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return j.keepCommand(who, entryOf(j.name, a), c, func(*card) {})
 }

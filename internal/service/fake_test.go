@@ -242,7 +242,7 @@ var errDown = fault.New(fault.SourceGrants, "not allowed in")
 var ana = Who{Name: "ana", Request: "r-1"}
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, dir: t.TempDir() + "/state", engine: &fake{}, secrets: map[string]string{"SECRET": canary}}
+	w := &world{t: t, dir: t.TempDir() + "/state of 100% #1", engine: &fake{}, secrets: map[string]string{"SECRET": canary}}
 	w.open()
 	t.Cleanup(func() { w.close() })
 	return w

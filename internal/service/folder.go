@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -95,7 +96,7 @@ func (f *folder) openDatabase() error {
 		return err
 	}
 	open := func(synchronous string) *sql.DB {
-		db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=cache_size(-1024)&_pragma=synchronous("+synchronous+")")
+		db, err := sql.Open("sqlite", "file:"+escaped(path)+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=cache_size(-1024)&_pragma=synchronous("+synchronous+")")
 		if err != nil {
 			panic("service: " + err.Error()) // the driver's name is wrong
 		}
@@ -136,7 +137,7 @@ func (f *folder) fits(path string) error {
 			defer os.Remove(index)
 		}
 	}
-	db, err := sql.Open("sqlite", "file:"+path+"?"+how+"&_pragma=busy_timeout(10000)")
+	db, err := sql.Open("sqlite", "file:"+escaped(path)+"?"+how+"&_pragma=busy_timeout(10000)")
 	if err != nil {
 		return f.broken(err)
 	}
@@ -218,3 +219,6 @@ func jsonText(v any) string {
 	}
 	return string(b)
 }
+
+// escaped is a path within a URL.
+func escaped(path string) string { return (&url.URL{Path: path}).EscapedPath() }

@@ -158,18 +158,25 @@ func (j *living) settle() {
 	j.mu.Unlock()
 }
 
-// caughtUp returns the state with every command in it that it had not heard of, and
-// with what is wanted of the job as a whole. No life goes on.
-func (j *living) caughtUp() (s job.State, through int64, err error) {
+// heard returns the state as it is once it has heard of every command that is kept, and
+// the number of the last one.
+func (j *living) heard() (s job.State, through int64, err error) {
 	commands, err := j.s.folder.commands(j.name)
+	s = j.stateNow()
+	for _, c := range commands {
+		s, _ = job.Step(s, c.event(j.s.o.Now()))
+		through = c.seq
+	}
+	return s, through, err
+}
+
+// caughtUp is heard with what is wanted of the job as a whole. No life goes on.
+func (j *living) caughtUp() (s job.State, through int64, err error) {
+	s, through, err = j.heard()
 	if err != nil {
 		return s, 0, err
 	}
-	r, s, now := j.show(), j.stateNow(), j.s.o.Now()
-	for _, c := range commands {
-		s, _ = job.Step(s, c.event(now))
-		through = c.seq
-	}
+	r, now := j.show(), j.s.o.Now()
 	if r.wish.Desired != api.DesiredStopped && s.Desired == job.WantStopped { // a start was asked for while it stopped
 		s = reborn(s, r.version, now)
 	}

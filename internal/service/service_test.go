@@ -639,3 +639,24 @@ func TestOpen_when_modes_are_looked_at(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is asked for quickly counts before the engine has heard of it: else more tables would
+// stand apart than may, or be told as paused and not be.
+func TestAct_when_many_tables_are_paused_one_after_another(t *testing.T) {
+	w := newWorld(t)
+	w.engine.set("shop", &script{before: deaf})
+	w.submit(tableFile("shop"))
+	pause := func(table string) error {
+		_, err := w.Act(t.Context(), ana, "shop", api.Act{Act: api.ActActPause, Tables: []string{table}})
+		return err
+	}
+	for n := range job.MostApart {
+		if err := pause(fmt.Sprint("shop.t", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantCode(t, pause("shop.more"), fault.NotNow)
+	if err := pause("shop.t0"); err != nil {
+		t.Error(err)
+	}
+}

@@ -70,6 +70,9 @@ func (j *living) tables() []api.Table {
 			out.Standing = api.Standing{Status: api.StatusPreparing, Since: t.Since}
 		}
 	}
+	for name := range own {
+		carry(known[name], &s)
+	}
 	out := make([]api.Table, 0, len(known))
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		out = append(out, *known[name])
@@ -89,6 +92,20 @@ func measured(out *api.Table, t watch.TableState, whole api.Standing) {
 		out.Standing.Status = api.StatusRunning
 	case !t.Whole:
 		out.Standing.Status = api.StatusUnassigned
+	}
+}
+
+// carry lets a table whose own tasks are done stand as the stream does that goes on with it.
+func carry(out *api.Table, s *job.State) {
+	status, reason := s.StreamStatus()
+	if out.Standing.Status != api.StatusFinished || out.Apart != string(job.Together) || status == job.Unassigned || status == job.Finished {
+		return
+	}
+	out.Standing = api.Standing{Status: api.Status(status.String()), Since: out.Standing.Since, Reason: reason}
+	for i := range s.Tasks {
+		if t := &s.Tasks[i]; t.Kind == job.Stream && t.Table == "" && t.Since.After(out.Standing.Since) {
+			out.Standing.Since = t.Since
+		}
 	}
 }
 

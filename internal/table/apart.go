@@ -42,14 +42,15 @@ func (w *work) streaming() func() {
 // arrange makes the sinks follow what is wanted of tables. While a stream of all tables
 // runs nothing has changed in that: planning goes on after a failure, or after a resync.
 // But for an edit of the tables, which waits until all sinks are together: when they are
-// they stream already, and interrupts says that they are to end for it.
+// they stream already, and interrupts says that they are to end for it. So they are for a
+// sink that was away when a table was to leave the others.
 func (w *work) arrange(ctx context.Context, states []*flow.SinkState, apart map[string]job.Apart) (interrupts bool, err error) {
 	w.mu.Lock()
 	running := w.running > 0
 	w.mu.Unlock()
 	edited, alone := flow.Edited(states, w.spec.Tables), w.anyAlone()
-	if running || edited && alone {
-		return running && edited && !alone, nil
+	if waits := edited && alone; running || waits {
+		return running && !waits && (edited || missed(states, apart)), nil
 	}
 	wanted := flow.Wanted{
 		Apart:    func(n row.Name) bool { return apart[n.String()] != job.Together },
@@ -67,6 +68,24 @@ func (w *work) arrange(ctx context.Context, states []*flow.SinkState, apart map[
 		again, wanted.Discard = true, discard
 		return w.flow.Arrange(ctx, states, wanted, w.claim(0))
 	})
+}
+
+// missed reports whether a sink has a table with the others that somebody wants apart, and
+// has room for it.
+func missed(states []*flow.SinkState, apart map[string]job.Apart) bool {
+	for table, why := range apart {
+		name, ok := nameOf(table)
+		if ok && why != job.ApartAdded && slices.ContainsFunc(states, func(s *flow.SinkState) bool { return len(s.Parts) < job.MostApart && s.Joined(name) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// nameOf is the name that a table is known by to people and in commands.
+func nameOf(table string) (row.Name, bool) {
+	space, name, ok := strings.Cut(table, ".")
+	return row.Name{Space: space, Table: name}, ok
 }
 
 // ask asks sinks anew what they hold.
@@ -257,17 +276,30 @@ func (w *work) runPart(ctx context.Context, t *flow.StreamTask, claim connector.
 	return err
 }
 
-// resync begins a new generation of a table that stands apart.
-func (w *work) resync(ctx context.Context, table string, claim connector.Claim) error {
-	space, name, ok := strings.Cut(table, ".")
+// resync begins a new generation of a table that stands apart, in all sinks: one that
+// cannot be opened is waited for, and so is one that was away when the table left the
+// others. Else it would keep the old one and nobody would know.
+func (w *work) resync(ctx context.Context, r engine.Run, claim connector.Claim) error {
+	name, ok := nameOf(r.Task.Table)
 	if !ok {
-		return fault.New(fault.NoTables, "%q is no name of a table", table).Try("name it as database.table")
+		return fault.New(fault.NoTables, "%q is no name of a table", r.Task.Table).Try("name it as database.table")
+	}
+	for i := range w.spec.Sinks {
+		if err := w.openSink(ctx, &w.spec.Sinks[i]); err != nil {
+			return err
+		}
 	}
 	states, err := w.flow.Find(ctx)
 	if err != nil {
 		return err
 	}
-	return w.flow.Resync(ctx, states, row.Name{Space: space, Table: name}, claim)
+	for _, s := range states {
+		if s.Joined(name) {
+			r.Regroup()
+			return fault.InSink(s.Sink.Name, fault.New(fault.SinkSlow, "sink %q was away when table %s left the others, and has not followed yet", s.Sink.Name, name))
+		}
+	}
+	return w.flow.Resync(ctx, states, name, claim)
 }
 
 // healEvery is how often tables that wait to be read again are told of again.

@@ -264,6 +264,9 @@ func (w *work) reach(ctx context.Context, r engine.Run, claim connector.Claim) e
 		}
 	}
 	if !w.isReady(name) {
+		if err := w.fits(own); err != nil {
+			return fault.InSink(name, err)
+		}
 		if err := w.beginSinks(ctx, own, others, claim); err != nil {
 			return err
 		}

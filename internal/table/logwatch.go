@@ -27,7 +27,7 @@ type logWatch struct {
 }
 
 // watchLog looks after the log until stop is called. When the log has lost what a
-// snapshot needs it ends the run's copies: hours of copying would end in the same
+// snapshot of a sink needs it ends the copies for that: hours of copying would end in the same
 // error.
 func (w *work) watchLog(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -73,8 +73,10 @@ func (l *logWatch) look(ctx context.Context, now time.Time) {
 		if now.Sub(l.warned) > againAfter {
 			l.warned = time.Time{}
 		}
-	case f.Code == fault.SourceLost && o.copying && !o.apart:
-		l.w.logLost(f)
+	case f.Code == fault.SourceLost && len(o.lost) > 0 && !o.apart:
+		for _, sink := range o.lost {
+			l.w.logOf(sink).lose(f)
+		}
 	case f.Code == fault.SourceLost && !o.apart: // a stream that reads is ahead of what it has committed, and finds out itself
 	case l.warned.IsZero():
 		l.warned = now
@@ -99,16 +101,46 @@ func (l *logWatch) find(ctx context.Context) error {
 	return nil
 }
 
+// sinkLog is done once the log has lost what the snapshot of a sink needs; lose does it.
+type sinkLog struct {
+	context.Context
+	lose context.CancelCauseFunc
+}
+
+func (w *work) logOf(sink string) sinkLog {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l, known := w.logs[sink]
+	if !known {
+		l.Context, l.lose = context.WithCancelCause(context.Background())
+		w.logs[sink] = l
+	}
+	return l
+}
+
 // untilLost returns a context for a copy that ends when the log has lost what the
-// snapshot needs, and why it ended then.
-func (w *work) untilLost(ctx context.Context) (context.Context, func(error) error, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(w.log, cancel)
+// snapshot of one of its sinks needs, and why it ended then. A table that is read again
+// has a place of its own.
+func (w *work) untilLost(ctx context.Context, sinks []*flow.SinkState) (context.Context, func(error) error, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var stops []func() bool
+	for _, s := range sinks {
+		if s.Number > 0 {
+			continue
+		}
+		log := w.logOf(s.Sink.Name)
+		stops = append(stops, context.AfterFunc(log, func() { cancel(context.Cause(log)) }))
+	}
 	why := func(err error) error {
-		if lost := context.Cause(w.log); lost != nil && err != nil {
+		if lost := context.Cause(ctx); err != nil && fault.Has(lost, fault.SourceLost) {
 			return lost
 		}
 		return err
 	}
-	return ctx, why, func() { stop(); cancel() }
+	return ctx, why, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel(nil)
+	}
 }

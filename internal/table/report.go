@@ -85,7 +85,7 @@ func (c *check) source(ctx context.Context, o *opened, all bool, parallel int) {
 func (c *check) sink(ctx context.Context, s *flow.Sink) {
 	routed, err := s.Route.Tables(c.tables)
 	if s.Route != nil && len(c.tables) > 0 {
-		c.note(s.Name, "rules", fmt.Sprintf("%d of %d tables are written", len(routed), len(c.tables)), err)
+		c.note(s.Name, "rules", fmt.Sprintf("tables written: %d of %d", len(routed), len(c.tables)), err)
 	}
 	if err == nil {
 		c.Findings = append(c.Findings, checks(ctx, s.Name, s.Sink, routed)...)

@@ -29,6 +29,7 @@ type outlook struct {
 	basis   string        // of takes: "at …"
 	purged  bool          // parts were removed by hand while the job looked on
 	apart   bool          // only a table that stands apart needs that place
+	lost    []string      // sinks whose snapshot needs what the log no longer has
 }
 
 // outlook asks the source about the place that goes first of those the sinks
@@ -52,6 +53,9 @@ func (o *opened) outlook(ctx context.Context, states []*flow.SinkState) (outlook
 		}
 		if err != nil {
 			return out, err
+		}
+		if i < len(all) && kept.Lost {
+			out.lost = append(out.lost, o.copyingFrom(states, p)...)
 		}
 		if !out.known || sooner(kept, out.Retention) {
 			out.known, out.Retention, out.need, out.apart = true, kept, o.describe(p), i >= max(1, len(all))
@@ -94,6 +98,17 @@ func (o *opened) copies(states []*flow.SinkState) bool {
 	return o.spec.Mode != job.Changes && slices.ContainsFunc(states, func(s *flow.SinkState) bool {
 		return !s.Whole || slices.ContainsFunc(s.Parts, copying)
 	})
+}
+
+// copyingFrom names the sinks whose snapshot of everything is not whole and whose stream
+// stands at a place.
+func (o *opened) copyingFrom(states []*flow.SinkState, at position.Position) (names []string) {
+	for _, s := range states {
+		if o.spec.Mode != job.Changes && !s.Whole && s.At == at && !o.over(s) {
+			names = append(names, s.Sink.Name)
+		}
+	}
+	return names
 }
 
 // over reports whether a sink has come to the end that the spec asks for, with all

@@ -1,12 +1,18 @@
 package table
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"godwit/internal/connector"
 	"godwit/internal/fault"
+	"godwit/internal/flow"
+	"godwit/internal/job"
+	"godwit/internal/position"
 	"godwit/internal/row"
 )
 
@@ -76,5 +82,46 @@ func TestSooner_when_places_differ(t *testing.T) {
 				t.Errorf("%d before %d: %v", i, k, got)
 			}
 		}
+	}
+}
+
+// forgetful is a source whose log no longer has what follows one place.
+type forgetful struct {
+	headed
+	gone position.Position
+}
+
+func (f forgetful) Retention(_ context.Context, from position.Position) (connector.Retention, error) {
+	return connector.Retention{Lost: from == f.gone}, nil
+}
+
+func TestUntilLost_when_one_of_two_sinks_has_lost_its_log(t *testing.T) {
+	at := func(order string) position.Position { return position.New("log", order, "") }
+	sink := func(name, order string) *flow.SinkState {
+		return &flow.SinkState{Sink: &flow.Sink{Name: name}, At: at(order), Generation: 1}
+	}
+	a, b, streams := sink("a", "1"), sink("b", "2"), sink("c", "1")
+	streams.Whole = true
+	again := sink("a", "3") // its table is read again
+	again.Number = 7
+	w := &work{logs: map[string]sinkLog{}, opened: &opened{source: forgetful{gone: at("1")}, spec: &job.Spec{Mode: job.SnapshotAndChanges}}}
+	o, err := w.outlook(t.Context(), []*flow.SinkState{a, b, streams})
+	if err != nil || !slices.Equal(o.lost, []string{"a"}) {
+		t.Fatalf("%q have lost their log, %v", o.lost, err)
+	}
+	began, _, done := w.untilLost(t.Context(), []*flow.SinkState{a, b})
+	defer done()
+	w.logOf("a").lose(o.verdict())
+	<-began.Done()
+	for what, sinks := range map[string][]*flow.SinkState{"a": {a}, "both": {a, b}, "b": {b}, "again": {again}} {
+		ctx, why, done := w.untilLost(t.Context(), sinks)
+		ended := what == "a" || what == "both"
+		if ended {
+			<-ctx.Done()
+		}
+		if err := why(errors.New("broken off")); ctx.Err() != nil != ended || fault.Has(err, fault.SourceLost) != ended || why(nil) != nil {
+			t.Errorf("%s: %v, %v", what, ctx.Err(), err)
+		}
+		done()
 	}
 }

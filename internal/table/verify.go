@@ -69,7 +69,7 @@ func newVerification(opened *opened, o engine.Options, each func(watch.Differenc
 	}
 	v := &verification{opened: opened, o: o, each: each, seed: rows.NewSeed(), present: map[row.Name]*row.Table{}}
 	v.o.State = folder
-	v.report = watch.VerifyReport{Description: opened.way(), Started: time.Now().UTC(), Strength: "values"}
+	v.report = watch.VerifyReport{Description: opened.way(), Started: time.Now().UTC(), Strength: "values", Tables: []watch.VerifiedTable{}}
 	return v, nil
 }
 

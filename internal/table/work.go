@@ -41,9 +41,6 @@ type work struct {
 	fixed   bool            // until is
 	// stopKeeping and unwatch end what goes on beside the tasks.
 	stopKeeping, unwatch func()
-	// log is done once the log has lost what the snapshot needs; logLost does it.
-	log     context.Context
-	logLost context.CancelCauseFunc
 
 	mu      sync.Mutex      // guards what follows
 	opens   uint64          // attempts that have opened shards in this run: the number of the last
@@ -51,10 +48,12 @@ type work struct {
 	caught  map[string]bool // parts that were where the others are
 	copies  map[string]*flow.ChunkTask
 	streams map[string]*flow.StreamTask
-	copied  map[string]bool            // copy tasks that have finished in this run
+	open    map[string]*flow.ChunkTask // those of copies that planning has found so far
+	copied  map[string]bool            // copy tasks that have finished since planning looked for them
 	left    map[string]map[string]bool // those of a table that have not
 	ready   map[string]bool            // sinks that have the place this run starts from
 	asides  map[string]aside           // sinks that go alone, or did
+	logs    map[string]sinkLog         // by sink
 	// unreached are the sinks that could not be asked, and why; reaches counts how often
 	// one could be asked again.
 	unreached map[string]error
@@ -66,10 +65,9 @@ func newWork(ctx context.Context, s *job.Spec, o engine.Options, state *local.St
 	w := &work{
 		spec: s, options: o, state: state, record: o.Watch, again: o.Again, life: ctx, late: map[string]bool{}, before: map[string]job.TaskState{},
 		caught: map[string]bool{}, copies: map[string]*flow.ChunkTask{}, streams: map[string]*flow.StreamTask{}, copied: map[string]bool{}, left: map[string]map[string]bool{},
-		ready: map[string]bool{}, asides: map[string]aside{}, unreached: map[string]error{},
+		ready: map[string]bool{}, asides: map[string]aside{}, logs: map[string]sinkLog{}, unreached: map[string]error{},
 		stopKeeping: func() {}, unwatch: func() {},
 	}
-	w.log, w.logLost = context.WithCancelCause(context.WithoutCancel(ctx))
 	if o.Driving != nil {
 		for _, t := range o.Driving.From.Tasks {
 			w.before[t.ID] = t
@@ -80,7 +78,6 @@ func newWork(ctx context.Context, s *job.Spec, o engine.Options, state *local.St
 
 // close ends all connections.
 func (w *work) close() error {
-	w.logLost(nil)
 	if w.opened == nil {
 		return nil
 	}
@@ -395,7 +392,6 @@ func (w *work) Find(ctx context.Context, apart map[string]job.Apart, found func(
 	switch {
 	case len(lacking) == 0:
 		w.record.Phase(watch.Stream)
-		return nil
 	case first:
 		w.record.Phase(watch.Planning)
 	}
@@ -490,7 +486,12 @@ func (w *work) revision(id string) string {
 // planners is how many tables are divided at once: planning is many small waits.
 const planners = 4
 
+// findCopies finds what is to be copied, and forgets what was found before: each time
+// that a table is read again its tasks are others.
 func (w *work) findCopies(ctx context.Context, sinks []*flow.SinkState, found func(job.Task)) error {
+	w.mu.Lock()
+	w.open, w.copied = map[string]*flow.ChunkTask{}, map[string]bool{}
+	w.mu.Unlock()
 	numbers := make(chan uint32)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -512,7 +513,13 @@ func (w *work) findCopies(ctx context.Context, sinks []*flow.SinkState, found fu
 	}
 	close(numbers)
 	wg.Wait()
-	return context.Cause(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.copies = w.open
+	return nil
 }
 
 func tableNumbers(sinks []*flow.SinkState) []uint32 {
@@ -596,7 +603,7 @@ func (w *work) keepOpen(table string, open []*flow.ChunkTask) (first bool) {
 	_, seen := w.left[table]
 	w.left[table] = map[string]bool{}
 	for _, task := range open {
-		w.copies[task.ID] = task
+		w.copies[task.ID], w.open[task.ID] = task, task
 		if !w.copied[task.ID] { // else it has finished since it was looked at
 			w.left[table][task.ID] = true
 		}
@@ -612,7 +619,7 @@ func (w *work) RunTask(ctx context.Context, r engine.Run) (progressed bool, err 
 	task, stream := w.taskOf(r)
 	switch {
 	case r.Task.Kind == job.Resync:
-		return false, w.resync(ctx, r.Task.Table, claim)
+		return false, w.resync(ctx, r, claim)
 	case isReach(r.Task):
 		return false, w.reach(ctx, r, claim)
 	case r.Task.Revision == forEdit:
@@ -633,7 +640,7 @@ func (w *work) RunTask(ctx context.Context, r engine.Run) (progressed bool, err 
 }
 
 func (w *work) runCopy(ctx context.Context, task *flow.ChunkTask, claim connector.Claim) error {
-	ctx, why, done := w.untilLost(ctx)
+	ctx, why, done := w.untilLost(ctx, task.Sinks)
 	defer done()
 	return why(w.flow.RunChunks(ctx, task, claim))
 }
@@ -664,12 +671,12 @@ func (w *work) taskOf(r engine.Run) (chunks *flow.ChunkTask, stream *flow.Stream
 	defer w.mu.Unlock()
 	if t := w.copies[r.Task.ID]; t != nil {
 		own := *t
-		own.Discard = r.Discard
+		own.Discard, own.Committed = r.Discard, sync.OnceFunc(r.Progressed)
 		chunks = &own
 	}
 	if t := w.streams[r.Task.ID]; t != nil {
 		own := *t
-		own.Discard = r.Discard
+		own.Discard, own.Committed = r.Discard, sync.OnceFunc(r.Progressed)
 		stream = &own
 	}
 	return chunks, stream

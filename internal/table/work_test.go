@@ -10,12 +10,15 @@ import (
 	"time"
 
 	"godwit/internal/connector"
+	"godwit/internal/engine"
 	"godwit/internal/fault"
 	"godwit/internal/flow"
 	"godwit/internal/job"
 	"godwit/internal/limit"
 	"godwit/internal/option"
 	"godwit/internal/position"
+	"godwit/internal/row"
+	"godwit/internal/watch"
 )
 
 // headed is a source that knows nothing but the end of its log.
@@ -110,5 +113,44 @@ func TestOpenSink_when_two_are_at_it(t *testing.T) {
 	}
 	if err := o.close(); err != nil || closed.Load() != callers {
 		t.Errorf("%v, and %d were closed", err, closed.Load())
+	}
+}
+
+func TestTaskOf_has_the_engine_hear_of_the_first_commit(t *testing.T) {
+	w := &work{copies: map[string]*flow.ChunkTask{"a": {}}, streams: map[string]*flow.StreamTask{"s": {}}}
+	for _, id := range []string{"a", "s"} {
+		told := 0
+		chunks, stream := w.taskOf(engine.Run{Task: job.Task{ID: id}, Progressed: func() { told++ }})
+		for range 3 {
+			if chunks != nil {
+				chunks.Committed()
+			}
+			if stream != nil {
+				stream.Committed()
+			}
+		}
+		if told != 1 {
+			t.Errorf("%s: told %d times", id, told)
+		}
+	}
+}
+
+func TestFindCopies_when_tables_are_read_again_and_again(t *testing.T) {
+	w := newWork(t.Context(), &job.Spec{}, engine.Options{Watch: watch.New(watch.Options{})}, nil)
+	for n := range 3 {
+		if err := w.findCopies(t.Context(), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		task := &flow.ChunkTask{ID: fmt.Sprint("copy ", n), Table: &row.Table{Name: row.Name{Space: "db", Table: "t"}}}
+		w.keepOpen("db.t", []*flow.ChunkTask{task})
+		w.copyDone(task)
+		if len(w.copies) != 1 || w.copies[task.ID] != task || len(w.copied) != 1 {
+			t.Errorf("%d: it knows %d copies, and %d that have finished", n, len(w.copies), len(w.copied))
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.findCopies(ctx, nil, nil); err == nil || len(w.copies) != 1 {
+		t.Errorf("planning that was broken off: %v, and it knows %d copies", err, len(w.copies))
 	}
 }

@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -258,5 +260,105 @@ func TestDriven_when_somebody_stops_it(t *testing.T) {
 	}
 	if e := d.over(d.run(ctx)); !e.Stopped || e.Run != 0 { // it has ended: nothing is done
 		t.Fatalf("%+v", e.Outcome)
+	}
+}
+
+// without are the systems there are, of which one sink cannot be opened while it is away.
+func without(sink string, away *atomic.Bool) connector.Registry {
+	systems := all.Registry()
+	for i := range systems.Sinks {
+		open := systems.Sinks[i].Open
+		systems.Sinks[i].Open = func(ctx context.Context, v option.Values, env connector.Env) (connector.Sink, error) {
+			if env.Name == sink && away.Load() {
+				return nil, fault.New(fault.TargetUnreachable, "away")
+			}
+			return open(ctx, v, env)
+		}
+	}
+	return systems
+}
+
+// TestDriven_when_a_late_sink_does_not_fit: what is refused at the beginning of a job is
+// refused of a sink that comes later, and the other one goes on.
+func TestDriven_when_a_late_sink_does_not_fit(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server := one(t)
+	j := newJob(t, server, "name", "two", "mode", "changes", "until", "head", "sinks", "second", "roll", "{size: 64KiB, every: 1s}")
+	code, said := run(t, server.Password, "run", j.file(), "--state", filepath.Join(j.dir, "state of before"))
+	want(t, code, said, 0)
+	if err := os.RemoveAll(j.lake()); err != nil {
+		t.Fatal(err)
+	}
+	j.set("mode", "snapshot_and_changes")
+	j.set("until", "")
+	var away atomic.Bool
+	away.Store(true)
+	d := &driven{Keeper: enginetest.NewKeeper(spec.New(spec.Options{}, 1, time.Now())), t: t, ctx: ctx, j: j, password: server.Password, systems: without("second", &away)}
+	life, drain := context.WithCancel(ctx)
+	defer drain()
+	ended := d.run(life)
+	d.await(func(s spec.State) bool { return taskOf(s, "stream after copies").Status == spec.Running })
+	away.Store(false)
+	d.ask(spec.Event{Kind: spec.RetryAsked})
+	late := func(s spec.State) spec.TaskState { return taskOf(s, "stream of second") }
+	s := d.await(func(s spec.State) bool {
+		return late(s).Status == spec.Failed || late(s).Status == spec.Running && s.Tasks[0].Attempt > 1
+	})
+	if f := late(s).Failure; late(s).Status != spec.Failed || f.Code != fault.JobEdit || f.Sink != "second" {
+		t.Errorf("%+v", late(s))
+	}
+	drain()
+	d.over(ended)
+}
+
+// TestDriven_when_a_table_is_read_again_while_a_sink_is_away: that is not done before the
+// sink is back, and then it is read again for it too.
+func TestDriven_when_a_table_is_read_again_while_a_sink_is_away(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	server := one(t)
+	j := newJob(t, server, "name", "two", "until", "", "sinks", "second", "roll", "{size: 64KiB, every: 1s}")
+	var away atomic.Bool
+	d := &driven{Keeper: enginetest.NewKeeper(spec.New(spec.Options{}, 1, time.Now())), t: t, ctx: ctx, j: j, password: server.Password, systems: without("second", &away)}
+	life, drain := context.WithCancel(ctx)
+	defer drain()
+	ended := d.run(life)
+	d.await(func(s spec.State) bool { return taskOf(s, "stream after copies").Status == spec.Running })
+	server.Exec(t, "SET SESSION binlog_format = STATEMENT; DELETE FROM app.u")
+	drain()
+	d.over(ended)
+
+	away.Store(true)
+	life, drain = context.WithCancel(ctx)
+	defer drain()
+	ended = d.run(life)
+	settled := func(s spec.State) bool {
+		return s.Tasks[0].Status == spec.Finished && len(s.Apart()) == 0 && slices.ContainsFunc(s.Tasks, func(t spec.TaskState) bool {
+			return t.Kind == spec.Stream && t.Status == spec.Running
+		})
+	}
+	d.await(settled)
+	d.ask(spec.Event{Kind: spec.ResyncAsked, Tables: []string{"app.u"}, By: "ana"})
+	d.await(func(s spec.State) bool {
+		again := taskOf(s, "(resync) app.u")
+		return again.Status == spec.Retrying && again.Failure.Sink == "second" || len(s.Apart()) == 0
+	})
+	if len(d.Kept().Apart()) == 0 {
+		t.Fatal("it is told as done")
+	}
+	away.Store(false)
+	d.ask(spec.Event{Kind: spec.RetryAsked})
+	d.await(settled)
+	drain()
+	d.over(ended)
+	j.set("until", "head")
+	if e := d.over(d.run(ctx)); len(e.Marked) > 0 {
+		t.Errorf("%+v", e.Outcome)
+	}
+	for _, sink := range []string{"lake", "second"} {
+		j.equalIn(filepath.Join(j.dir, sink), server, "t", "u")
 	}
 }

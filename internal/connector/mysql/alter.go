@@ -32,6 +32,7 @@ type editor struct {
 	unique [][]string
 	stands bool
 	moved  []editedColumn
+	filler *filler // nil: there are no rows
 }
 
 type editedColumn struct {
@@ -173,6 +174,12 @@ func (e *editor) modify(name string, s *ast.AlterTableSpec) error {
 	c, err := e.column(def, false)
 	if err != nil {
 		return err
+	}
+	switch {
+	case hasOption(def, ast.ColumnOptionGenerated):
+		e.filler.doubt("column %s is generated from others", clip(c.Name, 80))
+	case hasOption(def, ast.ColumnOptionAutoIncrement) && e.cols[i].Nullable:
+		e.filler.doubt("column %s numbered rows in which it was null", clip(c.Name, 80))
 	}
 	e.renameAt(i, c.Name)
 	c.Default = e.cols[i].Default

@@ -34,9 +34,6 @@ const (
 // index. Bounds need not be values that exist.
 func (s *source) Splits(ctx context.Context, r connector.Request) ([]connector.Split, error) {
 	t := r.Table
-	if r.Generation > row.MaxGeneration {
-		return nil, fault.New(fault.Internal, "generation %d is beyond %d", r.Generation, row.MaxGeneration)
-	}
 	key := dividing(t)
 	if len(key) == 0 || t.Bytes >= 0 && t.Rows >= 0 && t.Bytes <= r.ChunkBytes {
 		return makeSplits(r, "", nil, nil), nil

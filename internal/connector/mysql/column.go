@@ -19,18 +19,12 @@ import (
 func (e *editor) column(def *ast.ColumnDef, added bool) (row.Column, error) {
 	c := row.Column{Name: def.Name.Name.O, Nullable: true}
 	coll := strings.ToLower(def.Tp.GetCollate())
-	generated := false
-	var given ast.ExprNode
 	for _, o := range def.Options {
 		switch o.Tp {
 		case ast.ColumnOptionNotNull, ast.ColumnOptionPrimaryKey, ast.ColumnOptionAutoIncrement:
 			c.Nullable = false
 		case ast.ColumnOptionCollate:
 			coll = strings.ToLower(o.StrValue)
-		case ast.ColumnOptionDefaultValue:
-			given = o.Expr
-		case ast.ColumnOptionGenerated:
-			generated = true
 		}
 	}
 	charset := strings.ToLower(def.Tp.GetCharset())
@@ -58,8 +52,8 @@ func (e *editor) column(def *ast.ColumnDef, added bool) (row.Column, error) {
 	if c.Type, err = parseType(text, charset, coll); err != nil {
 		return c, err
 	}
-	if added && !generated {
-		c.Default = defaultText(c, given)
+	if added && e.filler != nil {
+		e.filler.fill(&c, def)
 	}
 	return c, nil
 }
@@ -187,34 +181,51 @@ func sizedBlob(n int, word string, binary bool, tableCharset, charset string) st
 	return "long" + word
 }
 
-// defaultText returns what rows that exist show in a column that is added.
-func defaultText(c row.Column, given ast.ExprNode) *string {
+// defaultText returns what rows that exist show in a column that is added, nil for null;
+// false: the server alone knows it.
+func defaultText(c row.Column, given ast.ExprNode) (*string, bool) {
 	if given == nil {
-		return impliedDefault(c)
+		return impliedDefault(c), true
 	}
 	negative := false
 	if u, ok := given.(*ast.UnaryOperationExpr); ok {
 		negative, given = u.Op.String() == "minus", u.V
 	}
 	v, ok := given.(ast.ValueExpr)
-	if !ok || v.GetValue() == nil {
-		return nil // an expression, or null
+	if !ok {
+		return nil, false
 	}
-	text := fmt.Sprint(v.GetValue())
-	if b, ok := v.GetValue().([]byte); ok {
-		text = string(b)
+	if v.GetValue() == nil {
+		return nil, true
 	}
-	if s := v.GetString(); s != "" {
-		text = s
+	text, quoted := fmt.Sprint(v.GetValue()), false
+	switch b := v.GetValue().(type) {
+	case []byte:
+		text, quoted = string(b), true
+	case string:
+		text, quoted = b, true
+	case driver.BinaryLiteral: // b'101', x'ff'
+		text, quoted = binaryText(c.Type.Kind, b), true
+		if c.Type.Kind == row.Text && !isASCII(b) {
+			return nil, false
+		}
+	default:
+		if s := v.GetString(); s != "" {
+			text = s
+		}
 	}
-	if b, ok := v.GetValue().(driver.BinaryLiteral); ok { // b'101', x'ff'
-		text = binaryText(c.Type.Kind, b)
+	if c.Type.Kind == row.Bytes && quoted && !isASCII([]byte(text)) {
+		if _, raw := v.GetValue().(driver.BinaryLiteral); !raw {
+			return nil, false // in the charset of the session
+		}
 	}
 	if negative {
 		text = "-" + text
 	}
-	text = defaultForm(c.Type, text)
-	return &text
+	if text, ok = shown(c.Type, text, quoted); !ok {
+		return nil, false
+	}
+	return &text, true
 }
 
 // binaryText is what a literal of bytes is in a column.
@@ -235,6 +246,9 @@ func defaultForm(t row.Type, text string) string {
 	switch t.Kind {
 	case row.Decimal:
 		whole, fraction, _ := strings.Cut(text, ".")
+		if whole == "" || whole == "-" {
+			whole += "0"
+		}
 		if len(fraction) < t.Scale {
 			fraction += strings.Repeat("0", t.Scale-len(fraction))
 		}
@@ -334,6 +348,8 @@ func impliedDefault(c row.Column) *string {
 		text = "00:00:00"
 	case row.DateTime, row.Timestamp:
 		text = "0000-00-00 00:00:00"
+	case row.Text:
+		text = map[string]string{"uuid": "00000000-0000-0000-0000-000000000000", "inet6": "::", "inet4": "0.0.0.0"}[nativeWord(c.Type.Native)]
 	case row.JSON:
 		text = "null" // MariaDB takes such a column where there are no rows only
 	case row.Enum:

@@ -191,7 +191,7 @@ func (g *groupEnd) at(h header, body []byte) bool {
 	case evXID, evXAPrepare, evPayload:
 		return true
 	case evQuery, evQueryCompressed:
-		q, err := parseQuery(body, h.kind == evQueryCompressed)
+		q, err := parseQuery(h, body, h.kind == evQueryCompressed)
 		if err != nil {
 			return true
 		}

@@ -16,13 +16,13 @@ import (
 
 // parseLoad reads the statement of a LOAD DATA that is logged as one: behind its
 // fixed part stand the file and what becomes of duplicates.
-func parseLoad(body []byte) (queryEvent, error) {
+func parseLoad(h header, body []byte) (queryEvent, error) {
 	const fixed, more = 13, 13
 	if len(body) < fixed+more {
 		return queryEvent{}, errCut
 	}
 	plain := append(append(make([]byte, 0, len(body)), body[:fixed]...), body[fixed+more:]...)
-	return parseQuery(plain, false)
+	return parseQuery(h, plain, false)
 }
 
 // deed says what an action does to a table.
@@ -55,6 +55,10 @@ type action struct {
 	column  string   // key: what is altered, only if it is in the key; empty: an index is gone
 	ifNot   bool     // create: only if it does not exist
 	made    bool     // stop: the statement makes the table
+	// lax: the server makes values fit where it would refuse the statement else; ignore:
+	// it leaves out rows that may not be there twice.
+	lax, ignore bool
+	computed    bool // a default stands in parentheses
 	// charset and collation are a database's defaults; whole: what is not given
 	// is the server's.
 	charset, collation string
@@ -65,6 +69,7 @@ type action struct {
 const (
 	modeANSIQuotes  = 4
 	modeNoBackslash = 1 << 20
+	modeStrict      = 1<<21 | 1<<22
 	modeParsed      = 1 | 2 | modeANSIQuotes // bits that have the same value in the parser
 )
 
@@ -79,6 +84,11 @@ type statementReader struct {
 // mentions, when it changes rows. A statement that cannot be read but names a
 // table gives deedReread for it.
 func (x *statementReader) read(text, database string, mode uint64) (acts []action, dml *dmlText) {
+	defer func() {
+		for i := range acts {
+			acts[i].lax = acts[i].ignore || mode&modeStrict == 0
+		}
+	}()
 	backslash := mode&modeNoBackslash == 0
 	text = clean(text, backslash)
 	w := words{tokens(text, backslash, mode&modeANSIQuotes != 0)}
@@ -95,12 +105,16 @@ func (x *statementReader) read(text, database string, mode uint64) (acts []actio
 			return []action{x.readSpace(&w, database)}, nil
 		}
 		w.skip("ONLINE")
-		w.skip("IGNORE")
+		ignore := w.skip("IGNORE")
 		if !w.skip("TABLE") {
 			return nil, nil
 		}
 		w.skipAll("IF", "EXISTS")
-		return x.readParsed(text, database, mode, name()), nil
+		acts = x.readParsed(text, database, mode, name())
+		for i := range acts {
+			acts[i].ignore, acts[i].computed = ignore, computes(w)
+		}
+		return acts, nil
 	case w.skip("DROP"):
 		return x.readDrop(&w, database), nil
 	case w.skip("RENAME"):
@@ -133,6 +147,18 @@ func wrapped(list []token) int {
 		}
 	}
 	return 0
+}
+
+// computes reports whether a default stands in parentheses: MySQL's catalogue does not have
+// its value.
+func computes(w words) bool {
+	for len(w.t) > 0 {
+		if w.skipAll("DEFAULT", "(") {
+			return true
+		}
+		w.t = w.t[1:]
+	}
+	return false
 }
 
 // dmlText is a statement that changes rows, as tokens.

@@ -494,7 +494,8 @@ func (r *shapeReader) defaultOf(c row.Column, printed value, extra string) *stri
 	if !ok || q.Fields == nil || len(q.Fields.Fields) != 1 || q.Fields.Fields[0].Expr == nil {
 		return nil
 	}
-	return defaultText(c, q.Fields.Fields[0].Expr)
+	shows, _ := defaultText(c, q.Fields.Fields[0].Expr)
+	return shows
 }
 
 // typeFault names the column whose type cannot be moved.

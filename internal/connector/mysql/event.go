@@ -339,13 +339,21 @@ type queryEvent struct {
 	// space is the collation that new tables get by default when it is not that
 	// of their database; 0 otherwise.
 	space uint16
+	stamp uint32 // when it began, in seconds since 1970
+	// fraction has the microseconds of stamp, -1 if they are not logged: the
+	// statement did not use them.
+	fraction int
+	zone     string // the session's time zone; empty: the statement did not use it
+	// explicit: a timestamp column has no default but the one that it is given; false also
+	// where the server does not log it.
+	explicit bool
 }
 
-func parseQuery(body []byte, compressed bool) (queryEvent, error) {
+func parseQuery(h header, body []byte, compressed bool) (queryEvent, error) {
 	r := bodyReader{b: body}
 	r.take(8)
 	dbLen := int(r.uint(1))
-	var q queryEvent
+	q := queryEvent{stamp: h.stamp, fraction: -1}
 	q.code = uint16(r.uint(2))
 	vars := r.take(int(r.uint(2)))
 	q.database = string(r.take(dbLen))
@@ -365,14 +373,17 @@ func parseQuery(body []byte, compressed bool) (queryEvent, error) {
 	return q, nil
 }
 
+// explicitTimestamps is MariaDB's flag for what MySQL has a variable of its own.
+const explicitTimestamps = 1 << 24
+
 // readVars reads the status variables up to the last one needed. Each has its
 // own length; an unknown one ends the reading.
 func (q *queryEvent) readVars(vars []byte) {
 	r := bodyReader{b: vars}
 	for len(r.b) > 0 && !r.bad {
 		switch r.uint(1) {
-		case 0: // flags2
-			r.take(4)
+		case 0:
+			q.explicit = r.uint(4)&explicitTimestamps != 0
 		case 1:
 			q.sqlMode = r.uint(8)
 		case 2: // catalog with a zero at its end
@@ -383,8 +394,8 @@ func (q *queryEvent) readVars(vars []byte) {
 			q.charset = uint16(r.uint(2))
 			r.take(2)
 			q.server = uint16(r.uint(2))
-		case 5: // time zone
-			r.take(int(r.uint(1)))
+		case 5:
+			q.zone = string(r.take(int(r.uint(1))))
 		case 6: // catalog
 			r.take(int(r.uint(1)))
 		case 7: // lc_time_names
@@ -400,16 +411,16 @@ func (q *queryEvent) readVars(vars []byte) {
 			r.take(int(r.uint(1)))
 		case 12: // names of databases, each with a zero at its end
 			r.names()
-		case 13: // microseconds
-			r.take(3)
-		case 16, 19, 20: // timestamps' defaults, key required, encryption
+		case 13, 128: // MySQL's and MariaDB's
+			q.fraction = int(r.uint(3))
+		case 16: // MySQL's
+			q.explicit = r.uint(1) != 0
+		case 19, 20: // key required, encryption
 			r.take(1)
 		case 17: // xid of a schema change
 			r.take(8)
 		case 18: // default collation of utf8mb4
 			r.take(2)
-		case 128: // hrnow
-			r.take(3)
 		case 129: // xid
 			r.take(8)
 		default:

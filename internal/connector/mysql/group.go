@@ -121,13 +121,13 @@ func (r *streamer) member(h header, body []byte) error {
 	case evXAPrepare:
 		return r.endXA(body)
 	case evQuery, evQueryCompressed:
-		q, err := parseQuery(body, h.kind == evQueryCompressed)
+		q, err := parseQuery(h, body, h.kind == evQueryCompressed)
 		if err != nil {
 			return r.broken(err)
 		}
 		return r.query(q)
 	case evExecuteLoad:
-		q, err := parseLoad(body)
+		q, err := parseLoad(h, body)
 		if err != nil {
 			return r.broken(err)
 		}
@@ -171,6 +171,7 @@ func (r *streamer) tableMap(h header, body []byte) error {
 		n = 4
 	}
 	body = body[n:]
+	r.shapes.filled(body)
 	if m := r.maps[id]; m != nil && bytes.Equal(m.body, body) {
 		return nil
 	}

@@ -121,7 +121,7 @@ func concerns(h header, body []byte, t row.Name) bool {
 		database, table, err := mapName(body[min(number, len(body)):])
 		return err != nil || database == t.Space && table == t.Table
 	case evQuery:
-		q, err := parseQuery(body, false)
+		q, err := parseQuery(h, body, false)
 		if err != nil {
 			return true
 		}

@@ -21,14 +21,18 @@ type shapes struct {
 	known  *collations // read when the first statement needs it
 	lower  bool
 	inline bool                 // see statementReader
+	mysql  bool                 // known with known
 	spaces map[string]collation // default of each database, as far as asked for
+	// empty are tables that were made in the log and had no row since, such as online
+	// schema changes alter before they fill them.
+	empty map[row.Name]bool
 	// strangers are the present shapes of parents that are not followed, nil for none.
 	strangers map[row.Name]*row.Table
 	below     map[row.Name][]row.Name // see reach; nil: to be made anew
 }
 
 func newShapes(s *source, split connector.Split) *shapes {
-	x := &shapes{s: s, split: split, tables: map[row.Name]*row.Table{}, spaces: map[string]collation{}, strangers: map[row.Name]*row.Table{}}
+	x := &shapes{s: s, split: split, tables: map[row.Name]*row.Table{}, spaces: map[string]collation{}, empty: map[row.Name]bool{}, strangers: map[row.Name]*row.Table{}}
 	for _, t := range split.Tables {
 		x.tables[t.Name] = t
 	}
@@ -52,11 +56,29 @@ func (x *shapes) all() []*row.Table {
 // done makes the shapes those after a change.
 func (x *shapes) done(c *row.SchemaChange) {
 	x.below = nil
+	empty := c.Kind == row.Create
+	if c.Before != nil {
+		empty = x.empty[c.Before.Name]
+		delete(x.empty, c.Before.Name)
+	}
+	if empty && c.After != nil {
+		x.empty[c.After.Name] = true
+	}
 	if c.Before != nil && x.tables[c.Before.Name] == c.Before {
 		delete(x.tables, c.Before.Name)
 	}
 	if c.After != nil {
 		x.tables[c.After.Name] = c.After
+	}
+}
+
+// filled notes that the table of a table map has rows.
+func (x *shapes) filled(body []byte) {
+	if len(x.empty) == 0 {
+		return
+	}
+	if database, table, err := mapName(body); err == nil {
+		delete(x.empty, row.Name{Space: database, Table: table})
 	}
 }
 
@@ -91,7 +113,7 @@ func (x *shapes) prepare(ctx context.Context) error {
 		}
 		x.lower = v[4].text() != "0"
 	}
-	x.known, x.inline = known, !c.mysql || !c.before(9, 0)
+	x.known, x.mysql, x.inline = known, c.mysql, !c.mysql || !c.before(9, 0)
 	return nil
 }
 
@@ -148,7 +170,7 @@ func (x *shapes) apply(ctx context.Context, a action, q queryEvent) (*row.Schema
 	}
 	switch a.deed {
 	case deedAlter:
-		return x.alter(ctx, t, a)
+		return x.alter(ctx, t, a, q)
 	case deedReread:
 		return x.reread(ctx, t, a)
 	case deedKey:
@@ -281,22 +303,39 @@ func (x *shapes) unread(ctx context.Context, n row.Name, why string) (*row.Schem
 	return &row.SchemaChange{Kind: row.Stop, After: after}, nil
 }
 
-func (x *shapes) alter(ctx context.Context, t *row.Table, a action) (*row.SchemaChange, error) {
+func (x *shapes) alter(ctx context.Context, t *row.Table, a action, q queryEvent) (*row.SchemaChange, error) {
+	f := &filler{empty: x.empty[t.Name], q: q, mysql: x.mysql, computed: a.computed, ask: func(sql string) (string, error) { return x.inZone(ctx, q.zone, sql) }}
 	e := newEditor(t, x.known)
+	e.filler = f
 	err := e.alter(a.specs)
+	if f.failed != nil {
+		return nil, f.failed
+	}
+	var after *row.Table
+	var renamed map[string]string
 	if err == nil {
-		var after *row.Table
-		var renamed map[string]string
-		if after, renamed, err = e.finish(); err == nil {
-			if t.SameShape(after) && t.Charset == after.Charset && t.Collation == after.Collation {
-				return nil, nil
-			}
-			after.Version++
-			return &row.SchemaChange{Kind: row.Alter, Before: t, After: after, Renamed: renamed}, nil
+		after, renamed, err = e.finish()
+	}
+	if err != nil {
+		a.reason = err.Error()
+		return x.reread(ctx, t, a)
+	}
+	for _, c := range e.cols {
+		switch {
+		case c.old != "":
+			f.compare(t.Columns[t.Column(c.old)], c.Column, a.lax)
+		case t.Column(c.Name) >= 0:
+			f.doubt("column %s is another one under its name", clip(c.Name, 80))
 		}
 	}
-	a.reason = err.Error()
-	return x.reread(ctx, t, a)
+	if a.ignore && leavesOut(a.specs) {
+		f.doubt("rows that were there twice were left out")
+	}
+	if f.unfilled == "" && t.SameShape(after) && t.Charset == after.Charset && t.Collation == after.Collation {
+		return nil, nil
+	}
+	after.Version++
+	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after, Renamed: renamed, Unfilled: f.unfilled, Passing: f.passing && !f.empty}, nil
 }
 
 // reread takes the shape that the catalogue has now for a statement that could
@@ -316,13 +355,37 @@ func (x *shapes) reread(ctx context.Context, t *row.Table, a action) (*row.Schem
 		now.Number, now.Version, now.Rows, now.Bytes = 0, 1, -1, -1
 		return &row.SchemaChange{Kind: row.Create, After: now}, nil
 	}
-	parents := withParents(t.Parents, now.Parents...)
-	if t.SameShape(now) && sameParents(parents, t.Parents) {
+	f, parents := x.between(t, now, a), withParents(t.Parents, now.Parents...)
+	if f.unfilled == "" && t.SameShape(now) && sameParents(parents, t.Parents) {
 		return nil, nil
 	}
 	after := next(t)
 	after.Columns, after.Key, after.Charset, after.Collation, after.Parents = now.Columns, now.Key, now.Charset, now.Collation, parents
-	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}, nil
+	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after, Unfilled: f.unfilled}, nil
+}
+
+// between says what became of rows by a statement of which only the shapes before and after
+// it are known.
+func (x *shapes) between(t, now *row.Table, a action) *filler {
+	f := &filler{empty: x.empty[t.Name]}
+	if a.ignore {
+		f.doubt("rows that were there twice may have been left out")
+	}
+	kept := 0
+	for _, c := range now.Columns {
+		i := t.Column(c.Name)
+		switch {
+		case i >= 0:
+			kept++
+			f.compare(t.Columns[i], c, a.lax)
+		case c.Default == nil:
+			f.doubt("what rows show in the new column %s is not in the log", clip(c.Name, 80))
+		}
+	}
+	if kept < len(t.Columns) && kept < len(now.Columns) {
+		f.doubt("a column may have got another name")
+	}
+	return f
 }
 
 // recheckKey asks the catalogue for the key of a table when an index is gone that

@@ -268,7 +268,7 @@ func (s *source) Read(ctx context.Context, split connector.Split, from position.
 // readChunk emits the chunk's mark, then its rows. An error leaves the chunk to be
 // read again, under a new mark.
 func (s *source) readChunk(ctx context.Context, split connector.Split, emit func(*row.Batch) error) error {
-	if len(split.Tables) != 1 || split.Generation > row.MaxGeneration || split.Chunk > row.MaxChunk {
+	if len(split.Tables) != 1 || split.Chunk > row.MaxChunk {
 		return fault.New(fault.Internal, "chunk %s is not of a form that can be read", split.ID)
 	}
 	bounds, err := parseRange(split.Range)

@@ -74,8 +74,12 @@ func (r *streamer) act(a action, q queryEvent, text string, last bool) error {
 // change hands over a schema change after everything before it.
 func (r *streamer) change(c *row.SchemaChange, text string, last bool) error {
 	c.Statement = clip(strings.TrimSpace(text), 4000)
+	where := ", at " + r.group.start.String() + " in transaction " + r.group.id() + ": " + clip(strings.TrimSpace(text), 300)
 	if c.Kind == row.Stop {
-		c.After.Stopped = clip(c.After.Stopped, 1000) + ", at " + r.group.start.String() + " in transaction " + r.group.id() + ": " + clip(strings.TrimSpace(text), 300)
+		c.After.Stopped = clip(c.After.Stopped, 1000) + where
+	}
+	if c.Unfilled != "" {
+		c.Unfilled = clip(c.Unfilled, 1000) + where
 	}
 	if err := r.clear(); err != nil {
 		return err

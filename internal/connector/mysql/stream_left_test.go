@@ -34,9 +34,11 @@ func TestStream_when_the_server_cannot_be_asked_about_a_statement(t *testing.T) 
 	refuse := func(statement string, n int) {
 		before := dumpOf(t, srv)
 		srv.Exec(t, "SET sql_log_bin = 0; ALTER USER u@'127.0.0.1' WITH MAX_USER_CONNECTIONS 1; FLUSH PRIVILEGES; SET sql_log_bin = 1; USE d; "+statement)
-		late := time.Now().Add(30 * time.Second)
+		late := time.After(30 * time.Second)
 		for again := before; again == before || again == ""; again = dumpOf(t, srv) {
-			if time.Sleep(20 * time.Millisecond); time.Now().After(late) {
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-late:
 				t.Fatal("it never failed, or does not read again")
 			}
 		}

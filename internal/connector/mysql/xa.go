@@ -289,7 +289,7 @@ func (s *source) preparedIn(ctx context.Context, until place) (xaFile, error) {
 				found.open[e.xa] = group
 			}
 		case evQuery, evQueryCompressed:
-			q, err := parseQuery(body, h.kind == evQueryCompressed)
+			q, err := parseQuery(h, body, h.kind == evQueryCompressed)
 			if err != nil {
 				return err
 			}

@@ -119,7 +119,8 @@ func (g *target) mayCross(err error) bool {
 // cross notes it: from the next attempt on rows go before they are put.
 func (s *sink) cross(g *target, cause error) error {
 	s.note(s.crossing, g)
-	return fault.New(fault.TargetFailed, "rows of %s take one another's place in a unique index; they go first from now on", g.table.Name).At("%s", s.Where()).By(cause)
+	return fault.New(fault.TargetFailed, "rows of %s take one another's place in a unique index; they go first from now on", g.table.Name).At("%s", s.Where()).By(cause).
+		Try("nothing is to be done: the rows are written again")
 }
 
 // same compares columns of the table t with those given.

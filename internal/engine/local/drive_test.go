@@ -8,6 +8,7 @@ import (
 
 	"godwit/internal/engine"
 	"godwit/internal/engine/enginetest"
+	"godwit/internal/fault"
 	"godwit/internal/job"
 )
 
@@ -62,6 +63,42 @@ func TestDrive_when_alarms_are_told(t *testing.T) {
 		}
 		if len(told) != 2 || told[job.Alarm{Kind: job.AlarmTask, On: "a"}] != 8 || told[job.Alarm{Kind: job.AlarmJob}] != 8 {
 			t.Fatalf("%v", told)
+		}
+	})
+}
+
+// recovering is work whose task commits something in the attempt after the outage, and goes
+// on until it is over.
+type recovering struct {
+	*script
+	outage uint64 // attempts
+	over   chan struct{}
+}
+
+func (w *recovering) RunTask(_ context.Context, r engine.Run) (bool, error) {
+	if r.Attempt <= w.outage {
+		return false, fault.New(fault.SourceUnreachable, "away")
+	}
+	r.Progressed()
+	<-w.over
+	return true, nil
+}
+
+func TestDrive_when_a_source_is_away_for_long(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &recovering{&script{tasks: []job.Task{{ID: "a", Kind: job.Copy}}}, 3 * job.MaxFruitless, make(chan struct{})}
+		var told []string
+		alarm := func(a job.Action) {
+			told = append(told, string(a.Alarm.Kind))
+			if a.Kind == job.ResolveAlarm {
+				close(w.over) // it is resolved while the task goes on
+			}
+		}
+		if err := Drive(t.Context(), w, engine.Driving{From: job.New(job.Options{}, 1, time.Now()), Alarm: alarm, Log: quiet}); err != nil {
+			t.Fatal(err)
+		}
+		if len(told) != 2 || told[0] != string(job.AlarmRetrying) || told[1] != told[0] {
+			t.Errorf("%q", told)
 		}
 	})
 }

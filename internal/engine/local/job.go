@@ -34,13 +34,18 @@ func (s *State) Accept(ctx context.Context, spec *job.Spec, again bool) ([]job.E
 	}
 	edits := spec.Diff(kept)
 	if e := refused(edits); e != nil && !again {
-		err := fault.New(fault.JobEdit, "%s changed from %q to %q: %s", e.Field, e.From, e.To, e.Why).At("%s", spec.File)
-		if e.Elsewhere {
-			return nil, err.Try("take the edit back, or name another target (an empty folder) as well and read everything again: godwit run --again %s", spec.File)
-		}
-		return nil, err.Try("take the edit back, or read everything again: godwit run --again %s", spec.File)
+		return nil, refusal(e, spec.File)
 	}
 	return edits, nil
+}
+
+// refusal is the error of a refused edit, with what works instead.
+func refusal(e *job.Edit, file string) error {
+	err := fault.New(fault.JobEdit, "%s changed from %q to %q: %s", e.Field, e.From, e.To, e.Why).At("%s", file)
+	if e.Elsewhere {
+		return err.Try("take the edit back, or name another target (an empty folder) as well and read everything again: godwit run --again %s", file)
+	}
+	return err.Try("take the edit back, or read everything again: godwit run --again %s", file)
 }
 
 // refused is the edit of which it is told that it is refused: the one that takes most to

@@ -1,18 +1,16 @@
 package local
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"godwit/internal/connector"
 	"godwit/internal/fault"
 	"godwit/internal/job"
-	"godwit/internal/option"
 	"godwit/internal/watch"
 )
 
@@ -114,9 +112,9 @@ func TestKeepProgress_while_a_run_goes_on(t *testing.T) {
 		if p, err := s.Progress(t.Context()); p != nil || err != nil {
 			t.Fatalf("%+v, %v", p, err)
 		}
-		begin, rows := time.Now(), int64(0)
+		begin, rows := time.Now(), atomic.Int64{}
 		stop := s.KeepProgress(t.Context(), false, func() watch.Progress {
-			return watch.Progress{Elapsed: time.Since(begin).Seconds(), Rows: watch.Count{Done: rows}}
+			return watch.Progress{Elapsed: time.Since(begin).Seconds(), Rows: watch.Count{Done: rows.Load()}}
 		})
 		kept := func(after time.Duration) float64 {
 			t.Helper()
@@ -137,7 +135,7 @@ func TestKeepProgress_while_a_run_goes_on(t *testing.T) {
 		if at := kept(keepIdle); at != 32 {
 			t.Errorf("after a while without news kept is that of %v s", at)
 		}
-		rows = 1
+		rows.Store(1)
 		if at := kept(keepEvery); at != 44 {
 			t.Errorf("something moved, and kept is that of %v s", at)
 		}
@@ -233,39 +231,23 @@ func TestStatuses_of_all_jobs(t *testing.T) {
 
 // A target keeps the form it was made in, whatever is read again: the hint must not send
 // there.
-func TestAccept_when_only_another_target_helps(t *testing.T) {
-	systems := job.Systems{Registry: connector.Registry{
-		Sources: []connector.SourceDriver{{Name: "src"}},
-		Sinks: []connector.SinkDriver{{Name: "files", Options: []option.Field{
-			{Name: "address", Kind: option.Text}, {Name: "format", Kind: option.Text, Form: true},
-			{Name: "csv", Kind: option.Object, Form: true, Fields: []option.Field{{Name: "header", Kind: option.Bool}}},
-		}}},
-	}}
-	parse := func(address, format string, header bool) *job.Spec {
-		t.Helper()
-		text := fmt.Appendf(nil, "name: shop\nsource: {src: {}}\ntables: [\"a.*\"]\nsinks: [{name: lake, files: {address: %s, format: %s, csv: {header: %v}}}]\n", address, format, header)
-		s, ps := job.Parse("job.yaml", text, systems, option.Resolver{})
-		if len(ps) > 0 {
-			t.Fatal(ps.Err())
-		}
-		return s
-	}
-	s := opened(t, t.TempDir(), "shop")
-	if err := s.KeepSpec(t.Context(), parse("a", "csv", true)); err != nil {
-		t.Fatal(err)
-	}
+func TestRefusal_when_only_another_target_helps(t *testing.T) {
+	where, form := job.Edit{Field: "sinks.lake.files.address", Effect: job.Refused}, job.Edit{Field: "sinks.lake.files.format", Effect: job.Refused, Elsewhere: true}
+	live := job.Edit{Field: "parallel", Effect: job.Applies}
 	for _, c := range []struct {
-		spec        *job.Spec
+		edits       []job.Edit
 		field, hint string
 	}{
-		{parse("b", "csv", true), "sinks.lake.files.address", "take the edit back, or read everything again"},
-		{parse("a", "json", true), "sinks.lake.files.format", "name another target"},
-		{parse("a", "csv", false), "sinks.lake.files.csv.header", "name another target"},
-		{parse("b", "json", true), "sinks.lake.files.format", "name another target"},
+		{[]job.Edit{live, where}, where.Field, "take the edit back, or read everything again: godwit run --again job.yaml"},
+		{[]job.Edit{live, form}, form.Field, "another target (an empty folder) as well and read everything again: godwit run --again job.yaml"},
+		{[]job.Edit{where, live, form}, form.Field, "another target"},
 	} {
-		_, err := s.Accept(t.Context(), c.spec, false)
-		if e := fault.Of(err); e.Code != fault.JobEdit || !strings.HasPrefix(e.What, c.field) || !strings.Contains(e.Hint, c.hint) || !strings.Contains(e.Hint, "--again job.yaml") {
-			t.Errorf("%s: %+v", c.field, e)
+		e := fault.Of(refusal(refused(c.edits), "job.yaml"))
+		if e.Code != fault.JobEdit || !strings.HasPrefix(e.What, c.field) || !strings.Contains(e.Hint, c.hint) {
+			t.Errorf("%+v", e)
 		}
+	}
+	if e := refused([]job.Edit{live}); e != nil {
+		t.Errorf("%+v is refused", e)
 	}
 }

@@ -216,7 +216,8 @@ func (r *runner) carryOut(ctx context.Context, a job.Action, apart map[string]jo
 	}
 	return r.work.RunTask(ctx, engine.Run{
 		Task: a.Task, Attempt: a.Attempt, Discard: a.Discard,
-		CaughtUp: func() { tell(job.CaughtUp) }, Regroup: func() { tell(job.Regroup) },
+		Progressed: func() { tell(job.TaskProgressed) },
+		CaughtUp:   func() { tell(job.CaughtUp) }, Regroup: func() { tell(job.Regroup) },
 		Healable: func(tables []string) {
 			r.send(answer{Event: job.Event{Kind: job.Healable, ID: a.Task.ID, Attempt: a.Attempt, Tables: tables}})
 		},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -94,7 +95,7 @@ func (s *State) takeLock() error {
 }
 
 func (s *State) openDB() error {
-	dsn := "file:" + filepath.Join(s.Dir, "state.db") + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=synchronous(NORMAL)&_pragma=cache_size(-256)"
+	dsn := "file:" + (&url.URL{Path: filepath.Join(s.Dir, "state.db")}).EscapedPath() + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=synchronous(NORMAL)&_pragma=cache_size(-256)"
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return s.broken(err)

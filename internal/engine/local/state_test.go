@@ -97,7 +97,7 @@ func TestState_when_the_folder_cannot_be_used(t *testing.T) {
 }
 
 func TestState_kept(t *testing.T) {
-	s, err := OpenState(t.TempDir(), "j", true)
+	s, err := OpenState(filepath.Join(t.TempDir(), "50% #1?"), "j", true)
 	if err != nil {
 		t.Fatal(err)
 	}

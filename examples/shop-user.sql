@@ -1,6 +1,5 @@
 -- The account that examples/shop.yaml uses, with the least it needs: to read the
--- tables, and to read the binlog as a replica does. Where foreign keys cascade (not in this
--- shop), GRANT SHOW VIEW on the database too: MariaDB hides foreign keys otherwise.
+-- tables, and to read the binlog as a replica does.
 CREATE USER godwit@'127.0.0.1' IDENTIFIED BY 'choose-your-own';
 GRANT SELECT ON shop.* TO godwit@'127.0.0.1';
 GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO godwit@'127.0.0.1';

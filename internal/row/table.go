@@ -77,6 +77,9 @@ type Table struct {
 	// Cascades names the tables whose rows a foreign key changes along with this
 	// table's, unseen by the log.
 	Cascades []Name `json:"cascades,omitempty"`
+	// Parents are the tables, chosen or not, with whose changes a foreign key changes
+	// rows of this one, unseen by the log, in the order of their names.
+	Parents []Parent `json:"parents,omitempty"`
 	// Stopped tells why the stream left the table at this version ("resync
 	// needed"); empty while it flows. A stopped table has no more rows.
 	Stopped string `json:"stopped,omitempty"`
@@ -88,6 +91,13 @@ type Table struct {
 	// are not part of the shape and are not stored.
 	Rows  int64 `json:"-"`
 	Bytes int64 `json:"-"`
+}
+
+// Parent is a table with whose changes a foreign key changes rows of another.
+type Parent struct {
+	Name Name `json:"name"`
+	// Columns are those of it that foreign keys refer to, in order; empty: its key.
+	Columns []string `json:"columns,omitempty"`
 }
 
 // SameShape reports whether both versions have the same columns, types and key,

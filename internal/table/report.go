@@ -64,14 +64,19 @@ func (c *check) note(on, name, detail string, err error) {
 // source looks at the source, and at its log where all sinks can be asked what they
 // need of it.
 func (c *check) source(ctx context.Context, o *opened, all bool, parallel int) {
-	c.note("source", "connection", "reached", nil)
 	tables, _, err := o.source.Discover(ctx, o.spec.Tables)
+	if unreached(err) {
+		c.note("source", "connection", "", err)
+		return
+	}
+	c.note("source", "connection", "reached", nil)
 	if err == nil && len(tables) == 0 {
 		err = flow.NoTables(o.spec.Tables.Patterns)
 	}
 	c.note("source", "tables", fmt.Sprintf("%d chosen", len(tables)), err)
 	c.tables = tables
 	c.Findings = append(c.Findings, checks(ctx, "source", o.source, tables)...)
+	c.Findings = append(c.Findings, o.checkStart(ctx)...)
 	if all {
 		c.Findings = append(c.Findings, o.checkLog(ctx, tables, parallel)...)
 	}
@@ -85,6 +90,29 @@ func (c *check) sink(ctx context.Context, s *flow.Sink) {
 	if err == nil {
 		c.Findings = append(c.Findings, checks(ctx, s.Name, s.Sink, routed)...)
 	}
+}
+
+// unreached reports whether what failed is the connection itself.
+func unreached(err error) bool {
+	return slices.ContainsFunc([]fault.Code{fault.SourceUnreachable, fault.SourceAuth, fault.SourceTLS, fault.SourceBusy, fault.SourceProtocol},
+		func(c fault.Code) bool { return fault.Has(err, c) })
+}
+
+// checkStart looks whether the log has the place at which a job begins that has not begun.
+func (o *opened) checkStart(ctx context.Context) []watch.Finding {
+	l, ok := o.source.(connector.Locator)
+	if !ok || o.spec.Mode != job.Changes || o.spec.Start.Head {
+		return nil
+	}
+	states, err := o.flow.Find(ctx)
+	if err == nil && !slices.ContainsFunc(states, func(s *flow.SinkState) bool { return s.At.IsZero() }) {
+		return nil
+	}
+	at, err := l.Locate(ctx, o.spec.Start.Place, o.spec.Start.Time)
+	if err != nil {
+		return []watch.Finding{{On: "source", Name: "start", Fault: fault.Of(err)}}
+	}
+	return []watch.Finding{{On: "source", Name: "start", Detail: o.describe(at)}}
 }
 
 func checks(ctx context.Context, on string, what any, tables []*row.Table) []watch.Finding {
@@ -178,9 +206,7 @@ func (o *opened) planTable(ctx context.Context, t *row.Table, states []*flow.Sin
 	for _, k := range t.Key {
 		p.Key = append(p.Key, t.Columns[k].Name)
 	}
-	if len(t.Cascades) > 0 {
-		p.Note = fmt.Sprintf("foreign keys change %s along with it, which the log does not carry", names(t.Cascades))
-	}
+	p.Note = o.cascades(t)
 	if o.spec.Mode == job.Changes {
 		p.State = "changes"
 	} else {
@@ -217,6 +243,25 @@ func (o *opened) planTable(ctx context.Context, t *row.Table, states []*flow.Sin
 			Guarantee: target.Guarantee.Level, Reason: target.Guarantee.Reason})
 	}
 	return p, nil
+}
+
+// cascades tells what foreign keys change along with a table, and what changes it along
+// without being chosen.
+func (o *opened) cascades(t *row.Table) string {
+	var notes []string
+	if len(t.Cascades) > 0 {
+		notes = append(notes, fmt.Sprintf("foreign keys change %s along with it, which the log does not carry", names(t.Cascades)))
+	}
+	var outside []row.Name
+	for _, p := range t.Parents {
+		if !o.spec.Tables.Match(p.Name) {
+			outside = append(outside, p.Name)
+		}
+	}
+	if len(outside) > 0 {
+		notes = append(notes, fmt.Sprintf("foreign keys change it along with %s, not among the tables, which the log does not carry", names(outside)))
+	}
+	return strings.Join(notes, "; ")
 }
 
 func names(ns []row.Name) string {

@@ -132,3 +132,28 @@ func TestPlan_when_the_log_is_kept_too_short(t *testing.T) {
 	code, said = run(t, s.Password, "plan", j.file())
 	want(t, code, said, 0, "log kept for 7 d", "0 tables to read")
 }
+
+func TestCheck_when_the_start_is_gone_and_when_the_source_is(t *testing.T) {
+	s := one(t)
+	j := newJob(t, s, "mode", "changes", "start", `"2001-02-03T04:05:06Z"`)
+	code, said := run(t, s.Password, "check", j.file())
+	want(t, code, said, 0, "connection", "reached", "bin.000001:")
+	s.Exec(t, "FLUSH BINARY LOGS; FLUSH BINARY LOGS")
+	purgeTo(t, s, "bin.000003")
+	const hint = "set `start` to a later place or time, or to head: the log begins with bin.000003"
+	for _, start := range []string{"2001-02-03T04:05:06Z", "bin.000001:4"} {
+		j.set("start", `"`+start+`"`)
+		code, said = run(t, s.Password, "check", j.file())
+		want(t, code, said, 3, "SOURCE_LOST", hint)
+		code, said = run(t, s.Password, j.args()...)
+		want(t, code, said, 1, "SOURCE_LOST", "the log begins with bin.000003")
+	}
+	if err := s.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	code, said = run(t, s.Password, "check", j.file())
+	want(t, code, said, 3, "SOURCE_UNREACHABLE")
+	if strings.Contains(said, "reached\n") || strings.Contains(said, "0 chosen") {
+		t.Errorf("it says that what is down was reached:\n%s", said)
+	}
+}

@@ -38,7 +38,7 @@ type conn struct {
 // and no limit on how long a statement, or a reader that holds it back, may take.
 const session = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = '', " +
 	"net_write_timeout = 31536000, net_read_timeout = 3600, wait_timeout = 2147483, " + lockPatience + ", " +
-	"sql_select_limit = DEFAULT, sql_big_selects = 1, autocommit = 1, "
+	"sql_select_limit = DEFAULT, sql_big_selects = 1, sql_quote_show_create = 1, autocommit = 1, "
 
 // lockPatience bounds, in seconds, how long a reader waits for whoever alters its table.
 const lockPatience = "lock_wait_timeout = 60"
@@ -124,7 +124,9 @@ func (s *source) login(ctx context.Context, encrypt bool) (c *conn, err error) {
 			_ = raw.Close()
 		}
 	}()
+	var greeted *client.Conn
 	g, err := client.ConnectWithDialer(ctx, s.cfg.network, s.cfg.address, s.cfg.user, s.cfg.password.Reveal(), "", dialer, func(g *client.Conn) error {
+		greeted = g
 		g.SetAttributes(map[string]string{"program_name": "godwit"})
 		g.UnsetCapability(gomysql.CLIENT_QUERY_ATTRIBUTES) // the commands are written here, without the prefix it asks for
 		if encrypt {
@@ -132,6 +134,9 @@ func (s *source) login(ctx context.Context, encrypt bool) (c *conn, err error) {
 		}
 		return g.SetCollation("utf8mb4_general_ci")
 	})
+	if err != nil && strings.Contains(err.Error(), "auth plugin") {
+		return nil, s.pluginFault(err, greeted.GetServerVersion())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -160,15 +165,23 @@ func (s *source) dialFault(err error) error {
 		return f
 	case errors.As(err, &known), errors.As(err, &record), noTLS(err), strings.Contains(err.Error(), "tls:"), strings.Contains(err.Error(), "x509:"):
 		return fault.New(fault.SourceTLS, "no encrypted connection to the server").At("%s", s.where()).By(rootOf(err)).Try("tls.mode is %s: give `ca` and `server_name`, or another mode", s.cfg.tls.Mode)
-	case strings.Contains(err.Error(), "auth plugin"):
-		return fault.New(fault.SourceAuth, "user %s has an authentication plugin that is not supported", s.cfg.user).At("%s", s.where()).By(rootOf(err)).
-			Try("ALTER USER %s IDENTIFIED VIA mysql_native_password USING PASSWORD('…')", quoteText(s.cfg.user))
 	}
 	if strings.Contains(err.Error(), "invalid sequence") || strings.Contains(err.Error(), "invalid protocol version") {
 		return fault.New(fault.SourceProtocol, "the server's greeting cannot be understood: is this a MariaDB or MySQL server?").At("%s", s.where()).By(err)
 	}
 	return fault.New(fault.SourceUnreachable, "no connection to %s", s.cfg.address).At("%s", s.where()).By(rootOf(err)).
 		Try("check that the server runs, listens there (bind-address) and is not behind a firewall")
+}
+
+// pluginFault says that the server asks for a login that is not spoken, and how its
+// version takes one that is.
+func (s *source) pluginFault(err error, version string) *fault.Error {
+	as := "WITH caching_sha2_password BY '…'"
+	if strings.Contains(version, "MariaDB") {
+		as = "VIA mysql_native_password USING PASSWORD('…')"
+	}
+	return fault.New(fault.SourceAuth, "user %s has an authentication plugin that is not supported", s.cfg.user).At("%s", s.where()).By(rootOf(err)).
+		Try("ALTER USER %s IDENTIFIED %s", quoteText(s.cfg.user), as)
 }
 
 // rootOf drops the library's own layers, whose texts repeat each other.

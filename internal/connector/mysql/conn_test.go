@@ -124,6 +124,20 @@ func TestDial_tells_why_it_failed(t *testing.T) {
 	}
 }
 
+func TestDial_when_the_plugin_is_not_spoken(t *testing.T) {
+	for version, want := range map[string]string{
+		"8.0.40":                    "ALTER USER 'gw' IDENTIFIED WITH caching_sha2_password BY '…'",
+		"5.5.5-10.11.6-MariaDB-log": "ALTER USER 'gw' IDENTIFIED VIA mysql_native_password USING PASSWORD('…')",
+	} {
+		body := "\x0a" + version + "\x00\x01\x00\x00\x00abcdefgh\x00\xff\xff\x21\x02\x00\xff\xdf\x15" + strings.Repeat("\x00", 10) + "ijklmnopqrst\x00some_plugin\x00"
+		address := listen(t, string([]byte{byte(len(body)), 0, 0, 0})+body)
+		err := dialOnce(t, map[string]any{"address": address, "user": "gw", "password": secret.New(canary)})
+		if f := fault.Of(err); !fault.Has(err, fault.SourceAuth) || f.Hint != want {
+			t.Errorf("%s: %v, hint %q", version, err, f.Hint)
+		}
+	}
+}
+
 // listen answers every connection with text and keeps it open.
 func listen(t testing.TB, text string) string {
 	t.Helper()

@@ -45,15 +45,16 @@ const (
 
 // action is one step of a statement. It changes at most one table.
 type action struct {
-	deed   deed
-	name   row.Name
-	to     row.Name // rename: the new name; like: the old table; parent: the child
-	create *ast.CreateTableStmt
-	specs  []*ast.AlterTableSpec
-	reason string
-	column string // key: what is altered, only if it is in the key; empty: an index is gone
-	ifNot  bool   // create: only if it does not exist
-	made   bool   // stop: the statement makes the table
+	deed    deed
+	name    row.Name
+	to      row.Name // rename: the new name; like: the old table; parent: the child
+	create  *ast.CreateTableStmt
+	specs   []*ast.AlterTableSpec
+	reason  string
+	columns []string // parent: those of it that are referred to; empty: its key
+	column  string   // key: what is altered, only if it is in the key; empty: an index is gone
+	ifNot   bool     // create: only if it does not exist
+	made    bool     // stop: the statement makes the table
 	// lax: the server makes values fit where it would refuse the statement else; ignore:
 	// it leaves out rows that may not be there twice.
 	lax, ignore bool
@@ -350,9 +351,9 @@ func (x *statementReader) readParsed(text, database string, mode uint64, name ro
 			out[0].deed, out[0].to = deedLike, x.nameOf(s.ReferTable, database)
 		}
 		for _, c := range s.Constraints {
-			out = x.appendParent(out, c, name, database)
+			out = x.appendParent(out, c.Refer, name, database)
 		}
-		return x.appendParents(out, s.Cols, name, database)
+		return x.appendInline(out, s.Cols, name, database)
 	case *ast.AlterTableStmt:
 		return x.readAlter(s, name, database)
 	}
@@ -547,13 +548,15 @@ func (x *statementReader) readAlter(s *ast.AlterTableStmt, name row.Name, databa
 		case ast.AlterTableAddColumns, ast.AlterTableDropColumn, ast.AlterTableModifyColumn, ast.AlterTableChangeColumn,
 			ast.AlterTableRenameColumn, ast.AlterTableDropPrimaryKey, ast.AlterTableOption:
 			alter.specs = append(alter.specs, spec)
-			out = x.appendParents(out, spec.NewColumns, name, database)
+			out = x.appendInline(out, spec.NewColumns, name, database)
 			if spec.Tp == ast.AlterTableModifyColumn || spec.Tp == ast.AlterTableChangeColumn {
 				out = appendNullable(out, spec.NewColumns[0], name)
 			}
 		case ast.AlterTableAddConstraint:
 			alter.specs = append(alter.specs, spec)
-			out = x.appendParent(out, spec.Constraint, name, database)
+			if spec.Constraint != nil {
+				out = x.appendParent(out, spec.Constraint.Refer, name, database)
+			}
 		}
 	}
 	if len(alter.specs) > 0 {
@@ -573,28 +576,33 @@ func appendNullable(out []action, def *ast.ColumnDef, name row.Name) []action {
 	return append(out, action{deed: deedKey, name: name, column: def.Name.Name.O})
 }
 
-// appendParents adds the actions of foreign keys that are declared with their columns.
-func (x *statementReader) appendParents(out []action, cols []*ast.ColumnDef, child row.Name, database string) []action {
-	for _, def := range cols {
-		for _, o := range def.Options {
-			if x.inline && o.Tp == ast.ColumnOptionReference {
-				out = x.appendParent(out, &ast.Constraint{Refer: o.Refer}, child, database)
-			}
-		}
-	}
-	return out
-}
-
 // appendParent adds the action of a foreign key that cascades.
-func (x *statementReader) appendParent(out []action, c *ast.Constraint, child row.Name, database string) []action {
-	if c == nil || c.Refer == nil || c.Refer.Table == nil {
+func (x *statementReader) appendParent(out []action, refer *ast.ReferenceDef, child row.Name, database string) []action {
+	if refer == nil || refer.Table == nil {
 		return out
 	}
 	cascades := func(o ast.ReferOptionType) bool {
 		return o == ast.ReferOptionCascade || o == ast.ReferOptionSetNull || o == ast.ReferOptionSetDefault
 	}
-	if c.Refer.OnDelete != nil && cascades(c.Refer.OnDelete.ReferOpt) || c.Refer.OnUpdate != nil && cascades(c.Refer.OnUpdate.ReferOpt) {
-		out = append(out, action{deed: deedParent, name: x.nameOf(c.Refer.Table, database), to: child})
+	if refer.OnDelete != nil && cascades(refer.OnDelete.ReferOpt) || refer.OnUpdate != nil && cascades(refer.OnUpdate.ReferOpt) {
+		parent := action{deed: deedParent, name: x.nameOf(refer.Table, database), to: child}
+		for _, part := range refer.IndexPartSpecifications {
+			parent.columns = append(parent.columns, part.Column.Name.O)
+		}
+		out = append(out, parent)
+	}
+	return out
+}
+
+// appendInline adds those of foreign keys that stand behind columns, which MySQL before 9
+// passes over.
+func (x *statementReader) appendInline(out []action, cols []*ast.ColumnDef, child row.Name, database string) []action {
+	for _, c := range cols {
+		for _, o := range c.Options {
+			if x.inline && o.Tp == ast.ColumnOptionReference {
+				out = x.appendParent(out, o.Refer, child, database)
+			}
+		}
 	}
 	return out
 }

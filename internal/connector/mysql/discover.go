@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,7 +136,7 @@ func logged(ctx context.Context, c *conn) (string, error) {
 
 func sameShapes(a, b []*row.Table) bool {
 	return slices.EqualFunc(a, b, func(x, y *row.Table) bool {
-		return x.Name == y.Name && x.SameShape(y) && slices.Equal(x.Cascades, y.Cascades)
+		return x.Name == y.Name && x.SameShape(y) && slices.Equal(x.Cascades, y.Cascades) && sameParents(x.Parents, y.Parents)
 	})
 }
 
@@ -166,12 +167,19 @@ func spaceFilter(sel connector.Selector) func(string) bool {
 type shapeReader struct {
 	c      *conn
 	tables map[row.Name]*draft
+	// parents of each child by a foreign key that cascades, chosen or not.
+	parents map[row.Name][]row.Parent
+	alone   bool // foreign keys are not asked for
 	// Type texts, character sets and collations repeat all over a catalogue.
 	types map[[3]string]row.Type
 	// checks: some column may be JSON, which only its check tells.
 	checks bool
 	// statements reads defaults.
 	statements statementReader
+}
+
+func newShapeReader(c *conn) *shapeReader {
+	return &shapeReader{c: c, tables: map[row.Name]*draft{}, parents: map[row.Name][]row.Parent{}, types: map[[3]string]row.Type{}}
 }
 
 // draft is a table being read.
@@ -194,7 +202,7 @@ func (s *source) readShapes(ctx context.Context, c *conn, match func(row.Name) b
 	if err != nil {
 		return nil, err
 	}
-	r := &shapeReader{c: c, tables: map[row.Name]*draft{}, types: map[[3]string]row.Type{}}
+	r := newShapeReader(c)
 	for _, v := range rows {
 		name := v[0].text()
 		if systemSpace(name) || !space(name) {
@@ -204,16 +212,26 @@ func (s *source) readShapes(ctx context.Context, c *conn, match func(row.Name) b
 			return nil, err
 		}
 	}
-	return r.finish()
+	return r.finish(ctx)
 }
 
 // shapeOf reads the present shape of one table; nil when there is none.
 func (s *source) shapeOf(ctx context.Context, c *conn, n row.Name) (*row.Table, error) {
-	r := &shapeReader{c: c, tables: map[row.Name]*draft{}, types: map[[3]string]row.Type{}}
+	return newShapeReader(c).one(ctx, n)
+}
+
+// columnsOf is shapeOf without foreign keys.
+func (s *source) columnsOf(ctx context.Context, c *conn, n row.Name) (*row.Table, error) {
+	r := newShapeReader(c)
+	r.alone = true
+	return r.one(ctx, n)
+}
+
+func (r *shapeReader) one(ctx context.Context, n row.Name) (*row.Table, error) {
 	if err := r.details(ctx, n.Space, []string{n.Table}, false); err != nil {
 		return nil, err
 	}
-	out, err := r.finish()
+	out, err := r.finish(ctx)
 	if err != nil || len(out) == 0 {
 		return nil, err
 	}
@@ -299,7 +317,12 @@ func (r *shapeReader) details(ctx context.Context, space string, only []string, 
 	if err := ask("SELECT TABLE_NAME, TABLE_COLLATION"+sizes+" FROM information_schema.TABLES"+tree, addEstimate); err != nil {
 		return err
 	}
-	return r.cascades(ctx, space, where("CONSTRAINT_SCHEMA", "TABLE_NAME"))
+	if r.alone {
+		return nil
+	}
+	links, err := r.c.links(ctx, space, append(chosen, only...))
+	r.link(links)
+	return err
 }
 
 // unusable is the column of information_schema.STATISTICS, or what stands for it,
@@ -388,24 +411,6 @@ func (r *shapeReader) labelOf(ctx context.Context, t row.Name, c *row.Column, at
 	return string(text), nil
 }
 
-// cascades notes, with the parent, the tables that are changed along with it. The
-// children are the tables being read; a parent that is not among the chosen
-// tables is not followed, but neither are its changes.
-func (r *shapeReader) cascades(ctx context.Context, space, where string) error {
-	return r.c.each(ctx, askParents+where, func(v []value) error {
-		child := row.Name{Space: space, Table: v[0].text()}
-		parent := row.Name{Space: v[1].text(), Table: v[2].text()}
-		if d := r.tables[child]; d == nil || len(d.t.Columns) == 0 || !follows(v[3].text()) && !follows(v[4].text()) {
-			return nil
-		}
-		// The parent may not have been read yet, or not be chosen: finish drops
-		// what stays without columns.
-		d := r.draft(parent)
-		d.t.Cascades = append(d.t.Cascades, child)
-		return nil
-	})
-}
-
 // draft returns the draft of a table, a new one when there is none.
 func (r *shapeReader) draft(n row.Name) *draft {
 	d := r.tables[n]
@@ -415,11 +420,6 @@ func (r *shapeReader) draft(n row.Name) *draft {
 	}
 	return d
 }
-
-// askParents asks for foreign keys: child, parent and what becomes of the child's rows.
-const askParents = "SELECT TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME, UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS"
-
-func follows(rule string) bool { return rule == "CASCADE" || rule == "SET NULL" }
 
 // addCheck finds a column that is JSON: the server keeps it as longtext with a
 // check under the column's own name.
@@ -538,17 +538,28 @@ func number(v value) int64 {
 }
 
 // finish returns the tables that have columns, ordered by name.
-func (r *shapeReader) finish() ([]*row.Table, error) {
+func (r *shapeReader) finish(ctx context.Context) ([]*row.Table, error) {
+	if err := r.above(ctx, slices.Collect(maps.Keys(r.parents))); err != nil {
+		return nil, err
+	}
 	out := make([]*row.Table, 0, len(r.tables))
 	for _, d := range r.tables {
 		if len(d.t.Columns) == 0 {
 			continue
 		}
 		d.t.Key = d.key()
-		d.t.Cascades = r.closure(d.t.Name)
+		d.t.Parents = r.ancestors(d.t.Name)
 		out = append(out, &d.t)
 	}
 	slices.SortFunc(out, func(a, b *row.Table) int { return compareNames(a.Name, b.Name) })
+	for _, t := range out {
+		for _, p := range t.Parents {
+			if r.read(p.Name) {
+				parent := &r.tables[p.Name].t
+				parent.Cascades = append(parent.Cascades, t.Name)
+			}
+		}
+	}
 	return out, nil
 }
 
@@ -576,34 +587,6 @@ func (d *draft) key() []int {
 			return nil
 		}
 		out = append(out, i)
-	}
-	return out
-}
-
-// closure returns every table that a change of parent may reach.
-func (r *shapeReader) closure(parent row.Name) []row.Name {
-	seen := map[row.Name]bool{}
-	next := []row.Name{parent}
-	for len(next) > 0 {
-		d := r.tables[next[0]]
-		next = next[1:]
-		if d == nil {
-			continue
-		}
-		for _, child := range d.t.Cascades {
-			if !seen[child] {
-				seen[child] = true
-				next = append(next, child)
-			}
-		}
-	}
-	out := make([]row.Name, 0, len(seen))
-	for n := range seen {
-		out = append(out, n)
-	}
-	slices.SortFunc(out, compareNames)
-	if len(out) == 0 {
-		return nil
 	}
 	return out
 }

@@ -149,7 +149,9 @@ func (r *streamer) member(h header, body []byte) error {
 type mapped struct {
 	body   []byte // without the number
 	layout *layout
+	name   row.Name
 	table  *row.Table // chosen and flowing; nil: its rows are left out
+	parent bool       // its changes may change rows of other tables
 	misfit error
 	// watched are the columns of which an update changes rows of other tables along.
 	watched []int
@@ -178,19 +180,25 @@ func (r *streamer) tableMap(h header, body []byte) error {
 	if err != nil {
 		return r.broken(err)
 	}
-	if m.table = r.shapes.flowing(row.Name{Space: database, Table: table}); m.table != nil {
+	m.name = row.Name{Space: database, Table: table}
+	m.table, m.parent = r.shapes.flowing(m.name), len(r.shapes.reach()[m.name]) > 0
+	shape := m.table
+	if shape == nil && m.parent {
+		if shape, err = r.shapes.stranger(r.ctx, m.name); err != nil {
+			return err
+		}
+	}
+	if shape != nil {
 		tm, err := parseTableMap(body)
 		if err != nil {
 			return r.broken(err)
 		}
-		if m.layout, m.misfit = fit(m.table, tm); m.misfit != nil {
-			if err := r.fitHidden(m, tm); err != nil {
+		if m.layout, m.misfit = fit(shape, tm); m.misfit != nil {
+			if err := r.fitHidden(m, shape, tm); err != nil {
 				return err
 			}
 		}
-		if m.watched, err = r.watched(m.table); err != nil {
-			return err
-		}
+		m.watched = r.shapes.watched(shape)
 	}
 	r.maps[id] = m
 	return nil
@@ -228,7 +236,7 @@ func (r *streamer) rows(h header, body []byte) error {
 		return r.broken(fmt.Errorf("rows of table number %d came without its map", id))
 	}
 	switch {
-	case m.table == nil:
+	case m.table == nil && !m.parent:
 		return nil
 	case g.prepares != nil:
 		r.hold(m, h.kind, body)
@@ -237,9 +245,18 @@ func (r *streamer) rows(h header, body []byte) error {
 	return r.take(m, h.kind, body)
 }
 
-// take takes a row event of a chosen table as the next of the open group.
+// take takes a row event of a chosen table, or of a parent of one, as the next of the
+// open group.
 func (r *streamer) take(m *mapped, kind byte, body []byte) error {
 	g := &r.group
+	if m.parent && g.events > g.taken {
+		if err := r.cascade(m, kind, body); err != nil {
+			return err
+		}
+	}
+	if m.table == nil {
+		return nil
+	}
 	if m.misfit != nil {
 		r.stop(m.table, "resync needed: its rows in the log do not fit its shape: %v", m.misfit)
 	}
@@ -251,9 +268,6 @@ func (r *streamer) take(m *mapped, kind byte, body []byte) error {
 	}
 	if r.stopping(m.table) || g.events <= g.taken {
 		return nil
-	}
-	if err := r.cascade(m, kind, body); err != nil {
-		return err
 	}
 	u, err := r.unit()
 	if err != nil {

@@ -55,13 +55,13 @@ const hashType = tyLongLong
 
 // fitHidden mends a misfit that comes from such columns: the log has as many columns more,
 // behind those of the shape, as the table has of these keys.
-func (r *streamer) fitHidden(m *mapped, tm *tableMap) error {
-	n := len(m.table.Columns)
+func (r *streamer) fitHidden(m *mapped, t *row.Table, tm *tableMap) error {
+	n := len(t.Columns)
 	more := len(tm.types) - n
 	if more <= 0 || slices.ContainsFunc(tm.types[n:], func(t byte) bool { return t != hashType }) {
 		return nil
 	}
-	hidden, err := r.hashKeys(m.table)
+	hidden, err := r.hashKeys(t)
 	if err != nil || hidden != more {
 		return err
 	}
@@ -70,7 +70,7 @@ func (r *streamer) fitHidden(m *mapped, tm *tableMap) error {
 	if tm.names != nil {
 		cut.names = tm.names[:n]
 	}
-	if m.layout, m.misfit = fit(m.table, &cut); m.misfit == nil {
+	if m.layout, m.misfit = fit(t, &cut); m.misfit == nil {
 		for range more {
 			m.layout.fields = append(m.layout.fields, field{how: howHidden, size: 8})
 		}

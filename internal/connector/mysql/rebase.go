@@ -403,6 +403,19 @@ func (s *source) Locate(ctx context.Context, text string, at time.Time) (positio
 		return noPosition, err
 	}
 	defer c.close()
+	p, err := s.locate(ctx, c, text, at)
+	if fault.Has(err, fault.SourceLost) {
+		f := fault.Of(err)
+		begins := ""
+		if rows, err := c.query(ctx, "SHOW BINARY LOGS"); err == nil && len(rows) > 0 {
+			begins = ": the log begins with " + rows[0][0].text()
+		}
+		return noPosition, f.Try("set `start` to a later place or time, or to head%s; or read the rows as well, with `mode: snapshot_and_changes`", begins)
+	}
+	return p, err
+}
+
+func (s *source) locate(ctx context.Context, c *conn, text string, at time.Time) (position.Position, error) {
 	log, err := s.serverLog(ctx, c)
 	if err != nil {
 		return noPosition, err
@@ -440,6 +453,9 @@ func (s *source) locatePlace(ctx context.Context, c *conn, p place) (position.Po
 		return noPosition, err
 	}
 	if err := s.prove(ctx, c, sp); err != nil {
+		if fault.Has(err, fault.SourceLost) {
+			return noPosition, err
+		}
 		return noPosition, fault.New(fault.JobValue, "no transaction starts at %s", p).At("%s", s.where()).By(err)
 	}
 	return at, nil

@@ -10,6 +10,8 @@ import (
 	"godwit/internal/fault"
 	"godwit/internal/position"
 	"godwit/test/servers/mariadb"
+	"godwit/test/servers/mysql"
+	"godwit/test/servers/sqlserver"
 )
 
 // keptSample is a log of 4 files of 100 bytes, each begun an hour after the one
@@ -141,5 +143,26 @@ func TestRetention_when_many_files_are_asked_for(t *testing.T) {
 		if len(s.fileBegun) > maxBegun {
 			t.Fatalf("%d are remembered", len(s.fileBegun))
 		}
+	}
+}
+
+func TestLocate_when_the_log_does_not_reach_back(t *testing.T) {
+	for name, srv := range map[string]*sqlserver.Server{"MariaDB": mariadb.Start(t), "MySQL": mysql.Start(t)} {
+		t.Run(name, func(t *testing.T) {
+			s := sourceOf(t, srv, nil)
+			first := srv.Query(t, "SHOW BINARY LOGS")[0][0]
+			srv.Exec(t, "CREATE DATABASE d; FLUSH BINARY LOGS; FLUSH BINARY LOGS")
+			purge(t, srv)
+			begins := srv.Query(t, "SHOW BINARY LOGS")[0][0]
+			for _, c := range []struct {
+				text string
+				at   time.Time
+			}{{text: first + ":4"}, {at: time.Unix(1e9, 0)}} {
+				_, err := s.Locate(within(t), c.text, c.at)
+				if f := fault.Of(err); !fault.Has(err, fault.SourceLost) || !strings.Contains(f.Hint, "the log begins with "+begins) {
+					t.Errorf("%v: %v, hint %q", c, err, f.Hint)
+				}
+			}
+		})
 	}
 }

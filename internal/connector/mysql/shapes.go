@@ -26,10 +26,13 @@ type shapes struct {
 	// empty are tables that were made in the log and had no row since, such as online
 	// schema changes alter before they fill them.
 	empty map[row.Name]bool
+	// strangers are the present shapes of parents that are not followed, nil for none.
+	strangers map[row.Name]*row.Table
+	below     map[row.Name][]row.Name // see reach; nil: to be made anew
 }
 
 func newShapes(s *source, split connector.Split) *shapes {
-	x := &shapes{s: s, split: split, tables: map[row.Name]*row.Table{}, spaces: map[string]collation{}, empty: map[row.Name]bool{}}
+	x := &shapes{s: s, split: split, tables: map[row.Name]*row.Table{}, spaces: map[string]collation{}, empty: map[row.Name]bool{}, strangers: map[row.Name]*row.Table{}}
 	for _, t := range split.Tables {
 		x.tables[t.Name] = t
 	}
@@ -52,6 +55,7 @@ func (x *shapes) all() []*row.Table {
 
 // done makes the shapes those after a change.
 func (x *shapes) done(c *row.SchemaChange) {
+	x.below = nil
 	empty := c.Kind == row.Create
 	if c.Before != nil {
 		empty = x.empty[c.Before.Name]
@@ -129,9 +133,16 @@ func (x *shapes) catalogue(ctx context.Context, n row.Name) (*row.Table, error) 
 
 // apply returns the change that an action makes, nil for none.
 func (x *shapes) apply(ctx context.Context, a action, q queryEvent) (*row.SchemaChange, error) {
+	delete(x.strangers, a.name)
+	delete(x.strangers, a.to)
 	t := x.tables[a.name]
 	chosen := x.split.Selector.Match(a.name)
 	switch a.deed {
+	case deedParent:
+		if child := x.tables[a.to]; child != nil {
+			return x.under(ctx, child, row.Parent{Name: a.name, Columns: a.columns})
+		}
+		return nil, nil
 	case deedCreate, deedLike:
 		if t != nil && a.ifNot || !chosen {
 			return nil, nil
@@ -151,11 +162,8 @@ func (x *shapes) apply(ctx context.Context, a action, q queryEvent) (*row.Schema
 		}
 		return nil, nil
 	}
-	switch a.deed {
-	case deedDrop:
+	if a.deed == deedDrop {
 		return &row.SchemaChange{Kind: row.Drop, Before: t}, nil
-	case deedParent:
-		return x.parent(t, a.to), nil
 	}
 	if t.Stopped != "" {
 		return nil, nil
@@ -199,7 +207,7 @@ func (x *shapes) create(ctx context.Context, old *row.Table, a action, q queryEv
 		if like := x.tables[a.to]; like != nil && like.Stopped == "" {
 			c := *like
 			t = &c
-			t.Cascades = nil // foreign keys are not copied
+			t.Cascades, t.Parents = nil, nil // foreign keys are not copied
 		} else {
 			err = fmt.Errorf("the table it is made like is not followed")
 		}
@@ -267,7 +275,7 @@ func (x *shapes) rename(ctx context.Context, t *row.Table, a action) (*row.Schem
 	switch {
 	case t != nil && in:
 		after := next(t)
-		after.Name = a.to
+		after.Name, after.Parents = a.to, x.parentsOf(t)
 		return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}, nil
 	case t != nil:
 		return &row.SchemaChange{Kind: row.Drop, Before: t}, nil
@@ -347,17 +355,12 @@ func (x *shapes) reread(ctx context.Context, t *row.Table, a action) (*row.Schem
 		now.Number, now.Version, now.Rows, now.Bytes = 0, 1, -1, -1
 		return &row.SchemaChange{Kind: row.Create, After: now}, nil
 	}
-	f := x.between(t, now, a)
-	if f.unfilled == "" && t.SameShape(now) {
+	f, parents := x.between(t, now, a), withParents(t.Parents, now.Parents...)
+	if f.unfilled == "" && t.SameShape(now) && sameParents(parents, t.Parents) {
 		return nil, nil
 	}
 	after := next(t)
-	after.Columns, after.Key, after.Charset, after.Collation = now.Columns, now.Key, now.Charset, now.Collation
-	for _, child := range now.Cascades { // only the table itself: of others it is not told here
-		if !slices.Contains(after.Cascades, child) {
-			after.Cascades = append(slices.Clip(after.Cascades), child)
-		}
-	}
+	after.Columns, after.Key, after.Charset, after.Collation, after.Parents = now.Columns, now.Key, now.Charset, now.Collation, parents
 	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after, Unfilled: f.unfilled}, nil
 }
 
@@ -422,40 +425,4 @@ func keyNames(t *row.Table) (out []string) {
 
 func sameColumns(a, b *row.Table) bool {
 	return slices.EqualFunc(a.Columns, b.Columns, func(x, y row.Column) bool { return x.Name == y.Name && x.Type.Native == y.Type.Native })
-}
-
-// withParents adds to renames what follows from them: parents know their children by
-// name.
-func (x *shapes) withParents(acts []action) []action {
-	children := map[row.Name][]row.Name{}
-	for _, t := range x.tables {
-		children[t.Name] = slices.Clip(t.Cascades)
-	}
-	var out []action
-	for _, a := range acts {
-		out = append(out, a)
-		switch {
-		case a.deed == deedParent:
-			children[a.name] = append(children[a.name], a.to)
-		case a.deed == deedRename && x.split.Selector.Match(a.to):
-			children[a.to] = children[a.name]
-			delete(children, a.name)
-			for _, parent := range slices.SortedFunc(maps.Keys(children), compareNames) {
-				if slices.Contains(children[parent], a.name) {
-					children[parent] = append(children[parent], a.to)
-					out = append(out, action{deed: deedParent, name: parent, to: a.to})
-				}
-			}
-		}
-	}
-	return out
-}
-
-func (x *shapes) parent(t *row.Table, child row.Name) *row.SchemaChange {
-	if slices.Contains(t.Cascades, child) {
-		return nil
-	}
-	after := next(t)
-	after.Cascades = append(slices.Clip(slices.Clone(t.Cascades)), child)
-	return &row.SchemaChange{Kind: row.Alter, Before: t, After: after}
 }

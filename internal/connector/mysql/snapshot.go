@@ -325,7 +325,7 @@ func (s *source) readGone(ctx context.Context, t row.Name, emit func(*row.Batch)
 		return err
 	}
 	defer snap.close()
-	switch now, err := s.shapeOf(ctx, snap.c, t); {
+	switch now, err := s.columnsOf(ctx, snap.c, t); {
 	case err != nil:
 		return err
 	case now != nil:
@@ -413,7 +413,7 @@ func (s *source) readFault(ctx context.Context, c *conn, t row.Name, err error) 
 // refuse the SELECT (1412): the chunk is read again under a new mark. One that did
 // not (an instant ADD COLUMN) reads on, with the new column at its default.
 func (s *source) shapeNow(ctx context.Context, snap *snapshot, planned *row.Table) (*row.Table, error) {
-	now, err := s.shapeOf(ctx, snap.c, planned.Name)
+	now, err := s.columnsOf(ctx, snap.c, planned.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -428,7 +428,8 @@ func (s *source) shapeNow(ctx context.Context, snap *snapshot, planned *row.Tabl
 	if known := s.altered[planned.Name]; known != nil && known.SameShape(now) && known.Number == planned.Number && known.Generation == planned.Generation && known.Version == planned.Version+1 {
 		return known, nil
 	}
-	now.Number, now.Version, now.Cascades, now.Rows, now.Bytes = planned.Number, planned.Version+1, planned.Cascades, planned.Rows, planned.Bytes
+	now.Number, now.Version, now.Rows, now.Bytes = planned.Number, planned.Version+1, planned.Rows, planned.Bytes
+	now.Cascades, now.Parents = planned.Cascades, planned.Parents
 	now.Generation = planned.Generation
 	s.altered[planned.Name] = now
 	return now, nil

@@ -102,9 +102,11 @@ func quoteEnd(s string, i int, backslash bool) int {
 }
 
 // tokens splits a cleaned statement, up to maxTokens of them.
-func tokens(s string, backslash, ansi bool) []token {
+func tokens(s string, backslash, ansi bool) []token { return tokensUpTo(s, backslash, ansi, maxTokens) }
+
+func tokensUpTo(s string, backslash, ansi bool, most int) []token {
 	var out []token
-	for i := 0; i < len(s) && len(out) < maxTokens; {
+	for i := 0; i < len(s) && len(out) < most; {
 		c := s[i]
 		switch {
 		case c <= ' ':

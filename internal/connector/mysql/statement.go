@@ -2,7 +2,7 @@ package mysql
 
 import (
 	"bytes"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -30,18 +30,18 @@ func (r *streamer) statement(q queryEvent, alone bool) error {
 	if len(acts) == 1 && acts[0].deed == deedDropAll {
 		return r.dropAll(acts[0].name.Space, alone, text)
 	}
-	acts = r.shapes.withParents(acts)
+	more := r.shapes.spreads(acts)
 	for i, a := range acts {
 		if i < r.group.skip {
 			continue
 		}
 		r.group.changes = i
-		if err := r.act(a, q, text, alone && i == len(acts)-1); err != nil {
+		if err := r.act(a, q, text, alone && !more && i == len(acts)-1); err != nil {
 			return err
 		}
 	}
 	r.group.changes = max(r.group.changes, len(acts))
-	return nil
+	return r.spread(acts, text)
 }
 
 // statementText returns the text in UTF-8.
@@ -164,7 +164,7 @@ func (r *streamer) afterChange(last bool) (position.Position, int64) {
 
 // dml stops the tables that a statement changes: the log does not have the rows.
 // What the statement does is not guessed: every table it mentions stops, and all
-// of them when it mentions code.
+// of them when it mentions code; so do those that a foreign key changes along.
 func (r *streamer) dml(d *dmlText, q queryEvent, text string) {
 	all := d.verb == "CALL" || d.verb == "SELECT" || d.verb == "DO" || d.verb == "EXECUTE"
 	for _, t := range r.shapes.all() {
@@ -172,6 +172,12 @@ func (r *streamer) dml(d *dmlText, q queryEvent, text string) {
 			continue
 		}
 		r.stop(t, "resync needed: a change was logged as a statement (%s): %s", fault.SourceStatement, clip(strings.TrimSpace(text), 300))
+	}
+	below := r.shapes.reach()
+	for _, n := range slices.SortedFunc(maps.Keys(below), compareNames) {
+		if all || d.mentions(n, q.database, r.shapes.lower) {
+			r.stopChildren(n)
+		}
 	}
 }
 
@@ -194,116 +200,4 @@ func (d *dmlText) mentions(n row.Name, database string, lower bool) bool {
 		}
 	}
 	return false
-}
-
-// cascade stops the tables whose rows a foreign key changes along with a row
-// event of their parent: the log has only the parent's rows.
-func (r *streamer) cascade(m *mapped, kind byte, body []byte) error {
-	if len(m.table.Cascades) == 0 {
-		return nil
-	}
-	e, err := r.format.parseRows(kind, body)
-	if err != nil {
-		return r.broken(err)
-	}
-	if e.op == opWrite {
-		return nil
-	}
-	if e.op == opUpdate {
-		moved, err := keyMoves(m.layout, m.watched, e)
-		if err != nil {
-			return r.broken(err)
-		}
-		if !moved {
-			return nil
-		}
-	}
-	r.stopChildren(m.table, m.table.Name, 0)
-	return nil
-}
-
-// maxCascade bounds how deep cascades are followed.
-const maxCascade = 16
-
-func (r *streamer) stopChildren(t *row.Table, parent row.Name, depth int) {
-	for _, n := range t.Cascades {
-		child := r.shapes.tables[n]
-		if child == nil || child.Stopped != "" || depth > maxCascade || r.stopping(child) {
-			continue
-		}
-		r.stop(child, "resync needed: rows may have been changed by the foreign key on %s, which the log does not tell", parent)
-		r.stopChildren(child, parent, depth+1)
-	}
-}
-
-// watched returns the columns of a table whose changes cascade: those of its key, and
-// those that its children refer to instead. Shapes do not have these: the catalogue is
-// asked, once for each shape.
-func (r *streamer) watched(t *row.Table) ([]int, error) {
-	if len(t.Cascades) == 0 {
-		return nil, nil
-	}
-	if known, ok := r.referred[t]; ok {
-		return known, nil
-	}
-	c, err := r.s.dial(r.ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer c.close()
-	out := slices.Clone(t.Key)
-	for _, child := range t.Cascades {
-		rows, err := c.query(r.ctx, fmt.Sprintf("SELECT REFERENCED_COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND REFERENCED_TABLE_SCHEMA = %s AND REFERENCED_TABLE_NAME = %s",
-			quoteText(child.Space), quoteText(child.Table), quoteText(t.Name.Space), quoteText(t.Name.Table)))
-		if err != nil {
-			return nil, err
-		}
-		for _, v := range rows {
-			if i := t.Column(v[0].text()); i >= 0 && !slices.Contains(out, i) {
-				out = append(out, i)
-			}
-		}
-	}
-	r.referred[t] = out
-	return out, nil
-}
-
-// keyMoves reports whether an update event changes one of the watched columns, or may
-// change one that is referred to: without a key any column may.
-func keyMoves(l *layout, watched []int, e rowsEvent) (bool, error) {
-	if e.width != len(l.fields) {
-		return false, errImage
-	}
-	rows := e.rows
-	if e.compressed {
-		var err error
-		if rows, err = inflate(nil, rows); err != nil {
-			return false, err
-		}
-	}
-	of := *l
-	of.key = watched
-	d := decoder{}
-	n, m := count(e.present, e.width), count(e.after, e.width)
-	for len(rows) > 0 {
-		size, err := d.scan(l, e.present, n, rows)
-		if err != nil {
-			return false, err
-		}
-		old := rows[:size]
-		rows = rows[size:]
-		if e.partial {
-			if _, rows, err = l.diffs(rows); err != nil {
-				return false, err
-			}
-		}
-		if len(l.key) == 0 || d.moved(&of, e, m, old, rows) {
-			return true, nil
-		}
-		if size, err = d.scan(l, e.after, m, rows); err != nil {
-			return false, err
-		}
-		rows = rows[size:]
-	}
-	return false, nil
 }

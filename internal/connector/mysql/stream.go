@@ -46,8 +46,7 @@ type streamer struct {
 	time     uint32 // commit time of the last group
 	group    group
 	maps     map[uint64]*mapped
-	referred map[*row.Table][]int // see watched
-	clock    time.Duration        // the server's clock less ours
+	clock    time.Duration // the server's clock less ours
 	// prepares are XA transactions that are open where the reader is.
 	prepares prepares
 	// again takes the events of a prepared group that is read again; nil: none is.
@@ -79,7 +78,7 @@ func (s *source) readStream(ctx context.Context, split connector.Split, from pos
 	if err != nil {
 		return err
 	}
-	r := &streamer{s: s, split: split, shapes: newShapes(s, split), place: at.place, gtids: at.gtids, last: at.last, told: at.place, maps: map[uint64]*mapped{}, referred: map[*row.Table][]int{}}
+	r := &streamer{s: s, split: split, shapes: newShapes(s, split), place: at.place, gtids: at.gtids, last: at.last, told: at.place, maps: map[uint64]*mapped{}}
 	r.group.skip = at.changes
 	r.prepares = newPrepares(s, at.place)
 	r.pipe = newPipe(ctx, s.env, &s.pool)

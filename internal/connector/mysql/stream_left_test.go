@@ -108,9 +108,9 @@ func TestStream_when_foreign_keys_are_declared_otherwise(t *testing.T) {
 		INSERT INTO q2 VALUES (2,'')`)
 	same(t, follow(t, s, tables, from, head(t, s)),
 		`update p 1 1 2`, `update p 1 2 2`, `stop k`, `insert q 2`,
-		`alter m1 id:int(11) q:int(11) key:id`, `alter q id:int(11) key:id`,
-		`alter m1 id:int(11) q:int(11) w:int(11) key:id`, `alter m2 id:int(11) q:int(11) w:int(11) key:id`, `alter q id:int(11) key:id`, `delete q 1`, `delete q 2`, `stop m2`,
-		`create i id:int(11) q2:int(11) key:id`, `alter q2 id:int(11) key:id`,
+		`alter m1 id:int(11) q:int(11) key:id`,
+		`alter m1 id:int(11) q:int(11) w:int(11) key:id`, `alter m2 id:int(11) q:int(11) w:int(11) key:id`, `delete q 1`, `delete q 2`, `stop m2`,
+		`create i id:int(11) q2:int(11) key:id`, `alter i id:int(11) q2:int(11) key:id`,
 		`alter q2 id:int(11) v:varchar(9) key:id`, `delete q2 1 NULL`, `stop i`, `insert q2 2 ""`)
 }
 

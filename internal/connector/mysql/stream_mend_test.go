@@ -241,12 +241,17 @@ func TestStream_when_read_again_from_every_end(t *testing.T) {
 // readAgainFromEach reads again from every place that was told.
 func readAgainFromEach(t *testing.T, s *source, all []event, to position.Position) {
 	t.Helper()
+	readChosenAgain(t, s, all, to, "*.*")
+}
+
+func readChosenAgain(t *testing.T, s *source, all []event, to position.Position, pattern string) {
+	t.Helper()
 	for i, e := range all {
 		if e.end.IsZero() {
 			continue
 		}
 		var again []event
-		for _, f := range readEvents(t, s, e.end, to, e.tables) {
+		for _, f := range readChosen(t, s, e.end, to, e.tables, pattern) {
 			if f.order > e.end.Order() { // what a sink cuts
 				again = append(again, f)
 			}

@@ -117,7 +117,9 @@ func (r *streamer) beginXA(name string) {
 // hold keeps a row event of the open group for its commit.
 func (r *streamer) hold(m *mapped, kind byte, body []byte) {
 	g, p := r.group.prepares, &r.prepares
-	r.group.touch(m.table) // a rollback to a savepoint stops it
+	if m.table != nil {
+		r.group.touch(m.table) // a rollback to a savepoint stops it
+	}
 	if g.again {
 		return
 	}
@@ -174,7 +176,7 @@ func (r *streamer) replay(g *prepared) error {
 	r.format = g.format
 	for _, e := range g.events {
 		r.group.events = e.number
-		if e.mapped.table != r.shapes.flowing(e.mapped.table.Name) {
+		if t := e.mapped.table; t != nil && t != r.shapes.flowing(t.Name) {
 			r.stopRenamed(e.mapped.table)
 			continue
 		}

@@ -45,12 +45,12 @@ type addedCase struct {
 
 var addedCases = []addedCase{
 	{def: "INT"}, {def: "INT NOT NULL"}, {def: "INT DEFAULT -5"}, {def: "INT NOT NULL DEFAULT '007'"}, {def: "BIGINT UNSIGNED DEFAULT 18446744073709551615"}, {def: "BOOLEAN NOT NULL DEFAULT TRUE"},
-	{def: "INT DEFAULT 1.6", unsure: true}, {def: "BIT(9) DEFAULT b'101'"}, {def: "BIT(9) NOT NULL"},
+	{def: "INT DEFAULT 1.6"}, {def: "BIT(9) DEFAULT b'101'"}, {def: "BIT(9) NOT NULL"},
 	{def: "DECIMAL(9,2) DEFAULT 1.5"}, {def: "DECIMAL(9,2) NOT NULL"}, {def: "DECIMAL(9,2) DEFAULT '-.5'"}, {def: "DECIMAL(9,2) DEFAULT 1.555", unsure: true}, {def: "DOUBLE DEFAULT 2.5"},
 	{def: "VARCHAR(9) DEFAULT 'a '"}, {def: "CHAR(9) DEFAULT 'a '"}, {def: "VARCHAR(9) NOT NULL"}, {def: "VARCHAR(9) DEFAULT 5"}, {def: "VARCHAR(9) DEFAULT 'é'"}, {def: "VARCHAR(9) CHARACTER SET latin1 DEFAULT 'é'"},
 	{def: "BINARY(4) DEFAULT 'ab'"}, {def: "BINARY(4) NOT NULL"}, {def: "VARBINARY(4) DEFAULT 'ab'"}, {def: "TEXT"}, {def: "TEXT NOT NULL"}, {def: "BLOB NOT NULL"},
-	{def: "ENUM('p','q') NOT NULL"}, {def: "ENUM('p','q') DEFAULT 'q'"}, {def: "ENUM('p','q') DEFAULT 'Q'", unsure: true}, {def: "SET('p','q') DEFAULT 'p,q'"}, {def: "SET('p','q') DEFAULT 'q,p'", unsure: true}, {def: "SET('p','q') NOT NULL"},
-	{def: "DATE DEFAULT '2020-01-02'"}, {def: "DATE DEFAULT '20-1-2'", unsure: true}, {def: "DATE NOT NULL"}, {def: "TIME NOT NULL"}, {def: "TIME DEFAULT '-12:34:56'"}, {def: "YEAR DEFAULT 1999"}, {def: "YEAR DEFAULT 99", unsure: true}, {def: "YEAR NOT NULL"},
+	{def: "ENUM('p','q') NOT NULL"}, {def: "ENUM('p','q') DEFAULT 'q'"}, {def: "ENUM('p','q') DEFAULT 'Q'"}, {def: "SET('p','q') DEFAULT 'p,q'"}, {def: "SET('p','q') DEFAULT 'q,p'"}, {def: "SET('p','q') NOT NULL"},
+	{def: "DATE DEFAULT '2020-01-02'"}, {def: "DATE DEFAULT '20-1-2'", unsure: true}, {def: "DATE NOT NULL"}, {def: "TIME NOT NULL"}, {def: "TIME DEFAULT '-12:34:56'"}, {def: "YEAR DEFAULT 1999"}, {def: "YEAR DEFAULT 99"}, {def: "YEAR NOT NULL"},
 	{def: "DATETIME DEFAULT '2020-01-02 03:04:05'"}, {def: "DATETIME DEFAULT '2020-01-02'"}, {def: "DATETIME NOT NULL"},
 	{def: "TIMESTAMP NULL"}, {def: "TIMESTAMP NULL DEFAULT '2020-01-02 03:04:05'"}, {def: "TIMESTAMP NOT NULL DEFAULT '2020-01-02 03:04:05'"},
 	{set: "time_zone = '+05:45'", def: "TIMESTAMP NULL DEFAULT '2020-01-02 03:04:05'"}, {set: "time_zone = '-12:00'", def: "TIMESTAMP NOT NULL DEFAULT '2020-01-02 03:04:05'"},

@@ -32,11 +32,12 @@ type file struct {
 	copies int // it is written with
 }
 
-// Of data nodes that fail a file's first block other ones are asked for, so often;
-// for so long after that files are written with one copy first, for any pipeline that
-// the name node chooses may have the ill node in it until it is missed.
+// Of data nodes that fail a file's first block other ones are asked for, so often: the name
+// node does not know which are ill, and may name the same one again. For so long after that
+// files are written with one copy first, for any pipeline that it chooses may have the ill
+// node in it until it is missed.
 const (
-	pipelineTries = 5
+	pipelineTries = 12
 	pipelineIll   = 10 * time.Minute
 )
 

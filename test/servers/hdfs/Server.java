@@ -209,7 +209,7 @@ public class Server {
         sum(new Path(c[1]));
         break;
       case "get": // path, file of this machine
-        FileUtil.copy(fs(), new Path(c[1]), new File(c[2]), false, conf);
+        get(fs().getFileStatus(new Path(c[1])), new File(c[2]));
         break;
       case "put": // file of this machine, path
         FileUtil.copy(new File(c[1]), fs(), new Path(c[2]), false, conf);
@@ -249,6 +249,16 @@ public class Server {
   }
 
   /** list says what lies under a folder, at any depth. */
+  /** get copies what is in s, but for files that are being written: a killed writer leaves them. */
+  private void get(FileStatus s, File to) throws Exception {
+    if (!s.isDirectory()) {
+      if (fs().isFileClosed(s.getPath())) FileUtil.copy(fs(), s.getPath(), to, false, conf);
+      return;
+    }
+    Files.createDirectories(to.toPath());
+    for (FileStatus in : fs().listStatus(s.getPath())) get(in, new File(to, in.getPath().getName()));
+  }
+
   private void list(Path p) throws Exception {
     for (FileStatus s : fs().listStatus(p)) {
       say(s.isDirectory() ? "d" : "f", s.getLen(), s.getModificationTime(), Integer.toOctalString(s.getPermission().toShort()),

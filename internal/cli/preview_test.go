@@ -130,7 +130,7 @@ func TestInit(t *testing.T) {
 		{"--source mysql://u@h --sink file:///x --tables a.b", "the URL has no port"},
 		{"--source mysql://h:1 --sink file:///x --tables a.b", "source.mysql.user"},
 		{"--source mysql://u@h:1 --sink file:///x --tables ab", "expected database.table"},
-		{"--source mysql://u@h:1 --sink file:///x --tables a.b --mode all", "no such value"},
+		{"--source mysql://u@h:1 --sink file:///x --tables a.b --mode all", "expected a known value, not"},
 		{"--source db --sink file:///x --tables a.b", "--source: expected a URL"},
 	} {
 		r := begin(append([]string{"init", "job.yaml"}, strings.Fields(c.args)...)...)

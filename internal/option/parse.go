@@ -351,7 +351,7 @@ func (r *reader) convert(v *Values, f Field, n ast.Node, text, path string) (any
 		return r.text(v, f, n, text)
 	case Enum:
 		if !slices.Contains(f.Values, text) {
-			return nil, fmt.Errorf("no such value")
+			return nil, fmt.Errorf("expected a known value")
 		}
 		return text, nil
 	case Bool:

@@ -161,7 +161,7 @@ func TestParse_when_something_is_wrong(t *testing.T) {
 		{"size small", good("64 MiB", "12"), fault.JobValue, "11:20", "sinks[0].files.roll.size", "at least 1KiB"},
 		{"duration", good("1m30s", "90"), fault.JobValue, "11:35", "sinks[0].files.roll.every", "expected a duration such as"},
 		{"duration large", good("1m30s", "3d"), fault.JobValue, "11:35", "sinks[0].files.roll.every", "from 1s to 1d"},
-		{"enum", good("user: godwit", "tls: {mode: requird}"), fault.JobValue, "3:47", "source.mysql.tls.mode", `no such value, not "requird" did you mean "required"? known: off, required, verify`},
+		{"enum", good("user: godwit", "tls: {mode: requird}"), fault.JobValue, "3:47", "source.mysql.tls.mode", `expected a known value, not "requird" did you mean "required"? known: off, required, verify`},
 		{"int", good("user: godwit", "server_id: 0x10"), fault.JobValue, "3:46", "source.mysql.server_id", "whole number"},
 		{"int as text", good("user: godwit", `server_id: "7"`), fault.JobValue, "3:46", "source.mysql.server_id", "whole number from 1 to"},
 		{"int bounds", good("user: godwit", `server_id: 0`), fault.JobValue, "3:46", "source.mysql.server_id", "from 1 to 4294967296"},

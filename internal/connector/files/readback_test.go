@@ -90,6 +90,15 @@ func rowAt(t *row.Table, n uint64, op row.Op, cells ...any) *row.Batch {
 	return x.Finish(position.Position{}, 0)
 }
 
+// copied commits a batch as the first chunk of a table.
+func (b *bench) copied(batch *row.Batch) {
+	b.Helper()
+	w, _, err := b.sink.Open(b.Context(), connector.Shard{Job: "shop", Sink: "lake", Task: "1.1.0"}, connector.Claim{Run: 1, Attempt: 1})
+	b.must(err)
+	b.must(w.Apply(b.Context(), batch))
+	b.must(w.Commit(b.Context(), streamSet(1)))
+}
+
 // stepper returns what applies a batch and commits it at the place n of the stream.
 func (b *bench) stepper(w connector.Writer) func(n uint64, batch *row.Batch) {
 	return func(n uint64, batch *row.Batch) {
@@ -130,10 +139,7 @@ func TestReadBack_when_a_column_came_back(t *testing.T) {
 	third.Version, third.Columns = 3, append(slices.Clone(first.Columns[:1]), first.Columns[1])
 	third.Columns[1].Default = new("again")
 	b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
-	chunk, _, err := b.sink.Open(t.Context(), connector.Shard{Job: "shop", Sink: "lake", Task: "1.1.0"}, connector.Claim{Run: 1, Attempt: 1})
-	b.must(err)
-	b.must(chunk.Apply(t.Context(), rowAt(first, 1, row.Read, 1, "one")))
-	b.must(chunk.Commit(t.Context(), streamSet(1)))
+	b.copied(rowAt(first, 1, row.Read, 1, "one"))
 	w, _ := b.open(1)
 	step := b.stepper(w)
 	step(3, rowAt(first, 2, row.Insert, 2, "two"))
@@ -168,10 +174,7 @@ func TestReadBack_when_another_table_had_the_name(t *testing.T) {
 			b := newBench(t, sinktest.NewMem(), c, "shop")
 			first, altered, second := remade()
 			b.must(b.sink.Prepare(t.Context(), []*row.Table{first}))
-			chunk, _, err := b.sink.Open(t.Context(), connector.Shard{Job: "shop", Sink: "lake", Task: "1.1.0"}, connector.Claim{Run: 1, Attempt: 1})
-			b.must(err)
-			b.must(chunk.Apply(t.Context(), rowAt(first, 1, row.Read, 1, "one")))
-			b.must(chunk.Commit(t.Context(), streamSet(1)))
+			b.copied(rowAt(first, 1, row.Read, 1, "one"))
 			w, _ := b.open(1)
 			step := b.stepper(w)
 			step(3, rowAt(first, 2, row.Insert, 2, "22"))

@@ -196,7 +196,6 @@ var (
 func shown(t row.Type, text string, quoted bool) (string, bool) {
 	text = defaultForm(t, text)
 	_, fraction, _ := strings.Cut(text, ".")
-	word := nativeWord(t.Native)
 	switch t.Kind {
 	case row.Int, row.Uint, row.Bits:
 		return text, wholeNumber.MatchString(text)
@@ -209,22 +208,13 @@ func shown(t row.Type, text string, quoted bool) (string, bool) {
 	case row.Date:
 		return text, plainDate.MatchString(text)
 	case row.DateTime, row.Timestamp:
-		if plainDate.MatchString(text) {
-			text += " 00:00:00"
-		}
 		return text, plainDateTime.MatchString(text) && len(fraction) <= t.Scale
 	case row.Time:
 		return text, plainTime.MatchString(text) && len(fraction) <= t.Scale
 	case row.Text:
-		if word == "char" {
-			text = strings.TrimRight(text, " ")
-		}
 		return text, t.Charset != "" && (quoted || decimalNumber.MatchString(text))
 	case row.Bytes:
-		if word == "binary" && len(text) < t.Size {
-			text += strings.Repeat("\x00", t.Size-len(text))
-		}
-		return text, quoted && (strings.HasSuffix(word, "blob") || strings.HasSuffix(word, "binary"))
+		return text, quoted && blobLike(nativeWord(t.Native))
 	case row.Enum:
 		return text, quoted && slices.Contains(t.Labels, text)
 	case row.Labels:

@@ -171,7 +171,6 @@ func (r *streamer) tableMap(h header, body []byte) error {
 		n = 4
 	}
 	body = body[n:]
-	r.shapes.filled(body)
 	if m := r.maps[id]; m != nil && bytes.Equal(m.body, body) {
 		return nil
 	}
@@ -181,6 +180,7 @@ func (r *streamer) tableMap(h header, body []byte) error {
 		return r.broken(err)
 	}
 	m.name = row.Name{Space: database, Table: table}
+	delete(r.shapes.empty, m.name) // it has rows: each change of a shape forgets the maps
 	m.table, m.parent = r.shapes.flowing(m.name), len(r.shapes.reach()[m.name]) > 0
 	shape := m.table
 	if shape == nil && m.parent {

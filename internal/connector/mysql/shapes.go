@@ -72,16 +72,6 @@ func (x *shapes) done(c *row.SchemaChange) {
 	}
 }
 
-// filled notes that the table of a table map has rows.
-func (x *shapes) filled(body []byte) {
-	if len(x.empty) == 0 {
-		return
-	}
-	if database, table, err := mapName(body); err == nil {
-		delete(x.empty, row.Name{Space: database, Table: table})
-	}
-}
-
 // prepare reads what the server knows of charsets, once.
 func (x *shapes) prepare(ctx context.Context) error {
 	if x.known != nil {

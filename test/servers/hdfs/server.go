@@ -73,16 +73,7 @@ func Shared(t testing.TB) *Server {
 // Start starts a cluster of its own, which ends with the test.
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
-	s, err := Launch(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return process.ClosedBy[*Server](t)(Launch(o))
 }
 
 // Launch starts a cluster of its own. It should be closed; should the calling

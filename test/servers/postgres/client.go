@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"godwit/test/servers/process"
 )
 
 // Client makes a call of one of the server's client programs that connects to s.
@@ -76,23 +78,7 @@ var escapes = strings.NewReplacer(`\\`, `\`, `\b`, "\b", `\f`, "\f", `\n`, "\n",
 // fails t when there is none to be had.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	return closedBy(t)(Launch(settings...))
-}
-
-// closedBy returns what has a server that was started closed when t ends.
-func closedBy(t testing.TB) func(*Server, error) *Server {
-	return func(s *Server, err error) *Server {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return s
-	}
+	return process.ClosedBy[*Server](t)(Launch(settings...))
 }
 
 // Exec runs SQL, one or more statements.

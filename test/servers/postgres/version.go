@@ -17,6 +17,7 @@ import (
 
 	"godwit/test/servers/apt"
 	"godwit/test/servers/maven"
+	"godwit/test/servers/process"
 )
 
 // releases are the versions that StartVersion knows, besides Series.
@@ -36,7 +37,7 @@ func StartVersion(t testing.TB, major string, settings ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return closedBy(t)(in.launch(settings))
+	return process.ClosedBy[*Server](t)(in.launch(settings))
 }
 
 // Install makes sure that a major version out of Versions can be started: it is fetched on

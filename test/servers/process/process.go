@@ -6,6 +6,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,6 +64,23 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 func (p *Process) Kill() {
 	p.Signal(syscall.SIGKILL)
 	<-p.Done
+}
+
+// ClosedBy returns what takes a server that was started, fails t where it could not be,
+// and has it closed when t ends.
+func ClosedBy[T io.Closer](t testing.TB) func(T, error) T {
+	return func(s T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
+	}
 }
 
 // FreePort finds a port on loopback below the range from which the kernel gives

@@ -5,22 +5,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"godwit/test/servers/process"
 )
 
 // Start starts a server of a make for t, with extra options, and stops it when t
 // ends.
 func Start(t testing.TB, m Make, extra ...string) *Server {
 	t.Helper()
-	s, err := Launch(m, extra...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return process.ClosedBy[*Server](t)(Launch(m, extra...))
 }
 
 // Exec runs SQL, one or more statements.

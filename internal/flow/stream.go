@@ -482,9 +482,10 @@ func (a *streamApplier) evolve(ctx context.Context, b *row.Batch) error {
 // more.
 const beyond = "\xff\xff\xff\xff\xff\xff\xff\xff"
 
-// settled returns the change as it is for this sink. A table that has stopped
-// changes no more but its name, which another one may take. A table that got another name before its mark stops: its chunks
-// were read under the old name, which another table may have had by then.
+// settled returns the change as it is for this sink. A table that has stopped changes
+// no more but its name, which another one may take. A table that got another name before
+// its mark stops: its chunks were read under the old name, which another table may have
+// had by then.
 func (a *streamApplier) settled(b *row.Batch) *row.Batch {
 	c := b.Change
 	if a.state.Number > 0 && changed(c) != a.state.Number {

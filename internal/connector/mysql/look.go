@@ -21,8 +21,9 @@ var _ connector.Looker = (*source)(nil)
 const lookedUpAtOnce = 100
 
 // Look implements connector.Looker: all keys are looked up in one snapshot, opened for
-// it, so that its mark is not before the call: chunks may be read in an older one. Where a key has a column whose values
-// cannot be compared exactly (float), all rows of the table are emitted.
+// it, so that its mark is not before the call: chunks may be read in an older one. Where a
+// key has a column whose values cannot be compared exactly (float), all rows of the table
+// are emitted.
 func (s *source) Look(ctx context.Context, t *row.Table, keys *row.Batch, emit func(*row.Batch) error) error {
 	snap, err := s.openSnapshot(ctx, t.Name)
 	if err == nil {

@@ -342,6 +342,7 @@ func TestDriven_when_a_table_is_read_again_while_a_sink_is_away(t *testing.T) {
 	}
 	d.await(settled)
 	d.ask(spec.Event{Kind: spec.ResyncAsked, Tables: []string{"app.u"}, By: "ana"})
+	d.await(func(s spec.State) bool { return len(s.Apart()) > 0 }) // it is heard before it is kept
 	d.await(func(s spec.State) bool {
 		again := taskOf(s, "(resync) app.u")
 		return again.Status == spec.Retrying && again.Failure.Sink == "second" || len(s.Apart()) == 0

@@ -172,12 +172,12 @@ func TestRead_chunk_under_XA_writers(t *testing.T) {
 	from := head(t, s)
 	srv.Exec(t, "USE m; "+xaSQL("'idle'", "INSERT INTO t VALUES (1000000, 1)"))
 	var writers sync.WaitGroup
-	var writing atomic.Int32
+	var enough atomic.Bool
+	defer writers.Wait()
+	defer enough.Store(true)
 	for w := range 4 {
-		writing.Add(1)
 		writers.Go(func() {
-			defer writing.Add(-1)
-			for i := range 5 {
+			for i := 0; !enough.Load(); i++ {
 				var sql strings.Builder
 				for k := range 200 {
 					fmt.Fprintf(&sql, "XA START 'w%d-%d-%d'; INSERT INTO t (a) VALUES (1); XA END 'w%[1]d-%[2]d-%[3]d'; XA PREPARE 'w%[1]d-%[2]d-%[3]d'; XA COMMIT 'w%[1]d-%[2]d-%[3]d';", w, i, k)
@@ -194,7 +194,7 @@ func TestRead_chunk_under_XA_writers(t *testing.T) {
 		ids  []string
 	}
 	var readings []reading
-	for writing.Load() > 0 {
+	for len(readings) < 10 && !t.Failed() {
 		if snap := s.snapshots.take(tables[0].Name, 0); snap != nil {
 			snap.close() // a new mark for every reading
 		}
@@ -218,6 +218,7 @@ func TestRead_chunk_under_XA_writers(t *testing.T) {
 		}
 		readings = append(readings, r)
 	}
+	enough.Store(true)
 	writers.Wait()
 	all := readEvents(t, s, from, head(t, s), tables)
 	wrong := 0
@@ -234,9 +235,6 @@ func TestRead_chunk_under_XA_writers(t *testing.T) {
 			wrong++
 			t.Errorf("reading %d: %d rows, the log has %d before the mark", i, len(r.ids), len(want))
 		}
-	}
-	if len(readings) < 5 {
-		t.Errorf("only %d readings while writers wrote", len(readings))
 	}
 	t.Logf("%d transactions, %d of %d readings wrong", len(all), wrong, len(readings))
 }

@@ -304,7 +304,7 @@ func TestVerify_when_many_ask(t *testing.T) {
 
 // awaits waits until a verification says that it waits for something.
 func (w *world) awaits(name, what string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	enough := errors.New("enough")
 	look := func() error {

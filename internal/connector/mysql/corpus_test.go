@@ -116,7 +116,7 @@ func runEach(t *testing.T, s *source, statements []string) (refused []string) {
 
 // soon is time enough for one statement.
 func soon(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -140,7 +140,7 @@ func TestDesk_when_the_server_does_not_answer(t *testing.T) {
 	d := impatient()
 	var all []*source
 	for range 20 {
-		given := map[string]any{"address": silent.Addr().String(), "user": "gw", "password": secret.New("x"), "connect_timeout": 300 * time.Millisecond}
+		given := map[string]any{"address": silent.Addr().String(), "user": "gw", "password": secret.New("x"), "connect_timeout": time.Second}
 		s, err := d.source(t.Context(), option.Of(options(), given), connector.Env{Job: "test"})
 		if err != nil {
 			t.Fatal(err)
@@ -158,7 +158,7 @@ func TestDesk_when_the_server_does_not_answer(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("20 that ask together waited %v for one server", took)
 	}
 }

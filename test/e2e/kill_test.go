@@ -192,7 +192,7 @@ func (k *killer) reach(aim string) bool {
 	switch aim {
 	case "snapshot":
 		n := k.chunks() + 1 + k.r.IntN(2)
-		return k.look(func() bool { return k.chunks() >= n })
+		return k.look(func() bool { return k.chunks() >= n || k.copied() }) // all may have been there before the kill of a round before
 	case "hand-over":
 		ok := k.p.until("the stream", phase("stream"))
 		time.Sleep(time.Duration(k.r.IntN(40)) * time.Millisecond)
@@ -221,15 +221,16 @@ func (k *killer) reach(aim string) bool {
 }
 
 // caughtUp waits until the snapshot is whole in the committed record.
-func (k *killer) caughtUp() bool {
-	return k.look(func() bool {
-		s, err := readShard(k.j.lake(), filepath.Join(k.j.lake(), "_godwit/shards/stream"))
-		if err != nil || s.set["copied"].IsZero() {
-			return false
-		}
-		c, err := s.set["copied"].Compare(s.set["stream"])
-		return err == nil && c <= 0
-	})
+func (k *killer) caughtUp() bool { return k.look(k.copied) }
+
+// copied reports whether the snapshot is whole in the committed record.
+func (k *killer) copied() bool {
+	s, err := readShard(k.j.lake(), filepath.Join(k.j.lake(), "_godwit/shards/stream"))
+	if err != nil || s.set["copied"].IsZero() {
+		return false
+	}
+	c, err := s.set["copied"].Compare(s.set["stream"])
+	return err == nil && c <= 0
 }
 
 func (k *killer) linger(most int) bool {

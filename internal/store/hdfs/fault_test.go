@@ -63,9 +63,10 @@ func holds(t testing.TB, s store.Store, key string, want []byte) {
 // large is more than two blocks of the store that it is for.
 var large = bytes.Repeat([]byte("0123456789abcdef"), 5<<20/16)
 
-// flock is a cluster of two name nodes and three data nodes.
+// flock is a cluster of two name nodes and three data nodes, of which two must have each
+// block.
 func flock(t *testing.T) *servers.Server {
-	return servers.Start(t, servers.Options{HA: true, DataNodes: 3})
+	return servers.Start(t, servers.Options{HA: true, DataNodes: 3, Conf: map[string]string{"dfs.namenode.replication.min": "2"}})
 }
 
 func TestStore_when_nodes_go_away(t *testing.T) {

@@ -67,6 +67,10 @@ func (f *file) create() error {
 		}
 		err = f.open()
 	}
+	if f.copies < s.replication && fewerThanAllowed(err) {
+		f.copies = s.replication
+		err = f.open()
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		err = f.refusal(err)
 	}
@@ -74,6 +78,13 @@ func (f *file) create() error {
 		return s.fail("create a file for", f.key, err)
 	}
 	return nil
+}
+
+// fewerThanAllowed reports whether the name node wants more copies of each file, as
+// dfs.namenode.replication.min says.
+func fewerThanAllowed(err error) bool {
+	_, text := exception(err)
+	return strings.Contains(text, "less than the required minimum")
 }
 
 // refusal finds out what it is that this user may not do: the library has dropped

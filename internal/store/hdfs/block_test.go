@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/colinmarc/hdfs/v2"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -72,7 +73,7 @@ func severalBlocks(t *testing.T, server *servers.Server, folder string) {
 	var said bytes.Buffer
 	s.log = slog.New(slog.NewTextHandler(&said, nil))
 	asked := &losing{left: map[string]int{"addBlock": 2, "abandonBlock": 1}}
-	asked.between(t, s)
+	asked.between(s)
 	data := varied(4*testBlock + 300_000)
 	g, err := s.Stage(t.Context(), "long", store.PutOptions{})
 	must(t, err)
@@ -93,7 +94,7 @@ func severalBlocks(t *testing.T, server *servers.Server, folder string) {
 	if n := strings.Count(said.String(), "data nodes do not take a block"); n < 5 {
 		t.Errorf("blocks failed %d times: nothing is tried here", n)
 	}
-	asked.comeAfter(t)
+	asked.comeAfter(t, testBlock)
 	must(t, put(s, "with one copy at first", data))
 	holds(t, s, "with one copy at first", data)
 	for _, f := range server.Files(t, folder) {
@@ -113,7 +114,7 @@ func middleOfBlock(t *testing.T, server *servers.Server, folder string) {
 	must(t, err)
 	server.Do(t, "stop-datanode", "0")
 	asked := &losing{}
-	asked.between(t, s)
+	asked.between(s)
 	_, err = g.Write(varied(testBlock)) // to the end of the block, and into the next one
 	if fault.ClassOf(err) != fault.Retry || len(asked.calls) > 0 {
 		t.Errorf("a block whose data nodes are gone: %v, replaced by %d", err, len(asked.calls))
@@ -143,6 +144,7 @@ func (w writer) Write(p []byte) (int, error) { w(); return len(p), nil }
 type losing struct {
 	mu    sync.Mutex
 	left  map[string]int         // answers still to be lost
+	lost  func()                 // called when one is; may be nil
 	calls []protoreflect.Message // that asked for blocks
 }
 
@@ -160,30 +162,40 @@ func (c losingLink) Execute(method string, request, response proto.Message) erro
 	}
 	if err == nil && c.left[method] > 0 {
 		c.left[method]--
+		if c.lost != nil {
+			c.lost()
+		}
 		return io.ErrUnexpectedEOF
 	}
 	return err
 }
 
-// between puts c between a store and all its connections.
-func (c *losing) between(t *testing.T, s *Store) {
-	t.Helper()
-	for range links {
-		l, err := s.pool.link()
-		must(t, err)
-		l.node = losingLink{l.node, c}
+// between puts c between a store and all its connections, those too that are made later.
+func (c *losing) between(s *Store) {
+	s.request = func(context.Context) error {
+		for range links {
+			l, err := s.pool.link()
+			if err != nil {
+				return err
+			}
+			if _, is := l.node.(losingLink); !is {
+				l.node = losingLink{l.node, c}
+			}
+		}
+		return nil
 	}
 }
 
-// comeAfter: blocks were asked for that come after whole ones, and not on nodes that failed.
-func (c *losing) comeAfter(t *testing.T) {
+// comeAfter: blocks were asked for that come after whole ones, of a size, and not on nodes
+// that failed.
+func (c *losing) comeAfter(t *testing.T, size uint64) {
 	t.Helper()
 	previous := map[uint64]bool{}
 	for _, m := range c.calls {
 		if m.Has(m.Descriptor().Fields().ByName("previous")) {
 			p := fieldOf(m, "previous").Message()
 			previous[fieldOf(p, "blockId").Uint()] = true
-			if n := fieldOf(p, "numBytes").Uint(); n != testBlock {
+			if n := fieldOf(p, "numBytes").Uint(); n != size {
 				t.Errorf("a block is to come after one of %d bytes", n)
 			}
 		}
@@ -231,7 +243,12 @@ func TestSuspects_are_spared_those_first_that_failed_longest_ago(t *testing.T) {
 }
 
 func TestFormOf_refuses_a_library_of_another_form(t *testing.T) {
+	field, _ := reflect.TypeFor[hdfs.FileWriter]().FieldByName("blockWriter")
+	block, _ := field.Type.Elem().FieldByName("Block")
+	noStream := reflect.StructOf([]reflect.StructField{block})
+	field.Type = reflect.PointerTo(noStream)
 	for _, writer := range []any{
+		reflect.Zero(reflect.StructOf([]reflect.StructField{field})).Interface(),
 		struct{}{},
 		struct{ blockWriter int }{},
 		struct{ blockWriter *int }{},

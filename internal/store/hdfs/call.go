@@ -53,11 +53,16 @@ func message(name string) (protoreflect.Message, error) {
 func fill(m protoreflect.Message, a args) {
 	for name, v := range a {
 		field := m.Descriptor().Fields().ByName(name)
-		if inner, ok := v.(args); ok {
-			fill(m.Mutable(field).Message(), inner)
-			continue
+		switch v := v.(type) {
+		case args:
+			fill(m.Mutable(field).Message(), v)
+		case suspects:
+			for _, node := range v {
+				m.Mutable(field).List().Append(protoreflect.ValueOfMessage(node))
+			}
+		default:
+			m.Set(field, protoreflect.ValueOf(v))
 		}
-		m.Set(field, protoreflect.ValueOf(v))
 	}
 }
 

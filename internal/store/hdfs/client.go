@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"reflect"
 	"sync"
 	"time"
 
@@ -146,6 +147,9 @@ func (c cluster) connect() (*link, error) {
 		return nil, err
 	}
 	node, err := callerOf(client)
+	if err == nil {
+		err = formOf(reflect.TypeFor[hdfs.FileWriter]())
+	}
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}

@@ -235,10 +235,10 @@ func (c cluster) hint() string {
 // full gives the answer that no data node takes a block its code: is there no space,
 // or nobody to ask?
 func (s *Store) full(key string, err error) error {
-	_, text := exception(err)
-	if !strings.Contains(text, "could only be written to") && !strings.Contains(text, "could only be replicated to") {
+	if !tooFew(err) {
 		return err
 	}
+	_, text := exception(err)
 	l, lerr := s.pool.link()
 	if lerr != nil {
 		return err

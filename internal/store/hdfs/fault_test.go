@@ -63,9 +63,12 @@ func holds(t testing.TB, s store.Store, key string, want []byte) {
 // large is more than two blocks of the store that it is for.
 var large = bytes.Repeat([]byte("0123456789abcdef"), 5<<20/16)
 
-// flock is a cluster of two name nodes and three data nodes.
+// flock is a cluster of two name nodes and three data nodes, of which two must have each
+// block. One that dies is not missed.
 func flock(t *testing.T) *servers.Server {
-	return servers.Start(t, servers.Options{HA: true, DataNodes: 3})
+	conf := unmissed()
+	conf["dfs.namenode.replication.min"] = "2"
+	return servers.Start(t, servers.Options{HA: true, DataNodes: 3, Conf: conf})
 }
 
 func TestStore_when_nodes_go_away(t *testing.T) {
@@ -282,7 +285,33 @@ func dataNodeEnds(t *testing.T, server *servers.Server, s *Store) {
 			t.Errorf("left: %+v", f)
 		}
 	}
+	failoverMeanwhile(t, server, at(t, server, s.root, smallBlocks()))
 	server.Do(t, "start-datanode", "0")
+}
+
+// failoverMeanwhile: name nodes do what a block on other data nodes needs, and are no longer
+// active before they say so.
+func failoverMeanwhile(t *testing.T, server *servers.Server, s *Store) {
+	g, err := s.Stage(t.Context(), "meanwhile", store.PutOptions{})
+	must(t, err)
+	data := varied(5 << 20)
+	_, err = g.Write(data[:2<<20])
+	must(t, err)
+	active := 0
+	asked := &losing{left: map[string]int{"abandonBlock": 1, "addBlock": 1}, lost: func() {
+		active = 1 - active
+		server.Do(t, "activate", strconv.Itoa(active))
+	}}
+	asked.between(s)
+	_, err = g.Write(data[2<<20:])
+	must(t, err)
+	r, err := g.Close()
+	must(t, err)
+	if o, err := s.Publish(t.Context(), r); o != store.Published || err != nil {
+		t.Fatalf("Publish: %d, %v", o, err)
+	}
+	holds(t, s, "meanwhile", data)
+	asked.comeAfter(t, 2<<20)
 }
 
 func safeMode(t *testing.T, server *servers.Server, s *Store) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -29,11 +28,12 @@ type file struct {
 	w      *hdfs.FileWriter // nil: none has been made, or what was made is dropped
 	holder string           // of the lease on it
 	size   int64
-	copies int // it is written with
+	full   protoreflect.Message // the last block that is; nil: none is. The library puts its length into it
+	copies int                  // it is written with
 }
 
-// Of data nodes that fail a file's first block other ones are asked for, so often: the name
-// node does not know which are ill, and may name the same one again. For so long after that
+// In place of data nodes that fail a block other ones are asked for, so often: the name node
+// does not know which are ill, and which node of a pipeline is cannot be told. For so long after that
 // files are written with one copy first, for any pipeline that it chooses may have the ill
 // node in it until it is missed.
 const (
@@ -67,6 +67,10 @@ func (f *file) create() error {
 		}
 		err = f.open()
 	}
+	if f.copies < s.replication && fewerThanAllowed(err) {
+		f.copies = s.replication
+		err = f.open()
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		err = f.refusal(err)
 	}
@@ -74,6 +78,13 @@ func (f *file) create() error {
 		return s.fail("create a file for", f.key, err)
 	}
 	return nil
+}
+
+// fewerThanAllowed reports whether the name node wants more copies of each file, as
+// dfs.namenode.replication.min says.
+func fewerThanAllowed(err error) bool {
+	_, text := exception(err)
+	return strings.Contains(text, "less than the required minimum")
 }
 
 // refusal finds out what it is that this user may not do: the library has dropped
@@ -169,23 +180,14 @@ func (f *file) write(p []byte) error {
 	return nil
 }
 
-// fill writes p into one block. Should the data nodes of the first block fail it, others
-// are tried; should no name node be there to choose them, the file is begun again once
-// one is.
+// fill writes p into one block. Should data nodes not begin it, or fail the first bytes of
+// the file, others are tried.
 func (f *file) fill(p []byte) error {
+	var failed suspects
 	err := f.pour(p)
-	for tries := 1; err != nil && f.size == 0 && tries < pipelineTries; tries++ {
-		if isAnswer(err) && !unanswered(err) {
-			break
-		}
-		if ofDataNodes(err) {
-			f.s.log.Warn("data nodes do not take a block; trying others", "file", f.path, "cause", err)
-			f.s.pipelineFailed()
-			f.copies = 1
-		}
-		f.drop()
-		if err := f.create(); err != nil {
-			return err
+	for tries := 1; err != nil && tries < pipelineTries && f.losesNothing(err); tries++ {
+		if err := f.tryOthers(&failed, err); err != nil {
+			return f.s.fail("write", f.key, f.s.full(f.key, err))
 		}
 		err = f.pour(p)
 	}
@@ -196,47 +198,43 @@ func (f *file) fill(p []byte) error {
 		return f.s.fail("write", f.key, f.s.full(f.key, err))
 	}
 	f.size += int64(len(p))
+	if f.size%f.s.block == 0 {
+		f.full = fieldOf(slotOf(f.w).block(), "b").Message()
+	}
 	return nil
 }
 
-// pour hands p to the library, which asks for a further block when the one it has is
-// full. The name node gives none before data nodes have told it that they have the block
-// before that one, and none while no node is active: it is asked again. Of p nothing is
-// written then.
-func (f *file) pour(p []byte) error {
-	slot, err := blockOf(f.w)
-	if err != nil {
-		return err
+// losesNothing reports whether other data nodes may be tried after a block failed with err:
+// none has bytes of it, or the whole file is in the caller's hands still.
+func (f *file) losesNothing(err error) bool {
+	if f.ctx.Err() != nil || isAnswer(err) && !unanswered(err) {
+		return false
 	}
-	full := reflect.ValueOf(slot.Interface())
-	begin := time.Now()
-	for wait := firstWait; ; wait = min(2*wait, mostWait) {
-		_, err := f.w.Write(p)
-		class, _ := exception(err)
-		early := class == "NotReplicatedYetException"
-		waited := time.Since(begin)
-		switch {
-		case err == nil || full.IsNil() || !early && !unanswered(err):
-			return err
-		case waited > f.s.patience || early && waited > replicationMost:
-			return err
-		case wait == firstWait:
-			f.s.log.Warn("HDFS gives no further block yet; asking again", "file", f.path, "cause", err)
-		}
-		if err := pause(f.ctx, wait); err != nil {
-			return err
-		}
-		slot.Set(full) // the library has dropped it, and with it what the next block comes after
-	}
+	return f.size == 0 || slotOf(f.w).unbegun() != nil
 }
 
-// blockOf returns where a writer has its block.
-func blockOf(w *hdfs.FileWriter) (slot reflect.Value, err error) {
-	field := reflect.ValueOf(w).Elem().FieldByName("blockWriter")
-	if !field.IsValid() || field.Kind() != reflect.Pointer {
-		return field, errOtherForm
+// tryOthers gets another block in place of one that failed, or another file.
+func (f *file) tryOthers(failed *suspects, cause error) error {
+	if ofDataNodes(cause) {
+		f.s.log.Warn("data nodes do not take a block; trying others", "file", f.path, "cause", cause)
+		f.s.pipelineFailed()
 	}
-	return reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem(), nil
+	block := slotOf(f.w).unbegun()
+	if block == nil {
+		return f.anew(cause)
+	}
+	*failed = failed.with(block, cause)
+	return f.replace(block, *failed)
+}
+
+// anew begins a file again of which nothing is kept. Should no name node have been there to
+// give it a block, it is begun once one is.
+func (f *file) anew(cause error) error {
+	if ofDataNodes(cause) {
+		f.copies = 1
+	}
+	f.drop()
+	return f.create()
 }
 
 // isAnswer: the name node said so.

@@ -36,8 +36,8 @@ func shortTickets(t *testing.T, server *servers.Server) map[string]any {
 func TestStore_when_the_cluster_has_Kerberos(t *testing.T) {
 	aes := map[string]string{"dfs.encrypt.data.transfer.cipher.suites": "AES/CTR/NoPadding"}
 	for _, o := range []servers.Options{
-		{Kerberos: "authentication", RPC: "integrity"},
-		{Kerberos: "privacy", RPC: "privacy", Conf: aes},
+		{Kerberos: "authentication", RPC: "integrity", DataNodes: 2},
+		{Kerberos: "privacy", RPC: "privacy", DataNodes: 2, Conf: aes},
 	} {
 		protection := o.Kerberos
 		t.Run("data "+o.Kerberos+", calls "+o.RPC, func(t *testing.T) {
@@ -63,6 +63,12 @@ func TestStore_when_the_cluster_has_Kerberos(t *testing.T) {
 				livesOnCache(t, server, folder)
 				outlives(t, at(t, server, folder, shortTickets(t, server)))
 			}
+			server.Do(t, "stop-datanode", "0")
+			more := withKeytab(server, protection, server.Keytab())
+			more["block_size"], more["replication"] = int64(testBlock), int64(2)
+			s = at(t, server, folder, more)
+			must(t, put(s, "blocks on a dead node", large))
+			holds(t, s, "blocks on a dead node", large)
 		})
 	}
 }

@@ -163,6 +163,8 @@ func appendCell(x *row.Builder, kind row.Kind, b *row.Batch, word uint64, flag r
 		x.Null()
 	case flag == row.Absent:
 		x.Absent()
+	case flag == row.Foreign:
+		x.Foreign(b.Data(word))
 	case kind.InBytes():
 		x.Bytes(b.Data(word))
 	default:
@@ -267,7 +269,7 @@ func (m *mending) mendBag(x *row.Builder, id []byte, n int64, im *images) bool {
 
 // appendKey appends the end of a row of which the key is known.
 func (m *mending) appendKey(x *row.Builder, id []byte) {
-	keys := keysOf(m.Table, &m.pool, [][]byte{id})
+	keys := keysOf(m.Table, &m.pool, [][]byte{id}, false)
 	defer keys.Release()
 	words, flags := keys.Cells(&keys.Sections()[0], 0)
 	x.Row(m.Table, row.Delete)

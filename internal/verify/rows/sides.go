@@ -68,7 +68,7 @@ func (v *comparison) lookUp(ctx context.Context, ids [][]byte, r *reading, visit
 	}
 	var keys *row.Batch
 	if v.byKey() {
-		keys = keysOf(v.Table, &v.pool, ids)
+		keys = keysOf(v.Table, &v.pool, ids, true)
 		defer keys.Release()
 	}
 	return looker.Look(ctx, v.Table, keys, v.sourceBatch(r, visit))
@@ -165,7 +165,7 @@ func (v *comparison) storeSection(x *row.Builder, b *row.Batch, s *row.Section) 
 func (v *comparison) readTarget(ctx context.Context, ids [][]byte, visit func(*seen) error) (at position.Position, err error) {
 	var keys *row.Batch
 	if ids != nil && v.exact {
-		keys = keysOf(v.Table, &v.pool, ids)
+		keys = keysOf(v.Table, &v.pool, ids, false)
 		defer keys.Release()
 	}
 	l := v.sums.lens()

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,9 @@ func lineOf(cells ...string) line {
 	}
 	return out
 }
+
+// foreign begins cells of the target that no source has.
+const foreign = "foreign "
 
 // event is one change, in a transaction of its own.
 type event struct {
@@ -210,6 +214,8 @@ func (w *world) put(x *row.Builder, op row.Op, l line, partial bool) {
 			x.Absent()
 		case l[c] == nil:
 			x.Null()
+		case strings.HasPrefix(*l[c], foreign):
+			x.Foreign(row.AppendForeign(nil, *l[c], []byte(*l[c])))
 		default:
 			x.String(*l[c])
 		}

@@ -113,3 +113,33 @@ INSERT INTO sales.t_app VALUES (5, 'É5', 1.25), (9000, 'y', 1)`)
 	code, said = run(t, j.from.Password, "verify", j.args[1], "--state", j.args[3])
 	want(t, code, said, 0, "equal: 2,989 rows")
 }
+
+// TestVerify_when_connections_break: those of both servers that read are killed again and
+// again; what differs is found, and nothing else is.
+func TestVerify_when_connections_break(t *testing.T) {
+	t.Parallel()
+	j := newIntoPostgres(t, "")
+	j.from.Exec(t, `CREATE DATABASE app; CREATE TABLE app.t (id BIGINT PRIMARY KEY, a VARCHAR(60), d DECIMAL(12,3));
+INSERT INTO app.t SELECT seq, CONCAT('Straße ', seq), seq / 3 FROM mysql.seq_1_to_300000`)
+	j.run()
+	j.to.Exec(t, "UPDATE app.t SET d = 0 WHERE id = 4711; DELETE FROM app.t WHERE id = 290000; INSERT INTO app.t (id) VALUES (-5)")
+	p := start(t, j.from.Password, "verify", j.args[1], "--state", j.args[3])
+	over := func() bool {
+		select {
+		case <-p.ended:
+			return true
+		default:
+			said := p.said()
+			return strings.Count(said, "TARGET_UNREACHABLE") >= 2 && strings.Count(said, "SOURCE_UNREACHABLE") >= 2
+		}
+	}
+	for limit := time.Now().Add(time.Minute); !over() && time.Now().Before(limit); {
+		j.to.Exec(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'godwit' AND query LIKE 'SELECT t."id"%' AND state = 'active'`)
+		for _, c := range j.from.Query(t, "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT `id`%'") {
+			_ = j.from.Run("KILL " + c[0]) // it may have ended
+		}
+	}
+	code := p.wait(time.Minute)
+	want(t, code, p.said(), 4, "SOURCE_UNREACHABLE", "TARGET_UNREACHABLE", "different", "id=4711", "missing", "id=290000", "extra", "id=-5",
+		"1 missing, 1 extra, 1 different")
+}

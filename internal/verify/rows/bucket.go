@@ -74,6 +74,7 @@ type side struct {
 	out     *spill
 	dropped bool
 	rest    []byte
+	was     buckets // what it had when mark was called last
 }
 
 // add takes a row, read at the mark of that index. It keeps it unless the table is so large

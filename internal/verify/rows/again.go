@@ -79,19 +79,21 @@ func (p *Progress) of(source bool) *int64 {
 
 // sideMark is what a side had at some time.
 type sideMark struct {
-	buckets buckets
+	buckets buckets // empty: none had a row
 	out     spillMark
 }
 
 // mark holds until the next one.
 func (s *side) mark() sideMark {
-	s.was = append(s.was[:0], s.buckets...)
+	if s.filled {
+		s.was = append(s.was[:0], s.buckets...)
+	}
 	return sideMark{s.was, s.out.mark()}
 }
 
 // back takes out what was added since.
 func (s *side) back(m sideMark) error {
-	copy(s.buckets, m.buckets)
+	clear(s.buckets[copy(s.buckets, m.buckets):])
 	if s.dropped { // what it had then is gone as well, and stays away
 		return nil
 	}

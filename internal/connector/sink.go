@@ -189,6 +189,8 @@ type Readable interface {
 	// stream at which the target has the rows that follow: all are of one moment.
 	// Where the target keeps history, rows have ops and orders, and those of every
 	// place up to End are there; else every op is Read. keys, when not nil, has
-	// rows of t: only rows with one of their keys are wanted (more may come).
+	// rows of t: only rows with one of their keys are wanted (more may come). A value
+	// that was not written by godwit, and that the type of its column does not have, is a
+	// row.Foreign cell; keys, and rows that a Writer takes away, may have it as well.
 	ReadBack(ctx context.Context, t *row.Table, keys *row.Batch, emit func(*row.Batch) error) error
 }

@@ -128,6 +128,12 @@ func (x *Builder) String(p string) {
 	x.cell(uint64(at)<<32|uint64(len(p)), Value)
 }
 
+// Foreign appends a cell that the type has no value for, made by AppendForeign; p is copied.
+func (x *Builder) Foreign(p []byte) {
+	x.Bytes(p)
+	x.s.flags[len(x.s.flags)-1] = Foreign
+}
+
 func (x *Builder) cell(w uint64, f Flag) {
 	x.s.words = append(x.s.words, w)
 	x.s.flags = append(x.s.flags, f)

@@ -1,6 +1,7 @@
 package row
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 )
@@ -13,6 +14,10 @@ const (
 	Value  Flag = 0
 	Null   Flag = 1
 	Absent Flag = 2 // the log did not carry it; not null: the row keeps what it had
+	// Foreign is only in rows that are read back from a target, or take such rows away: the
+	// target has there what its column's type has no value for, as somebody else wrote it.
+	// The word is that of bytes, whatever the kind (AppendForeign).
+	Foreign Flag = 3
 )
 
 // ZeroTimestamp is the word of a timestamp that names no instant
@@ -27,6 +32,19 @@ func (k Kind) InBytes() bool {
 		return true
 	}
 	return false
+}
+
+// AppendForeign appends what a Foreign cell has: how the target shows the value, and the
+// form in which it has it.
+func AppendForeign(dst []byte, text string, form []byte) []byte {
+	dst = append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+	return append(dst, form...)
+}
+
+// ParseForeign undoes AppendForeign; form is part of p.
+func ParseForeign(p []byte) (text string, form []byte) {
+	n, w := binary.Uvarint(p)
+	return string(p[w : w+int(n)]), p[w+int(n):]
 }
 
 // PackDate returns the word of a date: year<<9 | month<<5 | day. Words order as

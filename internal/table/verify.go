@@ -250,6 +250,11 @@ func (v *verification) config(s *flow.SinkState, t *row.Table, target connector.
 		Changes: func(ctx context.Context, from, to position.Position, visit func(*row.Batch) error) error {
 			return v.changes(ctx, s.Sink.Name, from, to, visit)
 		},
+		Broke: func(err error, wait time.Duration) {
+			if v.o.Log != nil {
+				v.o.Log.Warn("a read of a comparison broke and begins again", "table", t.Name.String(), "sink", s.Sink.Name, "after", wait.String(), "error", err.Error())
+			}
+		},
 		Patience: v.patient(s.Sink), Folder: v.o.State, Memory: v.o.Memory / verifyShare, Chunk: v.spec.Chunk,
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -94,4 +96,38 @@ RENAME TABLE app.t TO app.moved; ALTER TABLE app.moved MODIFY c BIGINT, DROP COL
 	if got := j.to.Query(t, "SELECT count(*) FROM pg_class WHERE relname IN ('t', 'moved')"); got[0][0] != "1" {
 		t.Errorf("%s tables of the one that was renamed", got[0][0])
 	}
+}
+
+// TestPostgres_when_servers_change_their_roles: while the target is a standby a run tries
+// again, and goes on when it is a primary.
+func TestPostgres_when_servers_change_their_roles(t *testing.T) {
+	t.Parallel()
+	j := newIntoPostgres(t, "")
+	j.from.Exec(t, "CREATE DATABASE app; CREATE TABLE app.t (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO app.t SELECT seq, 'x' FROM mysql.seq_1_to_1000")
+	j.run()
+	text, err := os.ReadFile(j.args[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	endless := filepath.Join(t.TempDir(), "job.yaml")
+	if err := os.WriteFile(endless, []byte(strings.Replace(string(text), "until: head\n", "", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, j.from.Password, append([]string{"run", endless}, j.args[2:]...)...)
+	if !p.until("the stream", phase("stream")) {
+		t.Fatal(p.said())
+	}
+	j.to.Demote(t)
+	j.from.Exec(t, "UPDATE app.t SET v = 'y'")
+	if !p.until("a write that is refused", func(event) bool { return strings.Contains(p.out.String()+p.fail.String(), "(25006)") }) {
+		t.Fatal(clip(p.said()))
+	}
+	j.to.Promote(t)
+	went := func(event) bool { return j.to.Query(t, "SELECT count(*) FROM app.t WHERE v = 'y'")[0][0] == "1000" }
+	if !p.until("the changes", went) {
+		t.Fatal(clip(p.said()))
+	}
+	p.signal(syscall.SIGTERM)
+	want(t, p.wait(time.Minute), p.said(), 143)
+	j.equal("id, v", "t")
 }

@@ -44,6 +44,8 @@ CREATE TABLE app.bag (n INT, v VARCHAR(20)); INSERT INTO app.bag SELECT seq %% 5
 		{"case", "UPDATE app.t SET a = 'straße 20 ' WHERE id = 20", "UPDATE app.t SET a = 'Straße 20 ' WHERE id = 20", "different id=20"},
 		{"accent", "UPDATE app.t SET a = 'Strasse 20 ' WHERE id = 20", "UPDATE app.t SET a = 'Straße 20 ' WHERE id = 20", "different id=20"},
 		{"-0 for 0", "UPDATE app.t SET f = '-0' WHERE id = 7", "UPDATE app.t SET f = 0 WHERE id = 7", "different id=7 values of f -0"},
+		{"infinity", "UPDATE app.t SET at = '-infinity' WHERE id = 20", "UPDATE app.t SET at = '2026-01-01 00:00:20' WHERE id = 20", "different id=20 values of at -infinity"},
+		{"NaN", "UPDATE app.t SET d = 'NaN' WHERE id = 20", "UPDATE app.t SET d = 6.667 WHERE id = 20", "different id=20 values of d NaN"},
 		{"a doubled row", "INSERT INTO app.bag VALUES (3, 'x')", "DELETE FROM app.bag WHERE ctid = (SELECT max(ctid) FROM app.bag WHERE n = 3)", "doubled n=3 11 times"},
 		{"doubled and missing", "INSERT INTO app.bag VALUES (3, 'x'); DELETE FROM app.bag WHERE ctid = (SELECT max(ctid) FROM app.bag WHERE n = 4)",
 			"DELETE FROM app.bag WHERE ctid = (SELECT max(ctid) FROM app.bag WHERE n = 3); INSERT INTO app.bag VALUES (4, 'x')", "doubled missing n=3 n=4"},
@@ -71,6 +73,25 @@ CREATE TABLE app.bag (n INT, v VARCHAR(20)); INSERT INTO app.bag SELECT seq %% 5
 	j.equal("id, a, d", "t")
 }
 
+// TestRepair_when_no_source_has_a_value: what somebody wrote into the target that the source
+// cannot have is a difference like any other, in values, keys and rows without a key.
+func TestRepair_when_no_source_has_a_value(t *testing.T) {
+	j := newIntoPostgres(t, "")
+	j.from.Exec(t, `CREATE DATABASE app; CREATE TABLE app.t (day DATE, d DECIMAL(8,2), n BIGINT UNSIGNED, at DATETIME(3), span TIME, PRIMARY KEY (day, d));
+INSERT INTO app.t SELECT DATE '2026-01-01' + INTERVAL seq DAY, seq / 4, seq, NOW(), '12:00:00' FROM mysql.seq_1_to_300;
+CREATE TABLE app.bag (n INT, at TIMESTAMP(2) NULL); INSERT INTO app.bag SELECT seq, TIMESTAMP '2026-01-01 00:00:00' FROM mysql.seq_1_to_50`)
+	j.run()
+	j.to.Exec(t, `UPDATE app.t SET at = '10000-01-01' WHERE n = 1; UPDATE app.t SET n = -5, span = '1 day -2 hours' WHERE n = 2; UPDATE app.t SET day = 'infinity' WHERE n = 3;
+UPDATE app.t SET d = 'NaN' WHERE n = 4; INSERT INTO app.t (day, d) VALUES ('0044-03-15 BC', 1); UPDATE app.bag SET at = 'infinity' WHERE n = 7; INSERT INTO app.bag VALUES (8, '-infinity'), (8, '-infinity')`)
+	code, said := run(t, j.from.Password, "repair", j.args[1], "--state", j.args[3], "--confirm", "crossing")
+	want(t, code, said, 0, "10000-01-01 00:00:00", "-5", "1 day -02:00:00", "day=infinity", "d=NaN", "day=0044-03-15 BC", "at=infinity", "at=-infinity",
+		"3 missing", "6 extra", "2 different", "looked at again: equal")
+	j.equal("day, d, n", "t")
+	j.equal("n", "bag")
+	code, said = run(t, j.from.Password, "verify", j.args[1], "--state", j.args[3])
+	want(t, code, said, 0, "equal: 350 rows")
+}
+
 // TestRepair_when_rules_change_a_table: what is written is what the rules make of the row.
 func TestRepair_when_rules_change_a_table(t *testing.T) {
 	j := newIntoPostgres(t, `}
@@ -91,4 +112,34 @@ INSERT INTO sales.t_app VALUES (5, 'É5', 1.25), (9000, 'y', 1)`)
 	j.run()
 	code, said = run(t, j.from.Password, "verify", j.args[1], "--state", j.args[3])
 	want(t, code, said, 0, "equal: 2,989 rows")
+}
+
+// TestVerify_when_connections_break: those of both servers that read are killed again and
+// again; what differs is found, and nothing else is.
+func TestVerify_when_connections_break(t *testing.T) {
+	t.Parallel()
+	j := newIntoPostgres(t, "")
+	j.from.Exec(t, `CREATE DATABASE app; CREATE TABLE app.t (id BIGINT PRIMARY KEY, a VARCHAR(60), d DECIMAL(12,3));
+INSERT INTO app.t SELECT seq, CONCAT('Straße ', seq), seq / 3 FROM mysql.seq_1_to_300000`)
+	j.run()
+	j.to.Exec(t, "UPDATE app.t SET d = 0 WHERE id = 4711; DELETE FROM app.t WHERE id = 290000; INSERT INTO app.t (id) VALUES (-5)")
+	p := start(t, j.from.Password, "verify", j.args[1], "--state", j.args[3])
+	over := func() bool {
+		select {
+		case <-p.ended:
+			return true
+		default:
+			said := p.said()
+			return strings.Count(said, "TARGET_UNREACHABLE") >= 2 && strings.Count(said, "SOURCE_UNREACHABLE") >= 2
+		}
+	}
+	for limit := time.Now().Add(time.Minute); !over() && time.Now().Before(limit); {
+		j.to.Exec(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'godwit' AND query LIKE 'SELECT t."id"%' AND state = 'active'`)
+		for _, c := range j.from.Query(t, "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT `id`%'") {
+			_ = j.from.Run("KILL " + c[0]) // it may have ended
+		}
+	}
+	code := p.wait(time.Minute)
+	want(t, code, p.said(), 4, "SOURCE_UNREACHABLE", "TARGET_UNREACHABLE", "different", "id=4711", "missing", "id=290000", "extra", "id=-5",
+		"1 missing, 1 extra, 1 different")
 }

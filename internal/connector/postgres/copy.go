@@ -172,6 +172,8 @@ func (g *target) appendRow(dst []byte, b *row.Batch, s *row.Section, i int, abse
 		case row.Absent:
 			dst = binary.BigEndian.AppendUint32(dst, absent)
 			partial = true
+		case row.Foreign:
+			dst = appendForeign(dst, b, words[k])
 		default:
 			var why string
 			if dst, why = f.appendCell(dst, b, words[k]); why == "" {

@@ -64,8 +64,8 @@ func serverFault(e *pgconn.PgError, where string) error {
 	switch {
 	case e.Code == statePrivilege:
 		return of(fault.TargetRefused, "the user lacks a privilege on the target").Try("GRANT CREATE ON DATABASE … TO …; and make the user the owner of tables that were there before")
-	case e.Code == stateReadOnly:
-		return of(fault.TargetRefused, "the target is read-only").Try("write to the primary, not to a standby")
+	case e.Code == stateReadOnly: // it passes when servers change their roles
+		return of(fault.TargetUnreachable, "the server is a standby, or read-only").Try("if it stays so: give the address of the primary")
 	case strings.HasPrefix(e.Code, "531"):
 		return of(fault.TargetFull, "the target is full")
 	case strings.HasPrefix(e.Code, "22"), strings.HasPrefix(e.Code, "23"), e.Code == stateTooLong:

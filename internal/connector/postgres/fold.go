@@ -148,8 +148,11 @@ func (f *fold) keyOf(b *row.Batch, s *row.Section, i int) ([]byte, error) {
 	words, flags := b.Cells(s, i)
 	for _, k := range f.g.key {
 		why := "it is part of the key and null or absent"
-		if flags[k] == row.Value {
+		switch flags[k] {
+		case row.Value:
 			f.arena, why = f.g.fields[k].appendCell(f.arena, b, words[k])
+		case row.Foreign:
+			f.arena, why = appendForeign(f.arena, b, words[k]), ""
 		}
 		if why != "" {
 			return nil, f.g.refuse(b, s, i, k, why)

@@ -292,8 +292,11 @@ func (r *reading) add(values [][]byte) error {
 			r.x.Null()
 			continue
 		}
-		if !r.cell(&r.g.fields[i], v) {
-			return fault.New(fault.TargetBroken, "%s, column %s has a value that was not written by this job: 0x%s", r.g.qualified, r.g.fields[i].quoted, clip(hex.EncodeToString(v), maxShown))
+		if f := &r.g.fields[i]; f.foreign(r.stored.Columns[i].Type.Kind, v) {
+			r.text = row.AppendForeign(r.text[:0], f.foreignText(v), v)
+			r.x.Foreign(r.text)
+		} else if !r.cell(f, v) {
+			return fault.New(fault.TargetBroken, "%s, column %s has a value that nobody can read: 0x%s", r.g.qualified, f.quoted, clip(hex.EncodeToString(v), maxShown))
 		}
 	}
 	return nil
@@ -344,33 +347,25 @@ func (r *reading) cell(f *field, v []byte) bool {
 		copy(all[:], v[4:])
 		r.x.Word(binary.BigEndian.Uint64(all[:]) >> (64 - f.size))
 	case asDate, asInterval, asTimestamp, asInstant:
-		return r.moment(f, v)
+		r.moment(f, v)
 	default:
 		r.x.Bytes(v)
 	}
 	return true
 }
 
-func (r *reading) moment(f *field, v []byte) bool {
+func (r *reading) moment(f *field, v []byte) {
 	switch f.form {
 	case asDate:
-		days := int64(int32(binary.BigEndian.Uint32(v))) + epochDays
-		r.x.Word(dateOf(days))
-		return days >= firstDay && days <= lastDay
+		r.x.Word(dateOf(int64(int32(binary.BigEndian.Uint32(v))) + epochDays))
 	case asInterval:
 		r.x.Word(binary.BigEndian.Uint64(v))
-		return binary.BigEndian.Uint64(v[8:]) == 0
 	case asInstant:
 		r.x.Int(int64(binary.BigEndian.Uint64(v)) + epochMicros)
-		return true
+	default:
+		days, micros := dayOf(int64(binary.BigEndian.Uint64(v)))
+		r.x.Word(dateOf(days)<<37 | uint64(micros))
 	}
-	micros := int64(binary.BigEndian.Uint64(v)) + epochMicros
-	days := micros / dayMicros
-	if micros%dayMicros < 0 {
-		days--
-	}
-	r.x.Word(dateOf(days)<<37 | uint64(micros-days*dayMicros))
-	return days >= firstDay && days <= lastDay
 }
 
 func uuidText(v []byte) string {
@@ -388,7 +383,7 @@ func appendDigits(dst, v []byte) (text []byte, ok bool) {
 	}
 	n, weight := int(binary.BigEndian.Uint16(v)), int(int16(binary.BigEndian.Uint16(v[2:])))
 	sign, scale := binary.BigEndian.Uint16(v[4:]), int(binary.BigEndian.Uint16(v[6:]))
-	if len(v) != 8+2*n || sign != 0 && sign != 0x4000 {
+	if len(v) != 8+2*n || sign != 0 && sign != signNegative {
 		return dst, false // not a number, or infinite
 	}
 	group := func(i int) uint16 { // the i-th power of 10,000

@@ -221,7 +221,8 @@ func copyRow(values [][]byte) [][]byte {
 }
 
 // guard runs an exchange of messages, which ends with ctx. An error of the server
-// leaves the session as it is, any other breaks it.
+// leaves the session as it is, any other breaks it; so does a server that takes no writes:
+// by the next connection the address may lead to another one.
 func (c *session) guard(ctx context.Context, exchange func() error) error {
 	if c.broken != nil {
 		return c.broken
@@ -238,12 +239,14 @@ func (c *session) guard(ctx context.Context, exchange func() error) error {
 		return nil
 	}
 	var refused *pgconn.PgError
-	if errors.As(err, &refused) && !errors.Is(err, errEnded) {
+	switch answered := errors.As(err, &refused) && !errors.Is(err, errEnded); {
+	case answered && refused.Code != stateReadOnly:
 		return serverFault(refused, c.where)
-	}
-	if ctx.Err() != nil {
+	case answered:
+		err = serverFault(refused, c.where)
+	case ctx.Err() != nil:
 		err = context.Cause(ctx)
-	} else {
+	default:
 		err = brokenFault(err, refused, c.where)
 	}
 	c.broken = err

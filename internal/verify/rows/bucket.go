@@ -73,7 +73,9 @@ type side struct {
 	buckets buckets // nil: they are known, or nobody asks
 	out     *spill
 	dropped bool
+	filled  bool // buckets have rows
 	rest    []byte
+	was     buckets // what it had when mark was called last
 }
 
 // add takes a row, read at the mark of that index. It keeps it unless the table is so large
@@ -86,6 +88,7 @@ func (s *side) add(r *seen, mark int) error {
 		}
 		return s.keep(r.id, sum, mark)
 	}
+	s.filled = true
 	s.buckets.add(r.id, s.v.sumOrID(r.id, sum))
 	large := &s.v.buckets.large
 	switch {

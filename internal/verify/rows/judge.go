@@ -69,8 +69,11 @@ func (v *comparison) judge(ctx context.Context, ids [][]byte) error {
 	var lagging bool
 	var at look
 	for range rounds {
-		var err error
-		if at, lagging, err = v.lookBoth(ctx, open); err != nil {
+		err := v.again(ctx, func() (err error) {
+			at, lagging, err = v.lookBoth(ctx, open)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		var left []*trial
@@ -107,7 +110,11 @@ func (v *comparison) judgeLagging(ctx context.Context, open []*trial, at look) e
 	if v.Changes == nil {
 		return v.doubt(open, at, lags)
 	}
-	changed, err := v.changedSince(ctx, at, idsOf(open))
+	var changed changes
+	err := v.again(ctx, func() (err error) {
+		changed, err = v.changedSince(ctx, at, idsOf(open))
+		return err
+	})
 	if err != nil && ctx.Err() != nil {
 		return err
 	}
@@ -202,7 +209,12 @@ func (v *comparison) lookBoth(ctx context.Context, open []*trial) (out look, lag
 // returned.
 func (v *comparison) lookAgain(ctx context.Context, open []*trial, at look) (left []*trial, err error) {
 	var r reading
-	again, err := v.sourceStates(ctx, idsOf(open), &r)
+	var again map[string]*state
+	err = v.again(ctx, func() (err error) {
+		r = reading{}
+		again, err = v.sourceStates(ctx, idsOf(open), &r)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -81,13 +81,37 @@ func (m *mending) mend(ctx context.Context, ids [][]byte) error {
 }
 
 func (m *mending) mendAtOnce(ctx context.Context, ids [][]byte) error {
-	im := &images{x: row.NewBuilder(&m.pool), most: m.Memory, index: map[string]int{}}
-	if len(ids) == 1 {
-		im.most = math.MaxInt64
+	var found *both
+	err := m.again(ctx, func() error {
+		found = &both{images: &images{x: row.NewBuilder(&m.pool), most: m.Memory, index: map[string]int{}}}
+		if len(ids) == 1 {
+			found.images.most = math.MaxInt64
+		}
+		err := m.look(ctx, ids, found)
+		if err != nil {
+			found.images.release()
+		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	defer im.release()
+	defer found.images.release()
+	return m.writeAll(ids, found)
+}
+
+// both is what both sides have of some rows.
+type both struct {
+	source, target map[string]*state
+	changed        changes
+	images         *images
+}
+
+// look looks at both sides.
+func (m *mending) look(ctx context.Context, ids [][]byte, found *both) (err error) {
+	im := found.images
 	var r reading
-	source, err := m.sourceStatesWith(ctx, ids, &r, func(s *seen) error {
+	found.source, err = m.sourceStatesWith(ctx, ids, &r, func(s *seen) error {
 		return im.keep(m.Table, s.id, s.origin, s.originSection, s.originSection.Row+s.originRow)
 	})
 	if err != nil {
@@ -97,16 +121,14 @@ func (m *mending) mendAtOnce(ctx context.Context, ids [][]byte) error {
 	if len(m.stored.Key) == 0 && !slices.Contains(m.lossy, true) { // what is taken out is named by all its values
 		m.wanted = func(s *seen) error { return im.keep(m.Table, s.id, s.batch, s.section, s.row) }
 	}
-	target, _, err := m.targetStates(ctx, ids, bound(m.at.Incarnation, m.at.At))
-	if err != nil {
+	if found.target, _, err = m.targetStates(ctx, ids, bound(m.at.Incarnation, m.at.At)); err != nil {
 		return err
 	}
-	changed, err := m.changed(ctx, r.greatest, ids)
-	if err != nil {
+	if found.changed, err = m.changed(ctx, r.greatest, ids); err != nil {
 		return err
 	}
 	im.finish()
-	return m.writeAll(ids, source, target, changed, im)
+	return nil
 }
 
 // changed are the rows that changed between the target's place and that of the source.
@@ -163,6 +185,8 @@ func appendCell(x *row.Builder, kind row.Kind, b *row.Batch, word uint64, flag r
 		x.Null()
 	case flag == row.Absent:
 		x.Absent()
+	case flag == row.Foreign:
+		x.Foreign(b.Data(word))
 	case kind.InBytes():
 		x.Bytes(b.Data(word))
 	default:
@@ -172,9 +196,9 @@ func appendCell(x *row.Builder, kind row.Kind, b *row.Batch, word uint64, flag r
 
 // writeAll hands on the rows that mend what differs. Those that the target refuses for what
 // they hold are left: halves of what fails are tried until such a row is alone.
-func (m *mending) writeAll(ids [][]byte, source, target map[string]*state, changed changes, im *images) error {
+func (m *mending) writeAll(ids [][]byte, found *both) error {
 	was := m.done
-	err := m.writeAtOnce(ids, source, target, changed, im)
+	err := m.writeAtOnce(ids, found)
 	if !fault.Has(err, fault.RowRefused) {
 		return err
 	}
@@ -184,13 +208,13 @@ func (m *mending) writeAll(ids [][]byte, source, target map[string]*state, chang
 		return nil
 	}
 	half := len(ids) / 2
-	if err := m.writeAll(ids[:half], source, target, changed, im); err != nil {
+	if err := m.writeAll(ids[:half], found); err != nil {
 		return err
 	}
-	return m.writeAll(ids[half:], source, target, changed, im)
+	return m.writeAll(ids[half:], found)
 }
 
-func (m *mending) writeAtOnce(ids [][]byte, source, target map[string]*state, changed changes, im *images) error {
+func (m *mending) writeAtOnce(ids [][]byte, found *both) error {
 	o := m.at.At.Order()
 	if len(o) < 8 {
 		return fault.New(fault.Internal, "a place of %d bytes has no counter", len(o))
@@ -198,13 +222,13 @@ func (m *mending) writeAtOnce(ids [][]byte, source, target map[string]*state, ch
 	x := row.NewBuilder(&m.pool)
 	x.At(o[:len(o)-8], row.RepairCounter(m.next), row.Txn{})
 	for _, id := range ids {
-		s, t := source[string(id)], target[string(id)]
+		s, t := found.source[string(id)], found.target[string(id)]
 		switch {
-		case changed.all || changed.ids[string(id)]:
+		case found.changed.all || found.changed.ids[string(id)]:
 			m.done.Left++
 		case s.same(t):
 			m.done.Equal++
-		case !m.mendRow(x, id, s, t, im):
+		case !m.mendRow(x, id, s, t, found.images):
 			m.done.Left++
 		}
 	}
@@ -267,7 +291,7 @@ func (m *mending) mendBag(x *row.Builder, id []byte, n int64, im *images) bool {
 
 // appendKey appends the end of a row of which the key is known.
 func (m *mending) appendKey(x *row.Builder, id []byte) {
-	keys := keysOf(m.Table, &m.pool, [][]byte{id})
+	keys := keysOf(m.Table, &m.pool, [][]byte{id}, false)
 	defer keys.Release()
 	words, flags := keys.Cells(&keys.Sections()[0], 0)
 	x.Row(m.Table, row.Delete)

@@ -18,8 +18,12 @@ func (w *world) take(b *row.Batch) {
 			words, flags := b.Cells(s, span.Row+i)
 			cells := make(line, len(words))
 			for c := range words {
-				if flags[c] == row.Value {
+				switch flags[c] {
+				case row.Value:
 					cells[c] = new(string(b.Data(words[c])))
+				case row.Foreign:
+					_, form := row.ParseForeign(b.Data(words[c]))
+					cells[c] = new(string(form))
 				}
 			}
 			w.mended = append(w.mended, kept{event{b.Op(span.Row + i), cells, false}, w.at, 0, span.Base + uint64(i)})
@@ -128,6 +132,31 @@ func TestMend_when_much_differs(t *testing.T) {
 		}
 		if r, found := w.verify(t); !r.Whole() || r.Equal != 1200 {
 			t.Errorf("%+v %v", r, found)
+		}
+	})
+}
+
+// Values that no source has are shown as the target does, and go as all others.
+func TestMend_when_no_source_has_a_value(t *testing.T) {
+	eachTarget(t, func(t *testing.T, keyed, history bool) {
+		for column := range 3 {
+			w := filled(11, keyed, history)
+			w.damage = func(rows *[]kept) {
+				for i := range *rows {
+					if k := &(*rows)[i]; *k.cells[0] == "h007" || *k.cells[0] == "i008" {
+						k.cells = slices.Clone(k.cells)
+						k.cells[column] = new(foreign + *k.cells[0])
+					}
+				}
+			}
+			_, found := w.verify(t)
+			if all := fmt.Sprint(found); len(found) < 2 || !strings.Contains(all, foreign+"h007") || !strings.Contains(all, foreign+"i008") {
+				t.Errorf("column %d: %v", column, found)
+			}
+			done, after, _ := w.mend(t, 1, 1<<20)
+			if r, found := w.verify(t); done.Left > 0 || !after.Whole() || !r.Whole() || r.Equal != 200 {
+				t.Errorf("column %d: %+v %+v %+v %v", column, done, after, r, found)
+			}
 		}
 	})
 }

@@ -103,6 +103,13 @@ type Config struct {
 	Chunk int64
 	// Patience is how long the target may stand still while it is waited for; 0: 30 s.
 	Patience time.Duration
+	// Wait is how long it is waited before what broke in passing (fault.Retry) is read once
+	// more, and twice as long each further time; 0: 250 ms. After some two minutes the error
+	// of it ends Verify.
+	Wait time.Duration
+	// Broke is told of what broke and is read again after a while, by more than one goroutine;
+	// may be nil.
+	Broke func(err error, wait time.Duration)
 	// Seed of the sums. IDs hold for calls with the same one.
 	Seed [2]uint64
 	// Differs takes the id of every row that is not equal, or not proven to be, one at a
@@ -138,6 +145,7 @@ const (
 	defaultMemory   = 32 << 20
 	defaultChunk    = 64 << 20
 	defaultPatience = 30 * time.Second
+	defaultWait     = 250 * time.Millisecond
 	defaultMost     = 1000
 )
 
@@ -206,6 +214,9 @@ func begin(ctx context.Context, c Config) (*comparison, error) {
 	if v.Patience == 0 {
 		v.Patience = defaultPatience
 	}
+	if v.Wait == 0 {
+		v.Wait = defaultWait
+	}
 	if v.Most == 0 {
 		v.Most = defaultMost
 	}
@@ -218,12 +229,13 @@ func begin(ctx context.Context, c Config) (*comparison, error) {
 	v.stored = c.Target.Stored(c.Table)
 	v.sums = newSummer(v.stored, c.Seed)
 	v.lossy, v.exact = lossy(c.Table, v.stored)
-	var err error
-	if v.splits, err = c.Source.Splits(ctx, connector.Request{Table: c.Table, ChunkBytes: v.Chunk}); err != nil {
-		return nil, err
-	}
-	v.whole, err = c.Source.Splits(ctx, connector.Request{Table: c.Table, ChunkBytes: math.MaxInt64})
-	return v, err
+	return v, v.again(ctx, func() (err error) {
+		if v.splits, err = c.Source.Splits(ctx, connector.Request{Table: c.Table, ChunkBytes: v.Chunk}); err != nil {
+			return err
+		}
+		v.whole, err = c.Source.Splits(ctx, connector.Request{Table: c.Table, ChunkBytes: math.MaxInt64})
+		return err
+	})
 }
 
 // NewSeed returns a seed for Config, another one each time.
@@ -293,7 +305,11 @@ func (v *comparison) readHistory(ctx context.Context, source, target *spill) err
 	if err := v.spillSource(ctx, &side{v: v, out: source}); err != nil {
 		return err
 	}
-	p, _, err := v.await(ctx, v.first.greatest)
+	var p Place
+	err := v.again(ctx, func() (err error) {
+		p, _, err = v.await(ctx, v.first.greatest)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -147,6 +147,8 @@ func damages() map[string]damage {
 		"accent":         with(changed, set("zero", 2, new("Straſe "))),
 		"NULL for ''":    {"different a", "extra, missing", set("empty", 1, new(""))},
 		"0 for -0":       {"different a", "extra, missing", set("zero", 1, new("0"))},
+		"no such value":  with(changed, set("h007", 2, new(foreign+"x"))),
+		"no such key":    {"extra, missing", "extra, missing", set("h007", 0, new(foreign+"x"))},
 		"a missing row":  {"missing", "missing", func(w *world) { w.damage = func(rows *[]kept) { drop(rows, "h007") } }},
 		"a doubled row":  {"doubled", "doubled", func(w *world) { w.damage = func(rows *[]kept) { double(rows, "h007") } }},
 		"an extra row": {"extra", "extra", func(w *world) {

@@ -68,7 +68,7 @@ func (v *comparison) lookUp(ctx context.Context, ids [][]byte, r *reading, visit
 	}
 	var keys *row.Batch
 	if v.byKey() {
-		keys = keysOf(v.Table, &v.pool, ids)
+		keys = keysOf(v.Table, &v.pool, ids, true)
 		defer keys.Release()
 	}
 	return looker.Look(ctx, v.Table, keys, v.sourceBatch(r, visit))
@@ -165,7 +165,7 @@ func (v *comparison) storeSection(x *row.Builder, b *row.Batch, s *row.Section) 
 func (v *comparison) readTarget(ctx context.Context, ids [][]byte, visit func(*seen) error) (at position.Position, err error) {
 	var keys *row.Batch
 	if ids != nil && v.exact {
-		keys = keysOf(v.Table, &v.pool, ids)
+		keys = keysOf(v.Table, &v.pool, ids, false)
 		defer keys.Release()
 	}
 	l := v.sums.lens()
@@ -209,35 +209,49 @@ func (v *comparison) progress() {
 	}
 }
 
-// spillSource keeps ids and sums of all rows of the source, with the mark of each.
+// spillSource keeps ids and sums of all rows of the source, with the mark of each. A chunk
+// that breaks is read again, under a mark of its own.
 func (v *comparison) spillSource(ctx context.Context, to *side) error {
-	err := v.readSource(ctx, v.splits, &v.first, func(r *seen) error { return to.add(r, v.first.last()) })
+	for i := range v.splits {
+		err := v.againInto(ctx, to, true, func() error {
+			return v.readSource(ctx, v.splits[i:i+1], &v.first, func(r *seen) error { return to.add(r, v.first.last()) })
+		})
+		if err != nil {
+			return err
+		}
+	}
 	v.report.SourceAt = v.first.greatest
-	return err
+	return nil
 }
 
 func readSum(b []byte) sum {
 	return sum{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
 }
 
-// spillTarget keeps ids and sums of all rows of the target.
-func (v *comparison) spillTarget(ctx context.Context, to *side) (err error) {
-	v.report.TargetAt, err = v.readTarget(ctx, nil, func(r *seen) error { return to.add(r, 0) })
-	return err
+// spillTarget keeps ids and sums of all rows of the target. They are of one moment: when
+// that breaks all are read again, of another.
+func (v *comparison) spillTarget(ctx context.Context, to *side) error {
+	return v.againInto(ctx, to, false, func() (err error) {
+		v.report.TargetAt, err = v.readTarget(ctx, nil, func(r *seen) error { return to.add(r, 0) })
+		return err
+	})
 }
 
 // spillHistory keeps every entry of the target's history.
-func (v *comparison) spillHistory(ctx context.Context, out *spill) (err error) {
+func (v *comparison) spillHistory(ctx context.Context, out *spill) error {
 	var rest []byte
-	v.report.TargetAt, err = v.readTarget(ctx, nil, func(r *seen) error {
-		if r.op == row.Truncate {
-			v.emptied.add(r.pos)
-			return nil
-		}
-		rest = appendEntry(rest[:0], r)
-		return out.add(r.id, rest)
+	return v.againInto(ctx, &side{v: v, out: out}, false, func() (err error) {
+		v.emptied = nil
+		v.report.TargetAt, err = v.readTarget(ctx, nil, func(r *seen) error {
+			if r.op == row.Truncate {
+				v.emptied.add(r.pos)
+				return nil
+			}
+			rest = appendEntry(rest[:0], r)
+			return out.add(r.id, rest)
+		})
+		return err
 	})
-	return err
 }
 
 // truncates are the places at which a table was emptied.

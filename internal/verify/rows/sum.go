@@ -3,6 +3,7 @@ package rows
 import (
 	"encoding/binary"
 	"math/bits"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -34,6 +35,8 @@ func (s *summer) cell(c int, b *row.Batch, word uint64, flag row.Flag) uint64 {
 		return s.null
 	case flag == row.Absent:
 		return 0
+	case flag == row.Foreign:
+		return xxh3.HashSeed(b.Data(word), ^s.seed)
 	case s.table.Columns[c].Type.Kind.InBytes():
 		return xxh3.HashSeed(b.Data(word), s.seed)
 	}
@@ -116,58 +119,112 @@ func (l *lens) look(b *row.Batch, s *row.Section, i int) *seen {
 			r.absent = l.absent
 		}
 	}
-	r.id = l.appendID(r.id[:0], b, words, r.cells)
+	r.id = l.appendID(r.id[:0], b, words, flags, r.cells)
 	return r
 }
 
 // appendID appends what tells rows apart: the values of the key, each so that the next
-// one cannot run into it.
-func (l *lens) appendID(id []byte, b *row.Batch, words []uint64, cells []byte) []byte {
+// one cannot run into it. Foreign ones are behind all others: few ids have any.
+func (l *lens) appendID(id []byte, b *row.Batch, words []uint64, flags []row.Flag, cells []byte) []byte {
 	if len(l.table.Key) == 0 {
 		u := l.row(cells)
 		return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(id, u.hi), u.lo)
 	}
 	for _, k := range l.table.Key {
-		if l.table.Columns[k].Type.Kind.InBytes() {
-			v := b.Data(words[k])
-			id = append(binary.AppendUvarint(id, uint64(len(v))), v...)
-			continue
+		switch foreign, inBytes := flags[k] == row.Foreign, l.table.Columns[k].Type.Kind.InBytes(); {
+		case inBytes && foreign:
+			id = append(id, 0)
+		case inBytes:
+			id = appendCounted(id, b.Data(words[k]))
+		case foreign:
+			id = binary.BigEndian.AppendUint64(id, 0)
+		default:
+			id = binary.BigEndian.AppendUint64(id, words[k])
 		}
-		id = binary.BigEndian.AppendUint64(id, words[k])
+	}
+	for i, k := range l.table.Key {
+		if flags[k] == row.Foreign {
+			id = appendCounted(binary.AppendUvarint(id, uint64(i)), b.Data(words[k]))
+		}
 	}
 	return id
 }
 
+func appendCounted(id, v []byte) []byte {
+	return append(binary.AppendUvarint(id, uint64(len(v))), v...)
+}
+
 // keysOf returns a batch of rows of t that have the keys of ids and nothing else, for
-// whoever looks rows up.
-func keysOf(t *row.Table, pool *row.Pool, ids [][]byte) *row.Batch {
+// whoever looks rows up. A source, which knows no foreign values, is given others for them:
+// rows that it has for these are not asked for.
+func keysOf(t *row.Table, pool *row.Pool, ids [][]byte, source bool) *row.Batch {
 	x := row.NewBuilder(pool)
 	at := make([]int, len(t.Columns)) // 1 + the place in the key
 	for i, k := range t.Key {
 		at[k] = i + 1
 	}
-	values := make([][]byte, len(t.Key))
 	for _, id := range ids {
-		for i, k := range t.Key {
-			n := uint64(8)
-			if t.Columns[k].Type.Kind.InBytes() {
-				var w int
-				n, w = binary.Uvarint(id)
-				id = id[w:]
-			}
-			values[i], id = id[:n], id[n:]
-		}
+		key := keyOf(t, id)
 		x.Row(t, row.Read)
 		for c := range t.Columns {
-			switch {
-			case at[c] == 0:
+			if at[c] == 0 {
 				x.Absent()
-			case t.Columns[c].Type.Kind.InBytes():
-				x.Bytes(values[at[c]-1])
-			default:
-				x.Word(binary.BigEndian.Uint64(values[at[c]-1]))
+				continue
 			}
+			key[at[c]-1].append(x, t.Columns[c].Type.Kind, source)
 		}
 	}
 	return x.Finish(noPlace, 0)
+}
+
+// keyCell is a value of a key, as ids have it.
+type keyCell struct {
+	value   []byte
+	foreign []byte // nil: it is none
+}
+
+// keyOf undoes appendID. What it returns is part of id.
+func keyOf(t *row.Table, id []byte) []keyCell {
+	key := make([]keyCell, len(t.Key))
+	for i, k := range t.Key {
+		if t.Columns[k].Type.Kind.InBytes() {
+			key[i].value, id = counted(id)
+		} else {
+			key[i].value, id = id[:8], id[8:]
+		}
+	}
+	for len(id) > 0 {
+		i, w := binary.Uvarint(id)
+		key[i].foreign, id = counted(id[w:])
+	}
+	return key
+}
+
+func (k keyCell) append(x *row.Builder, kind row.Kind, source bool) {
+	switch {
+	case k.foreign != nil && source:
+		appendOrdinary(x, kind)
+	case k.foreign != nil:
+		x.Foreign(k.foreign)
+	case kind.InBytes():
+		x.Bytes(k.value)
+	default:
+		x.Word(binary.BigEndian.Uint64(k.value))
+	}
+}
+
+// appendOrdinary appends a value that every server takes for one of that kind.
+func appendOrdinary(x *row.Builder, kind row.Kind) {
+	switch {
+	case kind.InBytes():
+		x.String("0")
+	case kind == row.Date:
+		x.Word(row.PackDate(2000, 1, 1))
+	case kind == row.DateTime:
+		x.Word(row.PackDateTime(2000, 1, 1, 0))
+	case kind == row.Timestamp:
+		x.Word(uint64(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()))
+	default:
+		x.Word(0)
+	}
 }

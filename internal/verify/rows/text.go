@@ -36,6 +36,9 @@ func text(t row.Type, b *row.Batch, word uint64, flag row.Flag) string {
 		return null
 	case row.Absent:
 		return "not in the log"
+	case row.Foreign:
+		shown, _ := row.ParseForeign(b.Data(word))
+		return shown
 	}
 	switch t.Kind {
 	case row.Int:

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,9 @@ func lineOf(cells ...string) line {
 	}
 	return out
 }
+
+// foreign begins cells of the target that no source has.
+const foreign = "foreign "
 
 // event is one change, in a transaction of its own.
 type event struct {
@@ -55,6 +59,35 @@ type world struct {
 	damage  func(*[]kept) // what is wrong in the target
 	mended  []kept        // what repairs wrote after it
 	asked   int
+
+	breaks func() error // nil: nothing that is read breaks
+}
+
+// pieces gives a batch to emit in several, between which it may break.
+func (w *world) pieces(b *row.Batch, emit func(*row.Batch) error) error {
+	if w.breaks == nil {
+		return emit(b)
+	}
+	defer b.Release()
+	for _, s := range b.Sections() {
+		for at := s.Row; at < s.Row+s.Rows; at += 17 {
+			if err := w.breaks(); err != nil {
+				return err
+			}
+			b.Retain()
+			if err := emit(b.Only(s.Part(at, min(at+17, s.Row+s.Rows)))); err != nil {
+				return err
+			}
+		}
+	}
+	return w.breaks()
+}
+
+func (w *world) broken() error {
+	if w.breaks == nil {
+		return nil
+	}
+	return w.breaks()
 }
 
 // kept is a row as the target has it.
@@ -143,7 +176,7 @@ func (w *world) Splits(_ context.Context, r connector.Request) ([]connector.Spli
 			break
 		}
 	}
-	return out, nil
+	return out, w.broken()
 }
 
 func (w *world) Discover(context.Context, connector.Selector) ([]*row.Table, position.Position, error) {
@@ -199,7 +232,7 @@ func (w *world) snapshot(n, times int, wanted func(string) bool, emit func(*row.
 	if x.Rows() == 0 {
 		return nil
 	}
-	return emit(x.Finish(position.Position{}, 0))
+	return w.pieces(x.Finish(position.Position{}, 0), emit)
 }
 
 func (w *world) put(x *row.Builder, op row.Op, l line, partial bool) {
@@ -210,6 +243,8 @@ func (w *world) put(x *row.Builder, op row.Op, l line, partial bool) {
 			x.Absent()
 		case l[c] == nil:
 			x.Null()
+		case strings.HasPrefix(*l[c], foreign):
+			x.Foreign(row.AppendForeign(nil, *l[c], []byte(*l[c])))
 		default:
 			x.String(*l[c])
 		}
@@ -230,7 +265,7 @@ func (w *world) where(context.Context) (Place, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.follow()
-	return Place{place(w.at), 3}, nil
+	return Place{place(w.at), 3}, w.broken()
 }
 
 // ReadBack implements connector.Readable.
@@ -263,7 +298,7 @@ func (w *world) ReadBack(_ context.Context, _ *row.Table, _ *row.Batch, emit fun
 	if x.Rows() == 0 {
 		return nil
 	}
-	return emit(x.Finish(position.Position{}, 0).In(3))
+	return w.pieces(x.Finish(position.Position{}, 0).In(3), emit)
 }
 
 func cmpText(a, b string) int { return slices.Compare([]byte(a), []byte(b)) }
@@ -299,12 +334,12 @@ func (w *world) changes(_ context.Context, from, to position.Position, visit fun
 		}
 		w.put(x, e.op, e.cells, e.partial)
 	}
-	return visit(x.Finish(position.Position{}, 0))
+	return w.pieces(x.Finish(position.Position{}, 0), visit)
 }
 
 func (w *world) config(t *testing.T) Config {
 	return Config{
-		Source: w, Target: w, History: w.history, Table: w.table, Place: w.where, Folder: t.TempDir(), Patience: 20 * time.Millisecond, Changes: w.changes, Disk: w.disk,
+		Source: w, Target: w, History: w.history, Table: w.table, Place: w.where, Folder: t.TempDir(), Patience: 20 * time.Millisecond, Changes: w.changes, Disk: w.disk, Wait: 1,
 	}
 }
 

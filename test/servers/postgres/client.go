@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -123,5 +126,24 @@ func (s *Server) Restart(t testing.TB, settings ...string) {
 	s.Stop(t)
 	if err := s.Boot(settings...); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Demote restarts the server as a standby, which takes no writes; Promote makes it a
+// primary again, with all its sessions.
+func (s *Server) Demote(t testing.TB) {
+	t.Helper()
+	s.Stop(t)
+	mark := filepath.Join(s.data(), "standby.signal")
+	if err := errors.Join(os.WriteFile(mark, nil, 0o600), s.in.give(mark), s.Boot()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Promote returns when the server takes writes again.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	if got := s.Query(t, "SELECT pg_promote()"); got[0][0] != "t" {
+		t.Fatal("the standby was not promoted")
 	}
 }

@@ -182,7 +182,7 @@ func follow(from io.ReadCloser, to io.WriteCloser, ready chan<- struct{}) {
 	for {
 		line, err := lines.ReadString('\n')
 		_, _ = io.WriteString(to, line)
-		if !told && strings.Contains(line, "ready to accept connections") {
+		if !told && strings.Contains(line, "ready to accept ") { // a standby: "read-only connections"
 			told = true
 			close(ready)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -259,22 +260,26 @@ func (v *verification) config(s *flow.SinkState, t *row.Table, target connector.
 	}
 }
 
-// errMoved is a sink that goes on.
-var errMoved = errors.New("the sink went on meanwhile")
+// errNoPlace is a sink that is not as far as a place.
+var errNoPlace = errors.New("the sink has not come there")
 
-// changes reads the log after the place that a sink has reached, up to another.
+// changes reads the log after a place that a sink has reached or passed, up to another. The
+// shapes are those at the place the sink has now.
 func (v *verification) changes(ctx context.Context, name string, from, to position.Position, visit func(*row.Batch) error) error {
 	states, err := v.flow.Find(ctx)
 	if err != nil {
 		return err
 	}
-	for _, s := range states {
-		if s.Sink.Name == name && s.At == from {
-			split := connector.Split{ID: connector.StreamSplit, Tables: s.Streamed(), Selector: v.spec.Tables, Until: connector.Until{Place: to}}
-			return v.source.Read(ctx, split, from, through(s.Sink.Route, visit))
-		}
+	i := slices.IndexFunc(states, func(s *flow.SinkState) bool { return s.Sink.Name == name })
+	if i < 0 {
+		return errNoPlace
 	}
-	return errMoved
+	s := states[i]
+	if c, err := from.Compare(s.At); err != nil || c > 0 {
+		return errors.Join(err, errNoPlace)
+	}
+	split := connector.Split{ID: connector.StreamSplit, Tables: s.Streamed(), Selector: v.spec.Tables, Until: connector.Until{Place: to}}
+	return v.source.Read(ctx, split, from, through(s.Sink.Route, visit))
 }
 
 // progress notes rows of the source as compared, and keys as to be judged again.

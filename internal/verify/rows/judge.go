@@ -21,7 +21,6 @@ const (
 type trial struct {
 	id             []byte
 	source, target state
-	before         *trial // what it was the round before
 }
 
 // judgeAll judges every suspect again.
@@ -52,15 +51,33 @@ func (v *comparison) atOnce() int {
 // look is one look at both sides.
 type look struct {
 	source, target map[string]*state
-	sourceAt, at   position.Position
-	one            bool // both are of one place
+	// The source was read at places from first to sourceAt, the target at at.
+	first, sourceAt, at position.Position
+	one                 bool // both are of one place, as a history may be of any that it has passed
+}
+
+// span returns the places between which both sides were read, and whether the target was
+// read at one before the source's.
+func (l *look) span() (from, to position.Position, behind bool, err error) {
+	from, to = l.first, l.at
+	c, err := l.at.Compare(l.first)
+	if err == nil && c < 0 {
+		from = l.at
+	}
+	if err == nil {
+		c, err = l.at.Compare(l.sourceAt)
+	}
+	if behind = c < 0; behind {
+		to = l.sourceAt
+	}
+	return from, to, behind, err
 }
 
 // judge looks at rows until each is found equal or certainly is not.
 //
 // A target that keeps history is judged at the very place at which the source was read.
-// Of one that has rows alone, what differs is certain when both sides were at one place;
-// or when the source had the same before and after the target was read, twice in a row.
+// Of one that has rows alone, what differs is certain when both sides were at one place, or
+// when the log has no change of it between the two.
 func (v *comparison) judge(ctx context.Context, ids [][]byte) error {
 	open := make([]*trial, len(ids))
 	for i, id := range ids {
@@ -89,50 +106,49 @@ func (v *comparison) judge(ctx context.Context, ids [][]byte) error {
 		if len(open) == 0 {
 			return nil
 		}
-		if lagging {
-			return v.judgeLagging(ctx, open, at)
+		if at.one {
+			return v.sentence(open, at)
 		}
-		if !at.one {
-			if open, err = v.lookAgain(ctx, open, at); err != nil || len(open) == 0 {
-				return err
-			}
-			continue
+		from, to, behind, err := at.span()
+		if err != nil {
+			return err
 		}
-		return v.sentence(open, at)
+		if open, err = v.unchanged(ctx, open, at, from, to); err != nil || len(open) == 0 {
+			return err
+		}
+		if behind && lagging {
+			return v.doubt(open, at, "the source has changed it since, and the target is not as far and does not go on")
+		}
 	}
 	return v.doubt(open, at, "it changed each time it was looked at")
 }
 
-// judgeLagging judges rows of a target that does not go on to where the source was read.
-// What the log has no change of in between is certain.
-func (v *comparison) judgeLagging(ctx context.Context, open []*trial, at look) error {
-	const lags = "the source has changed it since, and the target is not as far and does not go on"
+// unchanged tells of the rows of which the log has no change between two places, and returns
+// the others. Should the log not be read nothing is certain of any.
+func (v *comparison) unchanged(ctx context.Context, open []*trial, at look, from, to position.Position) (left []*trial, err error) {
 	if v.Changes == nil {
-		return v.doubt(open, at, lags)
+		return open, nil
 	}
 	var changed changes
-	err := v.again(ctx, func() (err error) {
-		changed, err = v.changedSince(ctx, at, idsOf(open))
+	err = v.again(ctx, func() (err error) {
+		changed, err = v.changedBetween(ctx, from, to, idsOf(open))
 		return err
 	})
 	if err != nil && ctx.Err() != nil {
-		return err
+		return nil, err
 	}
 	if err != nil {
-		return v.doubt(open, at, "the target is not as far as the source, and what happened since cannot be read: "+fault.Of(err).What)
+		return nil, v.doubt(open, at, "the source and the target were read at different places, and what happened between these cannot be read: "+fault.Of(err).What)
 	}
-	var certain, doubtful []*trial
+	var certain []*trial
 	for _, t := range open {
 		if changed.all || changed.ids[string(t.id)] {
-			doubtful = append(doubtful, t)
+			left = append(left, t)
 		} else {
 			certain = append(certain, t)
 		}
 	}
-	if err := v.sentence(certain, at); err != nil {
-		return err
-	}
-	return v.doubt(doubtful, at, lags)
+	return left, v.sentence(certain, at)
 }
 
 // changes are which of some rows changed.
@@ -141,15 +157,14 @@ type changes struct {
 	all bool // the table was emptied, or has another shape
 }
 
-// changedSince reads which rows changed between the place of the target and that of the
-// source.
-func (v *comparison) changedSince(ctx context.Context, at look, ids [][]byte) (out changes, err error) {
+// changedBetween reads which rows changed after one place and up to another.
+func (v *comparison) changedBetween(ctx context.Context, from, to position.Position, ids [][]byte) (out changes, err error) {
 	out.ids = make(map[string]bool, len(ids))
 	for _, id := range ids {
 		out.ids[string(id)] = false
 	}
 	l, x := v.sums.lens(), row.NewBuilder(&v.pool)
-	err = v.Changes(ctx, at.at, at.sourceAt, func(b *row.Batch) error {
+	err = v.Changes(ctx, from, to, func(b *row.Batch) error {
 		defer b.Release()
 		if c := b.Change; c != nil {
 			for _, t := range []*row.Table{c.Before, c.After} {
@@ -190,7 +205,7 @@ func (v *comparison) lookBoth(ctx context.Context, open []*trial) (out look, lag
 	if out.source, err = v.sourceStates(ctx, ids, &r); err != nil {
 		return out, false, err
 	}
-	out.sourceAt = r.greatest
+	out.first, out.sourceAt = r.least, r.greatest
 	p, passed, err := v.await(ctx, r.greatest)
 	if err != nil {
 		return out, false, err
@@ -200,42 +215,8 @@ func (v *comparison) lookBoth(ctx context.Context, open []*trial) (out look, lag
 	}
 	v.room = v.Memory / 2
 	out.target, out.at, err = v.targetStates(ctx, ids, bound(p.Incarnation, r.greatest))
-	out.one = r.least == r.greatest && (v.History || out.at == out.sourceAt)
+	out.one = r.least == r.greatest && (v.History && passed || out.at == out.sourceAt)
 	return out, !passed, err
-}
-
-// lookAgain reads the source once more. What it has as before is certain the second
-// time that it is found so, with the target the same; it is told of, and the rest is
-// returned.
-func (v *comparison) lookAgain(ctx context.Context, open []*trial, at look) (left []*trial, err error) {
-	var r reading
-	var again map[string]*state
-	err = v.again(ctx, func() (err error) {
-		r = reading{}
-		again, err = v.sourceStates(ctx, idsOf(open), &r)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	later, err := r.least.Compare(at.at)
-	if err != nil {
-		return nil, err
-	}
-	var found []*trial
-	for _, t := range open {
-		still := later >= 0 && t.source.same(again[string(t.id)])
-		if still && t.before != nil && t.before.source.same(&t.source) && t.before.target.same(&t.target) {
-			found = append(found, t)
-			continue
-		}
-		t.before = nil
-		if still {
-			t.before = &trial{source: t.source, target: t.target}
-		}
-		left = append(left, t)
-	}
-	return left, v.sentence(found, at)
 }
 
 func idsOf(open []*trial) [][]byte {

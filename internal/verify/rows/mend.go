@@ -141,7 +141,7 @@ func (m *mending) changed(ctx context.Context, to position.Position, ids [][]byt
 		return changes{all: true}, nil
 	}
 	m.rests = m.at.At
-	return m.changedSince(ctx, look{at: m.at.At, sourceAt: to}, ids)
+	return m.changedBetween(ctx, m.at.At, to, ids)
 }
 
 func (im *images) finish() { im.batch = im.x.Finish(noPlace, 0) }

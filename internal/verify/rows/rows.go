@@ -88,8 +88,8 @@ type Config struct {
 	// Place returns how far the target is now. It is asked often, and fences nobody.
 	Place func(context.Context) (Place, error)
 	// Changes calls visit, which releases them, with the changes that the log has after one
-	// place and up to another. May be nil: of a target that lags, what differs is then not
-	// certain.
+	// place and up to another. May be nil: what differs is then certain where both sides were
+	// read at one place alone.
 	Changes func(ctx context.Context, from, to position.Position, visit func(*row.Batch) error) error
 	// Folder is an empty place on disk: what does not fit into memory is there until
 	// Verify returns. Files have no names, so that nothing is left by a crash.

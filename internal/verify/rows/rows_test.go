@@ -67,6 +67,21 @@ func TestVerify_when_both_sides_move(t *testing.T) {
 	})
 }
 
+// A target that was waited for in vain, and then is read further than the source, is not
+// wrong.
+func TestVerify_when_the_target_goes_on_late(t *testing.T) {
+	eachTarget(t, func(t *testing.T, keyed, history bool) {
+		for seed := range uint64(20) {
+			w := filled(seed, keyed, history)
+			w.busy, w.late = true, true
+			r, found := w.verify(t)
+			if r.Missing+r.Extra+r.Different+r.Doubled > 0 {
+				t.Fatalf("seed %d: %+v %v", seed, r, found)
+			}
+		}
+	})
+}
+
 // What is wrong is found, alone among many rows and while others change.
 func TestVerify_when_the_target_is_damaged(t *testing.T) {
 	eachTarget(t, func(t *testing.T, keyed, history bool) {

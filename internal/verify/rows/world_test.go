@@ -53,6 +53,7 @@ type world struct {
 	log   []event
 	at    int // how far the target is
 	halt  bool
+	late  bool // it goes on only while it is read, and then to the end
 
 	history bool
 	first   int           // where the history's snapshot was taken
@@ -159,7 +160,7 @@ func (w *world) move() {
 }
 
 func (w *world) follow() {
-	if !w.halt {
+	if !w.halt && !w.late {
 		w.at = min(len(w.log), w.at+w.r.IntN(4))
 	}
 }
@@ -273,6 +274,9 @@ func (w *world) ReadBack(_ context.Context, _ *row.Table, _ *row.Batch, emit fun
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.follow()
+	if w.late {
+		w.at = len(w.log)
+	}
 	var rows []kept
 	if w.history {
 		rows = w.entries()

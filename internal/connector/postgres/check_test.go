@@ -2,8 +2,13 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"godwit/internal/connector"
 	"godwit/internal/connector/tlsmode"
@@ -79,6 +84,34 @@ func TestDial_when_it_is_refused(t *testing.T) {
 	}
 	s.Stop(t)
 	if _, err := gone.dial(context.Background()); !fault.Has(err, fault.TargetUnreachable) || strings.Contains(err.Error(), s.Password) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A server without TLS that ends between the two attempts is one that does not answer.
+func TestDial_when_the_server_ends_after_it_refused_TLS(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for n := 0; ; n++ {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if n == 0 {
+				_, _ = io.ReadFull(conn, make([]byte, 8))
+				_, _ = conn.Write([]byte("N"))
+			}
+			_ = conn.Close()
+		}
+	}()
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	at, _ := strconv.ParseUint(port, 10, 16)
+	c := config{host: host, port: uint16(at), user: "u", database: "d", connect: time.Minute, tls: tlsmode.Config{Mode: tlsmode.Preferred, Conf: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // as the mode is
+	if _, err := c.dial(t.Context()); !fault.Has(err, fault.TargetUnreachable) {
 		t.Errorf("%v", err)
 	}
 }

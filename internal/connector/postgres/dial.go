@@ -93,7 +93,7 @@ func (c config) dialFault(ctx context.Context, err error) error {
 	case errors.As(err, &unknown), errors.As(err, &name), errors.As(err, &invalid), errors.As(err, &verification):
 		return fault.New(fault.TargetTLS, "the server's certificate is not accepted").At("%s", c.where()).By(errors.Unwrap(err)).
 			Try("set tls.ca to the file with the certificate that signed it, or tls.server_name to the name in it")
-	case strings.Contains(err.Error(), "server refused TLS connection"):
+	case c.tls.Mode != tlsmode.Preferred && strings.Contains(err.Error(), "server refused TLS connection"):
 		return fault.New(fault.TargetTLS, "the server has no TLS").At("%s", c.where()).Try("set ssl = on in the server's configuration, or tls: {mode: preferred}")
 	case ctx.Err() == context.Canceled:
 		return context.Cause(ctx)

@@ -37,7 +37,8 @@ type Source interface {
 	// have a newer shape than s.Tables[0]: the sections say which.
 	//
 	// Unbounded: decoding starts with the shapes in s.Tables, never with the
-	// catalogue's. Read goes on until s.Until is reached (nil) or ctx ends; it
+	// catalogue's, at any place that this interface gave, a chunk's mark among them.
+	// Read goes on until s.Until is reached (nil) or ctx ends; it
 	// returns within a second of that. While the log is idle a batch without
 	// rows moves End at least every 10 seconds. from no longer in the log gives
 	// fault.SourceLost, another history fault.SourceDiverged, before anything is

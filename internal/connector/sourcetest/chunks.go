@@ -143,6 +143,7 @@ func marks(t testing.TB, h Harness, s Server, k Key, seed uint64) {
 	log := x.read(tables, p0, end)
 	table := tables[0]
 	x.marksExact(table, initial, got, log)
+	x.beginsAt(got[len(got)/2].mark, tables, log, end)
 	all := slices.Clone(log.entries)
 	for _, c := range got {
 		all = append(all, c.entries...)
@@ -163,6 +164,24 @@ func marks(t testing.TB, h Harness, s Server, k Key, seed uint64) {
 	x.matches("key "+k.Name+": chunks and stream together", final)
 	if len(log.entries) == 0 {
 		t.Error("nothing was changed while chunks were read")
+	}
+}
+
+// beginsAt: a stream that begins at the mark of a chunk has what the log has from there on.
+func (x *session) beginsAt(mark position.Position, tables []*row.Table, log *tape, end position.Position) {
+	x.Helper()
+	first := slices.IndexFunc(log.entries, func(e *entry) bool { return e.order >= mark.Order() })
+	if first < 0 || mark == end {
+		return
+	}
+	got := x.read(tables, mark, end).entries
+	if len(got) != len(log.entries)-first {
+		x.Fatalf("a stream from a chunk's mark has %d entries, the log has %d from there on", len(got), len(log.entries)-first)
+	}
+	for i, e := range got {
+		if want := log.entries[first+i]; e.order != want.order || e.String() != want.String() {
+			x.Fatalf("a stream from a chunk's mark has %s, the log has %s", e, want)
+		}
 	}
 }
 

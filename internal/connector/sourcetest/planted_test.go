@@ -141,6 +141,7 @@ type planted struct {
 
 func defects() []planted {
 	var early position.Position
+	var marks sync.Map
 	return []planted{
 		{"drops a batch", "Stream", batches(false, func(w *wrong, n int, b *row.Batch) []*row.Batch {
 			if b.Rows() > 0 && w.count() == 9 {
@@ -212,6 +213,20 @@ func defects() []planted {
 			}
 			return []*row.Batch{reorder(b, early)}
 		})},
+		{"a stream that begins behind a mark", "Keys", func(w *wrong, ctx context.Context, s connector.Split, from position.Position, emit func(*row.Batch) error) error {
+			if s.Bounded {
+				return w.memSource.Read(ctx, s, from, func(b *row.Batch) error {
+					if b.Rows() == 0 {
+						marks.Store(b.End, true)
+					}
+					return emit(b)
+				})
+			}
+			if _, is := marks.Load(from); is {
+				from = s.Until.Place
+			}
+			return w.memSource.Read(ctx, s, from, emit)
+		}},
 		{"a row missing in a chunk", "Keys", batches(true, func(_ *wrong, _ int, b *row.Batch) []*row.Batch {
 			if b.Rows() > 40 {
 				return []*row.Batch{changed(b, b.End, func(i int, op row.Op, _ []uint64, _ []row.Flag) row.Op {

@@ -71,6 +71,7 @@ func become(block, other protoreflect.Message) {
 // pour hands p to the library, which asks for a further block when the one it has is
 // full. Of p nothing is written when the name node gives none yet.
 func (f *file) pour(p []byte) error {
+	f.client.forgetKey()
 	slot := slotOf(f.w).v
 	full := reflect.ValueOf(slot.Interface())
 	if full.IsNil() {

@@ -52,6 +52,16 @@ type link struct {
 	client *hdfs.Client
 	node   caller
 	stale  bool // guarded by pool.mu
+
+	asking sync.Mutex // held while client finds out the cluster's defaults, which it keeps
+}
+
+// fileClient is the library's client for one file: a link's, with a memory of its own. The
+// library remembers without a lock what name nodes have told it, and for ever: also a key to
+// encrypt data with, which data nodes know for some hours only.
+type fileClient struct {
+	*hdfs.Client
+	keyless hdfs.Client
 }
 
 func newPool(c cluster) *pool { return &pool{cluster: c} }
@@ -80,6 +90,25 @@ func (p *pool) link() (*link, error) {
 	p.links[at] = l
 	return l, nil
 }
+
+// defaults returns what the cluster writes files with.
+func (l *link) defaults() (hdfs.ServerDefaults, error) {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	return l.client.ServerDefaults()
+}
+
+// forFile returns a client for one file, which holds its lease as the link does.
+func (l *link) forFile() (*fileClient, error) {
+	if _, err := l.defaults(); err != nil {
+		return nil, err
+	}
+	c := *l.client
+	return &fileClient{Client: &c, keyless: c}, nil
+}
+
+// forgetKey has the next block use a key that is asked for then.
+func (c *fileClient) forgetKey() { *c.Client = c.keyless }
 
 // retire ends a connection that broke, some time later: a file that is written
 // through it may still come to its end, for which it holds the lease.

@@ -25,6 +25,7 @@ type file struct {
 	nonce string
 	mode  fs.FileMode
 
+	client *fileClient
 	w      *hdfs.FileWriter // nil: none has been made, or what was made is dropped
 	holder string           // of the lease on it
 	size   int64
@@ -103,9 +104,12 @@ func (f *file) open() error {
 		if f.nonce, err = nonce(); err != nil {
 			return err
 		}
+		if f.client, err = l.forFile(); err != nil {
+			return err
+		}
 		f.path = f.s.path(f.s.staging + "/" + tmpMark + f.nonce)
-		f.holder = l.client.Name()
-		f.w, err = l.client.CreateFile(f.path, f.copies, f.s.block, f.mode)
+		f.holder = f.client.Name()
+		f.w, err = f.client.CreateFile(f.path, f.copies, f.s.block, f.mode)
 		return bare(err)
 	})
 }

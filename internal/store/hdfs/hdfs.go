@@ -106,7 +106,7 @@ func (s *Store) greet(ctx context.Context) error {
 	if err != nil {
 		return s.fail("connect to the cluster", "", err)
 	}
-	d, err := l.client.ServerDefaults()
+	d, err := l.defaults()
 	if err != nil {
 		return s.fail("connect to the cluster", "", err)
 	}

@@ -63,10 +63,11 @@ func TestStore_when_the_cluster_has_Kerberos(t *testing.T) {
 				livesOnCache(t, server, folder)
 				outlives(t, at(t, server, folder, shortTickets(t, server)))
 			}
-			server.Do(t, "stop-datanode", "0")
 			more := withKeytab(server, protection, server.Keytab())
 			more["block_size"], more["replication"] = int64(testBlock), int64(2)
 			s = at(t, server, folder, more)
+			outlivesKeys(t, server, s)
+			server.Do(t, "stop-datanode", "0")
 			must(t, put(s, "blocks on a dead node", large))
 			holds(t, s, "blocks on a dead node", large)
 		})

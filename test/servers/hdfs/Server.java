@@ -22,6 +22,9 @@ import org.apache.hadoop.hdfs.DistributedFileSystem;
 import org.apache.hadoop.hdfs.MiniDFSCluster;
 import org.apache.hadoop.hdfs.MiniDFSNNTopology;
 import org.apache.hadoop.hdfs.protocol.HdfsConstants;
+import org.apache.hadoop.hdfs.security.token.block.BlockTokenSecretManager;
+import org.apache.hadoop.hdfs.server.datanode.DataNode;
+import org.apache.hadoop.hdfs.server.namenode.FSNamesystem;
 import org.apache.hadoop.minikdc.MiniKdc;
 import org.apache.hadoop.security.UserGroupInformation;
 
@@ -193,6 +196,9 @@ public class Server {
       case "lease": // milliseconds after which others may take the file of a writer that is not heard of
         cluster.setLeasePeriod(Long.parseLong(c[1]), Long.parseLong(c[1]) * 20);
         break;
+      case "new-keys":
+        newKeys();
+        break;
       case "mkdir": // path, mode in octal digits, owner
         fs().mkdirs(new Path(c[1]));
         fs().setPermission(new Path(c[1]), new FsPermission(c[2]));
@@ -237,6 +243,19 @@ public class Server {
       cluster.restartDataNode(d, true);
     } catch (BindException e) {
       cluster.restartDataNode(d, false);
+    }
+  }
+
+  /** newKeys has data nodes forget the keys of the name node that they know, and gives them later ones. */
+  private void newKeys() throws Exception {
+    FSNamesystem name = cluster.getNamesystem(active());
+    BlockTokenSecretManager keys = name.getBlockManager().getBlockTokenSecretManager();
+    keys.updateKeys(Long.MAX_VALUE);
+    keys.clearAllKeysForTesting();
+    keys.updateKeys(Long.MAX_VALUE);
+    for (DataNode n : cluster.getDataNodes()) {
+      n.clearAllBlockSecretKeys();
+      n.getBlockPoolTokenSecretManager().addKeys(name.getBlockPoolId(), keys.exportKeys());
     }
   }
 

@@ -240,10 +240,11 @@ func (c *session) guard(ctx context.Context, exchange func() error) error {
 	}
 	var refused *pgconn.PgError
 	switch answered := errors.As(err, &refused) && !errors.Is(err, errEnded); {
-	case answered && refused.Code != stateReadOnly:
-		return serverFault(refused, c.where)
 	case answered:
 		err = serverFault(refused, c.where)
+		if refused.Code != stateReadOnly {
+			return err
+		}
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	default:

@@ -57,20 +57,20 @@ type look struct {
 }
 
 // span returns the places between which both sides were read, and whether the target was
-// read at one before the source's.
+// read at one before the source's: it did not come there, then.
 func (l *look) span() (from, to position.Position, behind bool, err error) {
 	from, to = l.first, l.at
 	c, err := l.at.Compare(l.first)
-	if err == nil && c < 0 {
+	if err != nil {
+		return from, to, false, err
+	}
+	if c < 0 {
 		from = l.at
 	}
-	if err == nil {
-		c, err = l.at.Compare(l.sourceAt)
-	}
-	if behind = c < 0; behind {
+	if c, err = l.at.Compare(l.sourceAt); c < 0 {
 		to = l.sourceAt
 	}
-	return from, to, behind, err
+	return from, to, c < 0, err
 }
 
 // judge looks at rows until each is found equal or certainly is not.
@@ -83,11 +83,10 @@ func (v *comparison) judge(ctx context.Context, ids [][]byte) error {
 	for i, id := range ids {
 		open[i] = &trial{id: id}
 	}
-	var lagging bool
 	var at look
 	for range rounds {
 		err := v.again(ctx, func() (err error) {
-			at, lagging, err = v.lookBoth(ctx, open)
+			at, err = v.lookBoth(ctx, open)
 			return err
 		})
 		if err != nil {
@@ -116,7 +115,7 @@ func (v *comparison) judge(ctx context.Context, ids [][]byte) error {
 		if open, err = v.unchanged(ctx, open, at, from, to); err != nil || len(open) == 0 {
 			return err
 		}
-		if behind && lagging {
+		if behind {
 			return v.doubt(open, at, "the source has changed it since, and the target is not as far and does not go on")
 		}
 	}
@@ -198,17 +197,17 @@ func (v *comparison) changedBetween(ctx context.Context, from, to position.Posit
 }
 
 // lookBoth reads the source, and then the target as it is at a later place.
-func (v *comparison) lookBoth(ctx context.Context, open []*trial) (out look, lagging bool, err error) {
+func (v *comparison) lookBoth(ctx context.Context, open []*trial) (out look, err error) {
 	ids := idsOf(open)
 	var r reading
 	v.room = v.Memory / 2
 	if out.source, err = v.sourceStates(ctx, ids, &r); err != nil {
-		return out, false, err
+		return out, err
 	}
 	out.first, out.sourceAt = r.least, r.greatest
 	p, passed, err := v.await(ctx, r.greatest)
 	if err != nil {
-		return out, false, err
+		return out, err
 	}
 	if !passed {
 		v.rests = p.At
@@ -216,7 +215,7 @@ func (v *comparison) lookBoth(ctx context.Context, open []*trial) (out look, lag
 	v.room = v.Memory / 2
 	out.target, out.at, err = v.targetStates(ctx, ids, bound(p.Incarnation, r.greatest))
 	out.one = r.least == r.greatest && (v.History && passed || out.at == out.sourceAt)
-	return out, !passed, err
+	return out, err
 }
 
 func idsOf(open []*trial) [][]byte {

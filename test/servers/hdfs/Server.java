@@ -267,7 +267,6 @@ public class Server {
     cluster.transitionToActive(n);
   }
 
-  /** list says what lies under a folder, at any depth. */
   /** get copies what is in s, but for files that are being written: a killed writer leaves them. */
   private void get(FileStatus s, File to) throws Exception {
     if (!s.isDirectory()) {
@@ -278,6 +277,7 @@ public class Server {
     for (FileStatus in : fs().listStatus(s.getPath())) get(in, new File(to, in.getPath().getName()));
   }
 
+  /** list says what lies under a folder, at any depth. */
   private void list(Path p) throws Exception {
     for (FileStatus s : fs().listStatus(p)) {
       say(s.isDirectory() ? "d" : "f", s.getLen(), s.getModificationTime(), Integer.toOctalString(s.getPermission().toShort()),
